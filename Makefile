@@ -1,0 +1,41 @@
+# make demo   installs into .venv and runs the main job on a public corpus
+# make test   installs what tests need, then runs ruff, mypy and pytest
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed-demo
+	$(BIN)/lossaudit demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test .build/lossaudit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=.build $(BIN)/mypy -p lossaudit
+
+# torch goes first and by its pin, so that nothing else asks for another build of it.
+.venv/installed-demo: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "lossaudit needs Python 3.11 or newer"; exit 1; }
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/installed-test: .venv/installed-demo
+	$(PIP) --editable '.[demo,dev]'
+	touch $@
+
+# mypy reads no editable installs: this shows it the rooms below the package, as they are installed.
+.build/lossaudit: $(wildcard lossaudit/*.py)
+	mkdir -p $@
+	for item in lossaudit/*.py lossaudit/py.typed engine export review cli; do ln -sfn ../../$$item $@/$${item##*/}; done
+	touch $@
+
+clean:
+	rm -rf .venv .build build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The command room: one module a command, each of which parses, calls and prints."""

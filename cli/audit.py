@@ -1,0 +1,148 @@
+"""`lossaudit audit`: a model and a dataset to a ranked losses table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Column, Table
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import err, out, rows_bar, seconds, steps
+from lossaudit.cli.rooms import bundle_of
+
+if TYPE_CHECKING:
+    from lossaudit.engine.audit import Audit, Audited
+
+_LABELS_SHOWN = 12
+
+_EXAMPLES = """
+lossaudit audit bundle reviews.csv -o losses.parquet
+lossaudit audit ./my-finetuned-model 'parts/*.jsonl.gz' -o losses.jsonl --label-column category
+lossaudit audit andi611/distilbert-base-uncased-ner-agnews ag_news --split train -o losses.parquet
+lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --label-map 3=Other
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Score a dataset with a model and rank it by loss.")
+@click.argument("model")
+@click.argument("dataset")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write: .parquet, .jsonl, .json or .csv.",
+)
+@click.option("--config", help="Configuration of a hub dataset.")
+@click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
+@click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
+@click.option("--label-column", help="Column with the label.  [default: guessed, and said]")
+@click.option(
+    "--label-map",
+    "label_map",
+    multiple=True,
+    metavar="GIVEN=MODEL",
+    help="Which label of the model a given label is. May be repeated.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=8),
+    help="Cut texts at this many tokens.  [default: the model's maximum]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What runs the model; auto takes CUDA where it works.",
+)
+def audit(
+    model: str,
+    dataset: str,
+    output: Path,
+    config: str | None,
+    split: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    label_map: tuple[str, ...],
+    limit: int | None,
+    max_length: int | None,
+    threads: int | None,
+    provider: str,
+) -> None:
+    """Score every example of DATASET with MODEL and rank them by loss.
+
+    MODEL is a bundle, or a checkpoint (folder or hub name) that is exported once into a cache. DATASET is a
+    CSV, TSV, JSON, JSON Lines or Parquet file (.gz too, or a quoted glob), a save_to_disk folder, or a hub name.
+    """
+    from lossaudit.engine.audit import Audit, AuditOptions
+    from lossaudit.engine.formats import check_output, write_table
+    from lossaudit.engine.labels import parse_label_map
+    from lossaudit.engine.source import open_dataset
+
+    check_output(output)
+    options = AuditOptions(text_column, label_column, parse_label_map(label_map), limit, max_length, threads, provider)
+    with steps("Reading") as on_step:
+        on_step(dataset)
+        rows = open_dataset(dataset, config, split)
+    with steps("Opening the model") as on_step:
+        bundle = bundle_of(model, on_step)
+    prepared = Audit(bundle, rows, options)
+    print_plan(prepared)
+    with rows_bar(len(prepared), "Scoring") as on_rows:
+        audited = prepared.run(on_rows)
+    write_table(audited.table, output)
+    print_summary(audited)
+    out.print(f"Wrote [bold]{output}[/]. Look at the top: lossaudit top {output}", soft_wrap=True)
+
+
+def print_plan(audit: "Audit") -> None:
+    """Says what was decided before the work begins."""
+    given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
+    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
+        out.print(f"{what} column: [bold]{escape(column)}[/] ({given.get(column, 'guessed')})")
+    names = audit.bundle.manifest.labels
+    classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
+    shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
+    more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
+    out.print(f"Labels matched {audit.alignment.how}: {escape(', '.join(shown))}{more}", soft_wrap=True)
+    if audit.options.threads is not None and audit.options.threads > audit.threads:
+        out.print(f"Threads: {audit.threads}, since no more CPUs may be used here ({audit.options.threads} asked for)")
+    out.print(f"Runs on {audit.provider} with {audit.threads} threads")
+
+
+def print_summary(audited: "Audited") -> None:
+    """Says what the audit found."""
+    summary = audited.summary
+    speed = summary.rows / audited.seconds
+    out.print(f"\n[bold]{summary.rows:,} rows[/] in {seconds(audited.seconds)}, {speed:,.0f} rows/s")
+    out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+    if summary.truncated:
+        out.print(f"Cut at {audited.max_length} tokens: {summary.truncated:,} rows")
+    if summary.accuracy < 1 / summary.classes:
+        err.print(
+            "[yellow]Warning:[/] the model agrees with fewer labels than chance would; are the labels matched rightly? "
+            "See --label-map",
+            soft_wrap=True,
+        )
+    if summary.pairs:
+        table = Table(
+            "given",
+            "predicted",
+            Column("rows", justify="right"),
+            Column("mean loss", justify="right"),
+            box=SIMPLE_HEAD,
+        )
+        for pair in summary.pairs:
+            table.add_row(
+                escape(pair.label_name),
+                escape(pair.prediction_name),
+                f"{pair.rows:,}",
+                f"{pair.mean_loss:.2f}",
+            )
+        out.print("\nWhere the model disagrees most:")
+        out.print(table)

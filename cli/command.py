@@ -1,0 +1,51 @@
+"""What every command shares: `--debug`, examples in the help, and errors as one line with an exit code.
+
+0 success · 1 a fault of lossaudit · 2 a user's mistake or bad input · 130 interrupted (docs/exit-codes.md)
+"""
+
+import inspect
+import sys
+from typing import Any
+
+import click
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+
+class Command(click.Command):
+    """A command whose errors are one line on standard error, with a traceback only after `--debug`."""
+
+    def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = inspect.cleandoc(examples)
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show tracebacks of errors.")
+        )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {line}\n" for line in self.examples.splitlines()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            _say("Interrupted; nothing that stood there before was changed.")
+            ctx.exit(130)
+        except Exception as error:
+            if "--debug" in sys.argv:
+                raise
+            if isinstance(error, LossAuditError):
+                _say(f"Error: {error}")
+                ctx.exit(2)
+            fault = f"{type(error).__name__}: {brief(error)}"
+            _say(f"Error: a fault in lossaudit: {fault}. Run it again with --debug to see where.")
+            ctx.exit(1)
+
+
+def _say(message: str) -> None:
+    click.echo(" ".join(message.split()), err=True)

@@ -1,0 +1,66 @@
+"""Where the commands print: results to standard output, progress to standard error and only to a terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def rows_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar with rows/s and the time left; yields the function to tell it of rows done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RowsPerSecond(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda rows: progress.advance(task, rows)
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner; yields the function to tell it which step begins. Off a terminal each step is a line."""
+    with err.status(f"{what} …") as status:
+
+        def begin(step: str) -> None:
+            if err.is_terminal:
+                status.update(f"{what}: {step} …")
+            else:
+                err.print(f"{what}: {step}")
+
+        yield begin
+
+
+def seconds(value: float) -> str:
+    """A time as people say it: `8.2 s`, `3 min 05 s`."""
+    if value < 100:
+        return f"{value:.1f} s"
+    return f"{int(value) // 60} min {int(value) % 60:02d} s"
+
+
+class _RowsPerSecond(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("– rows/s" if speed is None else f"{speed:,.0f} rows/s")

@@ -1,0 +1,93 @@
+"""`lossaudit top`: the most suspicious rows of a losses table."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+from rich.text import Text
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import out
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EXAMPLES = """
+lossaudit top losses.parquet -n 50
+lossaudit top losses.parquet --given Business --predicted World
+lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Show the most suspicious rows of a losses table.")
+@click.argument("losses", type=click.Path(path_type=Path))
+@click.option("-n", "rows", type=click.IntRange(min=1), default=20, show_default=True, help="How many rows.")
+@click.option("--given", metavar="LABEL", help="Only rows with this given label.")
+@click.option("--predicted", metavar="LABEL", help="Only rows with this predicted label.")
+@click.option("--min-loss", type=float, help="Only rows with at least this loss.")
+@click.option("--truncated", is_flag=True, help="Only texts that were cut at the model's maximum length.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "jsonl", "csv"]),
+    default="table",
+    show_default=True,
+    help="A table to read, or whole rows for other programs.",
+)
+def top(
+    losses: Path,
+    rows: int,
+    given: str | None,
+    predicted: str | None,
+    min_loss: float | None,
+    truncated: bool,
+    format_: str,
+) -> None:
+    """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
+    from lossaudit.engine.formats import read_table, write_csv, write_jsonl
+    from lossaudit.engine.ranking import Filters, text_column
+    from lossaudit.engine.ranking import top as top_rows
+
+    table = read_table(losses)
+    found = top_rows(table, rows, Filters(given, predicted, min_loss, truncated))
+    if format_ == "jsonl":
+        write_jsonl(found, sys.stdout)
+    elif format_ == "csv":
+        write_csv(found, sys.stdout)
+    else:
+        print_rows(found, text_column(found))
+        if len(found) < rows:
+            out.print(f"{len(found)} of {len(table):,} rows pass.")
+
+
+def print_rows(rows: "pa.Table", text: str | None) -> None:
+    """A table in the terminal's width, one line a row."""
+    shown = Table(
+        Column("id", justify="right", no_wrap=True),
+        Column("loss", justify="right", no_wrap=True),
+        Column("given", no_wrap=True, max_width=24),
+        Column("predicted", no_wrap=True, max_width=24),
+        Column("prob.", justify="right", no_wrap=True),
+        Column("text", no_wrap=True, overflow="ellipsis", ratio=1),
+        box=SIMPLE_HEAD,
+        expand=True,
+        pad_edge=False,
+    )
+    for row in rows.to_pylist():
+        shown.add_row(
+            str(row["id"]),
+            f"{row['loss']:.2f}",
+            Text(str(row["label_name"])),
+            Text(str(row["prediction_name"])),
+            f"{row['probability']:.0%}",
+            # One line, and nothing in it that a terminal would obey.
+            Text(_printable(str(row[text]))) if text else Text("–"),
+        )
+    out.print(shown)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))

@@ -1,0 +1,183 @@
+"""A bundle: the folder that holds all that an audit needs. A path comes in, a checked `Bundle` goes out.
+
+    model.onnx       the graph: input_ids, attention_mask (and token_type_ids) to logits, fp32
+    tokenizer.json   the `tokenizers` file, without padding and truncation
+    manifest.json    this module's `Manifest`
+
+`docs/bundle.md` describes the format. A bundle is data from somewhere else, so it is checked before use:
+names stay inside the folder and every file has the hash that the manifest gives.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import sha256_of
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the checkpoint came from."""
+
+    name: str
+    """The hub name or the folder that was given to `export`."""
+    revision: str
+    """The hub's commit, or `sha256:` and the hash of the folder's files."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near the graph is to PyTorch."""
+
+    max_difference: float
+    """The largest absolute difference between two logits of the same text."""
+    tolerance: float
+    """What was allowed."""
+    texts: int
+    """How many texts were compared, each alone and padded in a batch."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself."""
+
+    format: int
+    architecture: str
+    labels: tuple[str, ...]
+    """Label names in the order of the logits."""
+    max_length: int
+    """The most tokens that the model takes, special tokens included."""
+    pad_id: int
+    opset: int
+    inputs: tuple[str, ...]
+    source: Source
+    versions: dict[str, str]
+    """What made it: package names to versions."""
+    files: dict[str, str]
+    """Each file's SHA-256, by name."""
+    parity: Parity
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises ValueError that says which field is missing or wrong, or that the format is too new."""
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError("it is not a JSON object")
+        version = _field(data, "format", int)
+        if version > FORMAT:
+            raise ValueError(
+                f"its format {version} is newer than this version's {FORMAT}: upgrade lossaudit or export again"
+            )
+        source, parity = _field(data, "source", dict), _field(data, "parity", dict)
+        return cls(
+            format=version,
+            architecture=_field(data, "architecture", str),
+            labels=tuple(_items(data, "labels", str)),
+            max_length=_positive(data, "max_length"),
+            pad_id=_field(data, "pad_id", int),
+            opset=_field(data, "opset", int),
+            inputs=_inputs(data),
+            source=Source(_field(source, "name", str), _field(source, "revision", str)),
+            versions={name: str(version) for name, version in _field(data, "versions", dict).items()},
+            files=_files(data),
+            parity=Parity(
+                max_difference=float(_field(parity, "max_difference", (int, float))),
+                tolerance=float(_field(parity, "tolerance", (int, float))),
+                texts=_field(parity, "texts", int),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are those of its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Opens and checks a bundle. Raises LossAuditError if it isn't one, is damaged or is too new."""
+        folder = Path(folder)
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise LossAuditError(f"{folder} is not a bundle: it has no {MANIFEST}; make one with `lossaudit export`")
+        try:
+            manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LossAuditError(f"{path} can't be used: {error}") from error
+        for name, expected in manifest.files.items():
+            file = folder / name
+            if not file.is_file():
+                raise LossAuditError(f"{file} is missing from the bundle; export the model again")
+            if sha256_of(file) != expected:
+                raise LossAuditError(f"{file} is damaged (its SHA-256 isn't the manifest's); export the model again")
+        return cls(folder, manifest)
+
+    @property
+    def model(self) -> Path:
+        return self.folder / MODEL
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / TOKENIZER
+
+
+def is_bundle(path: str | Path) -> bool:
+    """Whether a path is a folder with a manifest, sound or not."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def _field(data: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    if name not in data:
+        raise ValueError(f"its field {name!r} is missing")
+    if not isinstance(data[name], kind) or isinstance(data[name], bool):
+        raise ValueError(f"its field {name!r} has the wrong type")
+    return data[name]
+
+
+def _items(data: dict[str, Any], name: str, kind: type) -> list[Any]:
+    items = _field(data, name, list)
+    if not items or not all(isinstance(item, kind) for item in items):
+        raise ValueError(f"its field {name!r} has the wrong type")
+    return list(items)
+
+
+def _positive(data: dict[str, Any], name: str) -> int:
+    value = int(_field(data, name, int))
+    if value < 1:
+        raise ValueError(f"its field {name!r} must be at least 1")
+    return value
+
+
+def _inputs(data: dict[str, Any]) -> tuple[str, ...]:
+    inputs = tuple(_items(data, "inputs", str))
+    unknown = sorted(set(inputs) - set(KNOWN_INPUTS))
+    if unknown:
+        raise ValueError(f"its graph wants inputs that lossaudit doesn't make: {', '.join(unknown)}")
+    return inputs
+
+
+def _files(data: dict[str, Any]) -> dict[str, str]:
+    files = _field(data, "files", dict)
+    for name, digest in files.items():
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise ValueError(f"its file name {name!r} leaves the folder")
+        if not isinstance(digest, str):
+            raise ValueError(f"its file {name!r} has no SHA-256")
+    for name in (MODEL, TOKENIZER):
+        if name not in files:
+            raise ValueError(f"it doesn't list {name}")
+    return dict(files)

@@ -1,0 +1,62 @@
+"""Which column holds the text and which the label: as named by the user, or guessed from the usual names."""
+
+from datasets import ClassLabel, Features, Value
+
+from lossaudit.engine.errors import LossAuditError
+
+TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "topic", "sentiment", "intent", "y")
+
+
+def find_text_column(features: Features, asked: str | None, label_column: str) -> str:
+    """The text column's name. Raises LossAuditError, which lists the columns, if there is none or no text in it."""
+    if asked is not None:
+        name = _existing(features, asked, "--text-column")
+        if not _is_text(features[name]):
+            raise LossAuditError(
+                f"column {name!r} holds {_kind(features[name])}, not text; name another with --text-column"
+            )
+        return name
+    texts = [name for name, feature in features.items() if name != label_column and _is_text(feature)]
+    usual = _first_of(TEXT_NAMES, texts)
+    if usual is None and len(texts) == 1:
+        usual = texts[0]
+    if usual is None:
+        raise LossAuditError(f"can't tell which column holds the text; {_choose(features, '--text-column')}")
+    return usual
+
+
+def find_label_column(features: Features, asked: str | None) -> str:
+    """The label column's name. Raises LossAuditError, which lists the columns, if it can't be told."""
+    if asked is not None:
+        return _existing(features, asked, "--label-column")
+    classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    usual = _first_of(LABEL_NAMES, classes) or _first_of(LABEL_NAMES, list(features))
+    if usual is None and len(classes) == 1:
+        usual = classes[0]
+    if usual is None:
+        raise LossAuditError(f"can't tell which column holds the label; {_choose(features, '--label-column')}")
+    return usual
+
+
+def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
+    by_lower_case = {name.strip().lower(): name for name in reversed(names)}
+    return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
+
+
+def _existing(features: Features, name: str, option: str) -> str:
+    if name not in features:
+        raise LossAuditError(f"there is no column {name!r}; {_choose(features, option)}")
+    return name
+
+
+def _choose(features: Features, option: str) -> str:
+    return f"name one with {option}: {', '.join(features)}"
+
+
+def _is_text(feature: object) -> bool:
+    return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+
+
+def _kind(feature: object) -> str:
+    return str(feature.dtype) if isinstance(feature, Value) else type(feature).__name__

@@ -1,0 +1,32 @@
+"""How many CPUs this process may really use: affinity and the container's quota, not what the machine has."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cpus(cgroups: Path = CGROUPS) -> int:
+    """CPUs this process may run on, at least 1: the lesser of its affinity and its cgroup's quota."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        allowed = os.cpu_count() or 1
+    quota = _quota(cgroups)
+    return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
+
+
+def _quota(cgroups: Path) -> float | None:
+    """The CPU quota in CPUs, from cgroup v2's cpu.max or v1's cfs files; None where there is none."""
+    try:
+        quota, period = (cgroups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroups / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroups / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota == "max" or int(quota) <= 0:
+        return None
+    return int(quota) / int(period)

@@ -1,0 +1,103 @@
+"""Writes files and folders beside their place and renames them into it, so that no reader ever sees a half.
+
+In comes the path wanted; out goes a temporary path to write to. Also the hashes that bundles carry.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lossaudit.engine.errors import LossAuditError
+
+
+@contextlib.contextmanager
+def file_beside(target: Path) -> Iterator[Path]:
+    """Yields a path in `target`'s folder; on success it is fsynced and renamed to `target`, else removed.
+
+    Raises LossAuditError when the folder can't be made or written to.
+    """
+    with _write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            _fsync(temporary)
+            temporary.replace(target)
+            _fsync(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
+    """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
+
+    A folder that stands there already is replaced if it is empty or holds a file named `replaceable`.
+    Raises LossAuditError for any other folder or file, and when the folder can't be written.
+    """
+    check_replaceable(target, replaceable)
+    with _write_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _fsync(file)
+            if target.exists():
+                with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.old.") as old:
+                    target.rename(Path(old) / "old")
+                    temporary.rename(target)
+            else:
+                temporary.rename(target)
+            _fsync(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(target: Path, replaceable: str) -> None:
+    """Raises LossAuditError if `target` stands there and isn't ours to replace (see `folder_beside`)."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise LossAuditError(f"{target} is a file; name a folder that is new or may be replaced")
+    if any(target.iterdir()) and not (target / replaceable).is_file():
+        raise LossAuditError(
+            f"{target} holds other files (no {replaceable} among them); name a folder that is new or may be replaced"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LossAuditError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,96 @@
+"""From logits to losses: numpy kernels in float64. Logits and labels come in, one figure an example goes out.
+
+Everything is a function of the log-probabilities over the *classes* of one row (axis 1), so a row's loss
+doesn't depend on the rows that happened to be in its batch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model says of n examples; every array has shape (n,)."""
+
+    prediction: Ints
+    """The class with the highest logit, the lowest index among equals."""
+    probability: Floats
+    """The probability of the prediction, in [0, 1]."""
+    label_probability: Floats
+    """The probability of the given label, in [0, 1]."""
+    loss: Floats
+    """Cross-entropy of the given label in nats, ≥ 0."""
+    margin: Floats
+    """Probability of the given label less the highest other one, in [-1, 1]; < 0 where the model disagrees."""
+
+
+def log_softmax(logits: ArrayLike) -> Floats:
+    """Log-probabilities over axis 1 of an (n, classes) array, in float64.
+
+    The row's maximum is taken off first, so that large logits neither overflow nor lose the small ones
+    (Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions", 2021).
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    z = z - z.max(axis=1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)), dtype=np.float64)
+
+
+def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
+    """The loss of each example: -log p(label), in nats.
+
+    logits: (n, classes), any float type. labels: (n,), integers in [0, classes).
+    Returns (n,) float64, each ≥ 0. Raises ValueError for other shapes, labels out of range or logits
+    that aren't finite.
+
+    >>> cross_entropy([[0.0, 0.0], [9.0, 0.0]], [0, 1]).round(4).tolist()
+    [0.6931, 9.0001]
+    """
+    return score(logits, labels).loss
+
+
+def score(logits: ArrayLike, labels: ArrayLike) -> Scores:
+    """Everything that the losses table says of n examples; arguments and errors as in `cross_entropy`."""
+    log_p = log_softmax(_checked_logits(logits))
+    given = _checked_labels(labels, log_p.shape)
+    rows = np.arange(len(log_p))
+    prediction = log_p.argmax(axis=1)
+    label_log_p = log_p[rows, given]
+    others = log_p.copy()
+    others[rows, given] = -np.inf
+    label_probability = np.exp(label_log_p)
+    highest_other = np.exp(others.max(axis=1)) if others.shape[1] > 1 else np.zeros(len(log_p))
+    return Scores(
+        prediction=prediction,
+        probability=np.exp(log_p[rows, prediction]),
+        label_probability=label_probability,
+        loss=0.0 - label_log_p,
+        margin=label_probability - highest_other,
+    )
+
+
+def _checked_logits(logits: ArrayLike) -> Floats:
+    z = np.asarray(logits, dtype=np.float64)
+    if z.ndim != 2 or z.shape[1] == 0:
+        raise ValueError(f"logits must have the shape (examples, classes), not {z.shape}")
+    finite = np.isfinite(z).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"logits of row {int(np.argmin(finite))} are not finite")
+    return z
+
+
+def _checked_labels(labels: ArrayLike, shape: tuple[int, ...]) -> Ints:
+    given = np.asarray(labels)
+    if given.shape != shape[:1]:
+        raise ValueError(f"labels must have the shape ({shape[0]},) of the logits' rows, not {given.shape}")
+    if given.size and not np.issubdtype(given.dtype, np.integer):
+        raise ValueError(f"labels must be integers, not {given.dtype}")
+    outside = (given < 0) | (given >= shape[1])
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise ValueError(f"label {given[row]} of row {row} is not in 0…{shape[1] - 1}")
+    return given.astype(np.int64)

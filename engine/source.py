@@ -1,0 +1,137 @@
+"""Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out comes a `datasets.Dataset`.
+
+Rows stay on disk (memory-mapped Arrow); whatever reads them takes slices.
+"""
+
+import contextlib
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+# Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says.
+_CSV = {"keep_default_na": False, "na_values": [""]}
+_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", _CSV),
+    ".tsv": ("csv", {"sep": "\t", **_CSV}),
+    ".json": ("json", {}),
+    ".jsonl": ("json", {}),
+    ".parquet": ("parquet", {}),
+}
+
+
+def open_dataset(name: str, config: str | None = None, split: str | None = None) -> datasets.Dataset:
+    """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
+
+    config: a hub dataset's configuration. split: for a hub or saved dataset, "train" (or the only one)
+    if None. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
+    """
+    with _quiet():
+        dataset = _open(name, config, split)
+    if len(dataset) == 0:
+        raise LossAuditError(f"{name} has no rows")
+    return dataset
+
+
+def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+    path = Path(name)
+    if path.is_dir():
+        return _saved(path, split)
+    files = [path] if path.is_file() else sorted(Path(found) for found in glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns too
+    if files:
+        if config is not None or split is not None:
+            raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")
+        return _files(name, files)
+    if _looks_like_a_path(name):
+        raise LossAuditError(f"there is no file or folder {name}")
+    return _hub(name, config, split)
+
+
+def _files(name: str, files: list[Path]) -> datasets.Dataset:
+    kinds = {_kind(file) for file in files}
+    if len(kinds) > 1:
+        raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
+    builder, options = _FORMATS[kinds.pop()]
+    with _reading(name):
+        return datasets.load_dataset(builder, data_files=[str(file) for file in files], split="train", **options)
+
+
+def _kind(file: Path) -> str:
+    ending = Path(file.name.removesuffix(".gz")).suffix.lower()
+    if ending not in _FORMATS:
+        raise LossAuditError(
+            f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (or .gz after it)"
+        )
+    return ending
+
+
+def _saved(folder: Path, split: str | None) -> datasets.Dataset:
+    if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        raise LossAuditError(
+            f"{folder} is a folder but no saved dataset (save_to_disk); to read files in it write '{folder}/*.csv'"
+        )
+    with _reading(str(folder)):
+        loaded = datasets.load_from_disk(str(folder))
+    if isinstance(loaded, datasets.DatasetDict):
+        return loaded[_split(str(folder), list(loaded), split)]
+    if split is not None:
+        raise LossAuditError(f"{folder} holds one dataset without splits; leave --split out")
+    return loaded
+
+
+def _hub(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+    with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be had"):
+        splits = datasets.get_dataset_split_names(name, config)
+        return datasets.load_dataset(name, config, split=_split(name, splits, split))
+
+
+def _split(name: str, splits: list[str], asked: str | None) -> str:
+    if asked is None:
+        chosen = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
+    else:
+        # A slice such as train[:10%] is for `datasets` to read.
+        chosen = asked if asked.partition("[")[0] in splits else None
+    if chosen is None:
+        raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with --split")
+    return chosen
+
+
+def _looks_like_a_path(name: str) -> bool:
+    """Whether a name that isn't there can't be a hub's `owner/name`."""
+    return (
+        name.count("/") > 1
+        or name.startswith((".", "/", "~"))
+        or any(c in name for c in "*?[\\")
+        or (Path(name.removesuffix(".gz")).suffix.lower() in _FORMATS)
+    )
+
+
+@contextlib.contextmanager
+def _reading(name: str, problem: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except LossAuditError:
+        raise
+    except Exception as error:  # readers for six formats and the hub raise whatever they like
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise LossAuditError(f"{problem or f'{name} can not be read'}: {brief(cause)}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's own bars and warnings off, and back as they were."""
+    verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if bars:
+            datasets.enable_progress_bars()

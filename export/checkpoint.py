@@ -1,0 +1,119 @@
+"""Finds and loads a fine-tuned checkpoint. A hub name or folder comes in, a transformers model and tokenizer go out.
+
+Nothing of the checkpoint is run: no remote code, and weights come from safetensors or, where there are only
+old `pytorch_model.bin` files, through torch's weights-only loader, which builds tensors and nothing else.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import sha256_of
+
+SAFE = ("*.safetensors", "*.json", "*.txt", "*.model")
+PICKLED = ("pytorch_model*.bin",)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's files on this machine."""
+
+    folder: Path
+    name: str
+    """As the user gave it."""
+    revision: str
+    """The hub's commit, or `sha256:` and the hash of the files."""
+
+
+def find(model: str) -> Checkpoint:
+    """A local folder, or a hub name's files, fetched. Raises LossAuditError if it's neither."""
+    folder = Path(model)
+    if folder.is_dir():
+        _check_files(folder)
+        return Checkpoint(folder, model, _content_hash(folder))
+    if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise LossAuditError(f"{model} is no checkpoint: it must be a folder with a config.json, or a hub name")
+    try:
+        fetched = Path(huggingface_hub.snapshot_download(model, allow_patterns=list(SAFE)))
+        if not any(fetched.glob("*.safetensors")):
+            fetched = Path(huggingface_hub.snapshot_download(model, allow_patterns=[*SAFE, *PICKLED]))
+    except Exception as error:  # the network's and the hub's errors share no base class
+        raise LossAuditError(
+            f"there is no folder {model}, and the hub model {model!r} can't be had: {brief(error)}"
+        ) from error
+    _check_files(fetched)
+    return Checkpoint(fetched, model, fetched.name)
+
+
+def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
+    """The sequence classifier, in fp32 and evaluation mode.
+
+    Raises LossAuditError for other tasks, a checkpoint without a trained head, or unsafe or broken weights.
+    """
+    folder = checkpoint.folder
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        _check_task(config, checkpoint.name)
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=any(folder.glob("*.safetensors")),
+            weights_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except LossAuditError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
+        raise LossAuditError(f"{checkpoint.name} can't be loaded as a sequence classifier: {brief(error)}") from error
+    if loading["missing_keys"]:
+        missing = ", ".join(sorted(loading["missing_keys"])[:4])
+        raise LossAuditError(
+            f"{checkpoint.name} has no trained classification head (no weights for {missing}); "
+            "name a model that was fine-tuned to classify text"
+        )
+    return model.eval()
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFast:
+    """The fast tokenizer, a slow one converted. Raises LossAuditError with the reason if that can't be done."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
+    except Exception as error:  # as in load_model
+        raise LossAuditError(f"the tokenizer of {checkpoint.name} can't be loaded: {brief(error)}") from error
+    if not tokenizer.is_fast:
+        raise LossAuditError(
+            f"the tokenizer of {checkpoint.name} ({type(tokenizer).__name__}) has no fast form: "
+            "transformers can't convert it, and lossaudit runs on the `tokenizers` library alone"
+        )
+    return tokenizer
+
+
+def _check_task(config: transformers.PretrainedConfig, name: str) -> None:
+    if config.problem_type == "regression" or config.num_labels == 1:
+        raise LossAuditError(
+            f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
+        )
+    if config.problem_type == "multi_label_classification":
+        raise LossAuditError(f"{name} is a multi-label model; lossaudit takes models with one label an example")
+
+
+def _check_files(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise LossAuditError(f"{folder} is no checkpoint: it has no config.json; name a folder made by save_pretrained")
+    if not any(True for pattern in ("*.safetensors", *PICKLED) for _ in folder.glob(pattern)):
+        raise LossAuditError(f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin")
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in (*SAFE, *PICKLED) for file in folder.glob(pattern)}):
+        digest.update(f"{file.name}\0{sha256_of(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

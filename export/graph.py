@@ -1,0 +1,27 @@
+"""The ONNX graph of a model, made by Optimum. A transformers model comes in, an ONNX file goes out."""
+
+import warnings
+from pathlib import Path
+
+import transformers
+from optimum.exporters.onnx import export
+from optimum.exporters.tasks import TasksManager
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+
+def write_graph(model: transformers.PreTrainedModel, path: Path) -> int:
+    """Writes `path` and returns the opset. Raises LossAuditError if Optimum can't export the architecture."""
+    architecture = type(model).__name__
+    try:
+        constructor = TasksManager.get_exporter_config_constructor(
+            "onnx", model, task="text-classification", library_name="transformers"
+        )
+        onnx_config = constructor(model.config)
+        opset: int = onnx_config.DEFAULT_ONNX_OPSET
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer's remarks on constants
+            export(model, onnx_config, path, opset=opset)
+    except Exception as error:  # the tracer and Optimum raise whatever they like
+        raise LossAuditError(f"Optimum can't export {architecture} to ONNX: {brief(error)}") from error
+    return opset
