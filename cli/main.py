@@ -3,6 +3,7 @@
 import click
 
 from lossaudit.cli.audit import audit
+from lossaudit.cli.demo import demo
 from lossaudit.cli.export import export
 from lossaudit.cli.top import top
 from lossaudit.version import __version__
@@ -32,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top):
+for command in (export, audit, top, demo):
     main.add_command(command)

@@ -1,0 +1,54 @@
+"""Is the ranking the same as the loop's? Runs both on the same rows and compares losses and the top of the ranking.
+
+    python -m bench.parity MODEL DATA --top 500
+
+Exits with 1 if a loss differs by more than 1e-4 or if the top differs but for ties within 1e-5.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import loop
+from lossaudit.engine.audit import Audit
+from lossaudit.engine.source import open_dataset
+from lossaudit.export.exporter import export_bundle
+
+TOLERANCE = 1e-4
+TIE = 1e-5
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--top", default=500, show_default=True, help="How many rows of the ranking must agree.")
+def main(model: str, data: str, top: int) -> None:
+    """Compare lossaudit's losses of DATA with those of the PyTorch loop over MODEL."""
+    rows = open_dataset(data)
+    with tempfile.TemporaryDirectory() as folder:
+        audit = Audit(export_bundle(model, Path(folder) / "bundle"), rows)
+        ours = audit.run().table.sort_by("id")["loss"].to_numpy()
+    theirs = loop.losses(model, list(rows[audit.text_column]), list(rows[audit.label_column]))
+    difference = float(np.abs(ours - theirs).max())
+    swapped = swapped_rows(ours, theirs, top)
+    click.echo(f"{len(rows):,} rows; largest difference of a loss: {difference:.1e} (allowed: {TOLERANCE:.0e})")
+    click.echo(f"top {top}: {swapped} places differ by more than a tie within {TIE:.0e}")
+    sys.exit(int(difference > TOLERANCE or swapped > 0))
+
+
+def swapped_rows(ours: NDArray[np.float64], theirs: NDArray[np.float64], top: int) -> int:
+    """Places of the top whose rows differ although the two rows' losses are no tie.
+
+    ours, theirs: (n,) losses of the same rows in the same order.
+    """
+    first, second = np.argsort(-ours, kind="stable")[:top], np.argsort(-theirs, kind="stable")[:top]
+    differ = first != second
+    return int((np.abs(theirs[first] - theirs[second]) > TIE)[differ].sum())
+
+
+if __name__ == "__main__":
+    main()
