@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
 
 FORMAT = 1
@@ -116,14 +116,10 @@ class Bundle:
             raise LossAuditError(f"{folder} is not a bundle: it has no {MANIFEST}; make one with `lossaudit export`")
         try:
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise LossAuditError(f"{path} can't be used: {error}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise LossAuditError(f"{path} can't be used: {brief(error)}") from error
         for name, expected in manifest.files.items():
-            file = folder / name
-            if not file.is_file():
-                raise LossAuditError(f"{file} is missing from the bundle; export the model again")
-            if sha256_of(file) != expected:
-                raise LossAuditError(f"{file} is damaged (its SHA-256 isn't the manifest's); export the model again")
+            _check_file(folder / name, expected)
         return cls(folder, manifest)
 
     @property
@@ -133,6 +129,17 @@ class Bundle:
     @property
     def tokenizer(self) -> Path:
         return self.folder / TOKENIZER
+
+
+def _check_file(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise LossAuditError(f"{file} is missing from the bundle; export the model again")
+    try:
+        found = sha256_of(file)
+    except OSError as error:
+        raise LossAuditError(f"{file} can't be read: {brief(error)}") from error
+    if found != expected:
+        raise LossAuditError(f"{file} is damaged (its SHA-256 isn't the manifest's); export the model again")
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -173,7 +180,7 @@ def _inputs(data: dict[str, Any]) -> tuple[str, ...]:
 def _files(data: dict[str, Any]) -> dict[str, str]:
     files = _field(data, "files", dict)
     for name, digest in files.items():
-        if Path(name).name != name or name in ("", ".", ".."):
+        if Path(name).name != name or name in ("", ".", "..") or "\0" in name:
             raise ValueError(f"its file name {name!r} leaves the folder")
         if not isinstance(digest, str):
             raise ValueError(f"its file {name!r} has no SHA-256")

@@ -16,6 +16,8 @@ def find_text_column(features: Features, asked: str | None, label_column: str) -
             raise LossAuditError(
                 f"column {name!r} holds {_kind(features[name])}, not text; name another with --text-column"
             )
+        if name == label_column:
+            raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
         return name
     texts = [name for name, feature in features.items() if name != label_column and _is_text(feature)]
     usual = _first_of(TEXT_NAMES, texts)

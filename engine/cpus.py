@@ -19,14 +19,11 @@ def usable_cpus(cgroups: Path = CGROUPS) -> int:
 
 def _quota(cgroups: Path) -> float | None:
     """The CPU quota in CPUs, from cgroup v2's cpu.max or v1's cfs files; None where there is none."""
+    files = [cgroups / "cpu.max"]
+    if not files[0].is_file():
+        files = [cgroups / "cpu" / "cpu.cfs_quota_us", cgroups / "cpu" / "cpu.cfs_period_us"]
     try:
-        quota, period = (cgroups / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroups / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroups / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if quota == "max" or int(quota) <= 0:
+        quota, period = (float(word) for file in files for word in file.read_text().split())
+    except (OSError, ValueError):  # no quota: no files, or the word "max"
         return None
-    return int(quota) / int(period)
+    return quota / period if quota > 0 and period > 0 else None

@@ -10,7 +10,6 @@ class LossAuditError(Exception):
 
 
 def brief(error: BaseException, width: int = 200) -> str:
-    """The first line of another library's error, shortened to `width` characters, to quote in ours."""
-    lines = str(error).strip().splitlines()
-    line = lines[0].strip() if lines else type(error).__name__
+    """Another library's error in one line, shortened to `width` characters, to quote in ours."""
+    line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -39,7 +39,7 @@ def file_beside(target: Path) -> Iterator[Path]:
 def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
     """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
 
-    A folder that stands there already is replaced if it is empty or holds a file named `replaceable`.
+    A folder that stands there already is replaced if it is empty or holds a file named `replaceable` and no folders.
     Raises LossAuditError for any other folder or file, and when the folder can't be written.
     """
     check_replaceable(target, replaceable)
@@ -52,27 +52,38 @@ def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _fsync(file)
-            if target.exists():
-                with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.old.") as old:
-                    target.rename(Path(old) / "old")
-                    temporary.rename(target)
-            else:
-                temporary.rename(target)
+            _take_place(temporary, target)
             _fsync(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _take_place(folder: Path, target: Path) -> None:
+    """Renames `folder` to `target`; one that stands there is deleted after that, or stays if that fails."""
+    if not target.exists():
+        folder.rename(target)
+        return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.old.") as old:
+        aside = target.rename(Path(old) / target.name)
+        try:
+            folder.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+
+
 def check_replaceable(target: Path, replaceable: str) -> None:
     """Raises LossAuditError if `target` stands there and isn't ours to replace (see `folder_beside`)."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise LossAuditError(f"{target} is a file; name a folder that is new or may be replaced")
-    if any(target.iterdir()) and not (target / replaceable).is_file():
-        raise LossAuditError(
-            f"{target} holds other files (no {replaceable} among them); name a folder that is new or may be replaced"
-        )
+    with _write_errors(target):
+        if not target.exists():
+            return
+        if not target.is_dir():
+            raise LossAuditError(f"{target} is a file; name a folder that is new or may be replaced")
+        entries = list(target.iterdir())
+    ours = not entries or (target / replaceable) in entries
+    if not ours or any(entry.is_dir() for entry in entries):
+        why = "holds folders" if ours else f"holds other files (no {replaceable} among them)"
+        raise LossAuditError(f"{target} {why}; name a folder that is new or may be replaced")
 
 
 def sha256_of(path: Path) -> str:

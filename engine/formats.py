@@ -2,7 +2,7 @@
 
 import csv
 import json
-import sys
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,9 +14,13 @@ import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import file_beside
+from lossaudit.engine.table import SCHEMA
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
 _REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
+_TYPES = {field.name: field.type for field in SCHEMA}
+_MOST_BYTES = 2**31 - 1
+"""The largest block that Arrow's readers take."""
 
 
 def check_output(path: Path) -> None:
@@ -42,24 +46,25 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def write_jsonl(table: pa.Table, file: TextIO) -> None:
-    """One JSON object a line."""
+    """One JSON object a line. JSON has no NaN or infinity: they are written as null."""
     for row in _rows(table):
-        file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        file.write(_json(row) + "\n")
 
 
 def write_json(table: pa.Table, file: TextIO) -> None:
-    """One JSON array of objects."""
+    """One JSON array of objects, as in `write_jsonl`."""
     file.write("[")
     separator = "\n"
     for row in _rows(table):
-        file.write(separator + json.dumps(row, ensure_ascii=False, default=str))
+        file.write(separator + _json(row))
         separator = ",\n"
     file.write("\n]\n")
 
 
 def write_csv(table: pa.Table, file: TextIO) -> None:
     """A header and one line a row; nested values are written as JSON, missing ones are empty."""
-    writer = csv.writer(file, lineterminator="\n")
+    # All strings are quoted: only when needed, Python leaves a lone carriage return bare, which ends the row.
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(table.column_names)
     for row in _rows(table):
         writer.writerow([_cell(value) for value in row.values()])
@@ -74,13 +79,26 @@ def read_table(path: Path) -> pa.Table:
         raise LossAuditError(f"there is no file {path}; make one with `lossaudit audit`")
     try:
         table = reader(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
     missing = [name for name in _REQUIRED if name not in table.column_names]
     if missing:
         raise LossAuditError(
             f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"
         )
+    return _typed(table, path)
+
+
+def _typed(table: pa.Table, path: Path) -> pa.Table:
+    """The table with its own columns in the types of `SCHEMA`, whatever a text format made of them."""
+    for index, name in enumerate(table.column_names):
+        if name in _TYPES:
+            try:
+                table = table.set_column(index, name, table[name].cast(_TYPES[name]))
+            except pa.ArrowException as error:
+                raise LossAuditError(
+                    f"{path} is no losses table: its column {name!r} holds {table[name].type}, not {_TYPES[name]}"
+                ) from error
     return table
 
 
@@ -91,8 +109,23 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 def _cell(value: object) -> object:
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _json(value)
     return value
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return _json(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -100,19 +133,35 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    options = pa_csv.ParseOptions(newlines_in_values=True)
     return pa_csv.read_csv(
-        path, parse_options=options, convert_options=pa_csv.ConvertOptions(strings_can_be_null=False)
+        path,
+        pa_csv.ReadOptions(block_size=_whole(path)),
+        pa_csv.ParseOptions(newlines_in_values=True),
+        pa_csv.ConvertOptions(column_types=_TYPES, null_values=[""]),
     )
 
 
 def _read_jsonl(path: Path) -> pa.Table:
-    # A block must hold a whole line, and a text can be megabytes long.
-    return pa_json.read_json(path, pa_json.ReadOptions(block_size=min(max(path.stat().st_size, 1), sys.maxsize)))
+    with path.open(encoding="utf-8") as file:
+        first = _objects([json.loads(file.readline() or "{}")])[0]
+    known = pa.schema([field for field in SCHEMA if field.name in first])
+    options = pa_json.ParseOptions(explicit_schema=known)
+    return pa_json.read_json(path, pa_json.ReadOptions(block_size=_whole(path)), options)
 
 
 def _read_json(path: Path) -> pa.Table:
-    return pa.Table.from_pylist(json.loads(path.read_text(encoding="utf-8")))
+    return pa.Table.from_pylist(_objects(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def _objects(rows: Any) -> list[dict[str, Any]]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it holds something else than JSON objects")
+    return rows
+
+
+def _whole(path: Path) -> int:
+    """A block that holds the file, since one must hold a whole row and a text can be megabytes long."""
+    return min(path.stat().st_size + 1, _MOST_BYTES)
 
 
 _TEXT_WRITERS: dict[str, Callable[[pa.Table, TextIO], None]] = {

@@ -56,8 +56,8 @@ def _choose(provider: str) -> str:
         return CPU
     if CUDA not in available:
         raise LossAuditError(
-            "CUDA can't be used: this onnxruntime has no CUDA provider; "
-            "pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+            "CUDA can't be used: the installed onnxruntime has no CUDA provider; write onnxruntime-gpu over it: "
+            "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
         )
     return CUDA
 

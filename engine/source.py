@@ -20,8 +20,10 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
-    ".parquet": ("parquet", {}),
+    ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
+_SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
+"""What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
 
 
 def open_dataset(name: str, config: str | None = None, split: str | None = None) -> datasets.Dataset:
@@ -33,7 +35,7 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None)
     with _quiet():
         dataset = _open(name, config, split)
     if len(dataset) == 0:
-        raise LossAuditError(f"{name} has no rows")
+        raise _no_rows(name)
     return dataset
 
 
@@ -57,7 +59,9 @@ def _files(name: str, files: list[Path]) -> datasets.Dataset:
         raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
     builder, options = _FORMATS[kinds.pop()]
     with _reading(name):
-        return datasets.load_dataset(builder, data_files=[str(file) for file in files], split="train", **options)
+        # `datasets` reads names as globs, so the found ones are escaped.
+        found = [glob.escape(str(file)) for file in files]
+        return datasets.load_dataset(builder, data_files=found, split="train", **options)
 
 
 def _kind(file: Path) -> str:
@@ -86,15 +90,15 @@ def _saved(folder: Path, split: str | None) -> datasets.Dataset:
 def _hub(name: str, config: str | None, split: str | None) -> datasets.Dataset:
     with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be had"):
         splits = datasets.get_dataset_split_names(name, config)
-        return datasets.load_dataset(name, config, split=_split(name, splits, split))
+        whole, bracket, part = (split or "").partition("[")  # a slice such as train[:10%] is for `datasets` to read
+        return datasets.load_dataset(name, config, split=_split(name, splits, whole or None) + bracket + part)
 
 
 def _split(name: str, splits: list[str], asked: str | None) -> str:
     if asked is None:
         chosen = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
     else:
-        # A slice such as train[:10%] is for `datasets` to read.
-        chosen = asked if asked.partition("[")[0] in splits else None
+        chosen = asked if asked in splits else None
     if chosen is None:
         raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with --split")
     return chosen
@@ -110,6 +114,10 @@ def _looks_like_a_path(name: str) -> bool:
     )
 
 
+def _no_rows(name: str) -> LossAuditError:
+    return LossAuditError(f"{name} has no rows")
+
+
 @contextlib.contextmanager
 def _reading(name: str, problem: str | None = None) -> Iterator[None]:
     try:
@@ -120,14 +128,16 @@ def _reading(name: str, problem: str | None = None) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
+        if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
+            raise _no_rows(name) from error
         raise LossAuditError(f"{problem or f'{name} can not be read'}: {brief(cause)}") from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The library's own bars and warnings off, and back as they were."""
+    """The library's own bars and messages off, and back as they were."""
     verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
         yield
