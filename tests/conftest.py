@@ -1,0 +1,199 @@
+"""What the tests share: tiny checkpoints made on the spot, one exported bundle, and a home of their own.
+
+Nothing here touches the network or the user's caches: the Hugging Face libraries are set offline, and every
+cache lies in a temporary folder, before anything imports them.
+"""
+
+import atexit
+import contextlib
+import gzip
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+LABELS = ("World", "Sports", "Business", "Sci/Tech")
+SENTENCE = (
+    "the bank shares rose fell on tuesday profit market oil company minister talks peace vote army city striker "
+    "scored team cup final coach season probe water ice planet chip software network phone scientists said new "
+    "and a of in to after before with for from by at last first two three"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A home for all caches, and no network, for this process and every command it starts."""
+    # `datasets` leaves the files open that its CSV reader was given.
+    config.addinivalue_line("filterwarnings", "ignore:unclosed file:ResourceWarning")
+    home = tempfile.mkdtemp(prefix="lossaudit-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ |= {
+        "HF_HOME": f"{home}/huggingface",
+        "XDG_CACHE_HOME": f"{home}/cache",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "COLUMNS": "120",
+    }
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[dict[str, Any]]:
+    """60 examples of 1 to 90 words, so that some are longer than the tiny models' 64 tokens."""
+    draw = random.Random(3)
+    words = SENTENCE.split()
+    lengths = [1, 2, 90, *(draw.randint(3, 50) for _ in range(57))]
+    return [{"text": " ".join(draw.choices(words, k=n)), "label": draw.randrange(len(LABELS))} for n in lengths]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of models and data beside the repository."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "models").is_dir():
+        pytest.skip(f"{folder} isn't on this machine")
+    return folder
+
+
+@pytest.fixture
+def refused() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """`with refused("part", …):` holds that a LossAuditError is raised whose one line has all the parts."""
+    from lossaudit.engine.errors import LossAuditError
+
+    @contextlib.contextmanager
+    def check(*parts: str) -> Iterator[None]:
+        with pytest.raises(LossAuditError) as caught:
+            yield
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1
+        for part in parts:
+            assert part in message
+
+    return check
+
+
+@pytest.fixture
+def write_file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    """Writes a file of the test's own folder; text is encoded, and names that end in .gz are compressed."""
+
+    def write(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode() if isinstance(content, str) else content
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a tiny random classifier of a kind ("bert", "distilbert", "roberta"), as save_pretrained does.
+
+    `labels` are its names, other keywords go into its config. Returns a new folder.
+    """
+
+    def make(kind: str = "bert", labels: tuple[str, ...] = LABELS, **config: Any) -> Path:
+        folder = tmp_path_factory.mktemp(f"{kind}-checkpoint")
+        tokenizer = _tokenizer(kind)
+        tokenizer.save_pretrained(folder)
+        _model(kind, labels, tokenizer, config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny BERT of four labels. Tests that change files take a copy."""
+    return make_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny BERT, exported. Tests that change files take a copy."""
+    from lossaudit.export.exporter import export_bundle
+
+    return export_bundle(str(checkpoint), tmp_path_factory.mktemp("bundles") / "tiny").folder
+
+
+@pytest.fixture
+def bundle_copy(bundle_folder: Path, tmp_path: Path) -> Path:
+    """A bundle that the test may spoil."""
+    return Path(shutil.copytree(bundle_folder, tmp_path / "bundle-copy"))
+
+
+@pytest.fixture(scope="session")
+def data_csv(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows as a CSV with integer labels."""
+    path = tmp_path_factory.mktemp("data") / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_jsonl(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows as JSON Lines with the labels' names."""
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    named = [{"headline": row["text"], "topic": LABELS[row["label"]]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in named))
+    return path
+
+
+def _tokenizer(kind: str) -> Any:
+    import transformers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    if kind == "roberta":
+        specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        byte_alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(special_tokens=specials, vocab_size=600, initial_alphabet=byte_alphabet)
+        tokenizer.train_from_iterator([SENTENCE], trainer)
+        tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+        return transformers.RobertaTokenizerFast(tokenizer_object=tokenizer, model_max_length=64)
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator([SENTENCE], trainers.WordPieceTrainer(special_tokens=specials, vocab_size=300))
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    fast = {"bert": transformers.BertTokenizerFast, "distilbert": transformers.DistilBertTokenizerFast}[kind]
+    return fast(tokenizer_object=tokenizer, model_max_length=64)
+
+
+def _model(kind: str, labels: tuple[str, ...], tokenizer: Any, changes: dict[str, Any]) -> Any:
+    import torch
+    import transformers
+
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
+    if kind == "distilbert":
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64}
+    if kind == "roberta":
+        sizes |= {"max_position_embeddings": 66, "type_vocab_size": 1}
+    config = transformers.AutoConfig.for_model(
+        kind,
+        **sizes
+        | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+        | {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+        # Far from zero, so that logits differ from text to text.
+        | {"initializer_range": 0.5}
+        | changes,
+    )
+    torch.manual_seed(0)
+    return transformers.AutoModelForSequenceClassification.from_config(config)

@@ -1,0 +1,107 @@
+"""The losses table and its top."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossaudit.engine.ranking import Filters, text_column, top
+from lossaudit.engine.table import facts_of, rank, source_names, with_facts
+
+
+def losses(*values, **columns):
+    n = len(values)
+    return pa.table(
+        {
+            "id": pa.array(range(n), pa.int64()),
+            "label_name": ["World", "Sports"] * (n // 2) + ["World"] * (n % 2),
+            "prediction_name": ["Sports"] * n,
+            "loss": pa.array(values, pa.float64()),
+        }
+        | columns
+    )
+
+
+LOSSES = st.lists(st.floats(0, 20) | st.sampled_from([1.0, 2.0]), max_size=40)
+
+
+@given(LOSSES)
+def test_ranking_is_a_permutation_by_falling_loss_and_then_by_id(values):
+    ranked = rank(losses(*values)).select(["loss", "id"]).to_pylist()
+    assert ranked == sorted(losses(*values).select(["loss", "id"]).to_pylist(), key=lambda r: (-r["loss"], r["id"]))
+
+
+@given(LOSSES, st.integers(1, 50), st.randoms())
+def test_the_top_is_the_start_of_the_ranking_whatever_the_order_of_the_rows(values, n, random):
+    table = losses(*values)
+    order = list(range(len(values)))
+    random.shuffle(order)
+    found = top(table.take(pa.array(order, pa.int64())), n, Filters())
+    assert found["id"].to_pylist() == rank(table)["id"].to_pylist()[:n]
+    assert len(found) == min(n, len(values))
+
+
+class TestFilters:
+    def ids(self, table=None, **filters):
+        return top(table or losses(1, 2, 3, 4), 10, Filters(**filters))["id"].to_pylist()
+
+    def test_given_and_predicted_take_names_in_any_case(self):
+        assert self.ids(given="world") == [2, 0]
+        assert self.ids(given="Sports") == [3, 1]
+        assert self.ids(predicted="SPORTS", given="World") == [2, 0]
+
+    def test_an_unknown_name_lists_the_known(self, refused):
+        with refused("--given 'Worlds'", "Sports, World"):
+            self.ids(given="Worlds")
+        with refused("--predicted 'World'", "Sports"):
+            self.ids(predicted="World")
+
+    def test_min_loss_counts_itself_in(self):
+        assert self.ids(min_loss=3) == [3, 2]
+        assert self.ids(min_loss=99) == []
+
+    def test_truncated(self, refused):
+        assert self.ids(losses(1, 2, 3, truncated=[True, None, True]), truncated=True) == [2, 0]
+        with refused("--truncated"):
+            self.ids(truncated=True)
+
+    def test_rows_without_a_loss_are_no_suspects(self):
+        assert self.ids(losses(1, None, 3)) == [2, 0]
+
+
+class TestTextColumn:
+    def test_is_the_audits_own_word(self):
+        table = with_facts(losses(1, text=["a"], body=["b"]), {"text_column": "body"})
+        assert text_column(table) == "body"
+
+    def test_is_else_guessed(self):
+        assert text_column(losses(1, author=["a"], text=["b"])) == "text"
+        assert text_column(losses(1, headline=["a"])) == "headline"
+        assert text_column(losses(1)) is None
+
+    @pytest.mark.parametrize("stored", [b"", b"{", b"[]", b'{"text_column": "gone"}', b'{"text_column": ["x"]}'])
+    def test_is_guessed_where_the_facts_are_spoilt(self, stored):
+        table = losses(1, headline=["a"]).replace_schema_metadata({b"lossaudit": stored})
+        assert text_column(table) == "headline"
+
+
+def test_facts_travel_with_the_table():
+    facts = {"model": "mödel", "labels": ["a"]}
+    assert facts_of(rank(with_facts(losses(1, 2), facts))) == facts
+    assert facts_of(losses(1)) == {}
+
+
+class TestSourceNames:
+    def test_are_kept_where_they_are_not_ours(self):
+        assert source_names(["text", "author"], None) == {"text": "text", "author": "author"}
+
+    def test_get_a_prefix_where_they_are_ours(self):
+        names = source_names(["id", "loss", "label", "text"], None)
+        assert names == {"id": "source_id", "loss": "source_loss", "label": "source_label", "text": "text"}
+
+    def test_get_another_prefix_where_that_is_taken_too(self):
+        assert source_names(["id", "source_id"], None) == {"id": "source_source_id", "source_id": "source_id"}
+
+    def test_leave_out_a_label_column_that_holds_the_same_values(self):
+        assert source_names(["text", "label"], "label") == {"text": "text", "label": None}
+        assert source_names(["text", "topic"], "topic") == {"text": "text", "topic": "topic"}
