@@ -14,6 +14,7 @@ from lossaudit.cli.rooms import bundle_of
 
 if TYPE_CHECKING:
     from lossaudit.engine.audit import Audit, Audited
+    from lossaudit.engine.precision import Choice
 
 _LABELS_SHOWN = 12
 
@@ -55,11 +56,20 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 @click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
 @click.option(
     "--provider",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
     default="auto",
     show_default=True,
-    help="What runs the model; auto takes CUDA where it works.",
+    help="What runs the model: auto takes CUDA where it is installed, else the faster of the others.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "int8", "exact-top"]),
+    default="auto",
+    show_default=True,
+    help="exact-top scores all in int8 and the top again in fp32; auto does so where that is faster than fp32.",
+)
+@click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
+@click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def audit(
     model: str,
     dataset: str,
@@ -73,6 +83,9 @@ def audit(
     max_length: int | None,
     threads: int | None,
     provider: str,
+    precision: str,
+    top: int | None,
+    no_tune: bool,
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
 
@@ -85,7 +98,18 @@ def audit(
     from lossaudit.engine.source import open_dataset
 
     check_output(output)
-    options = AuditOptions(text_column, label_column, parse_label_map(label_map), limit, max_length, threads, provider)
+    options = AuditOptions(
+        text_column=text_column,
+        label_column=label_column,
+        label_map=parse_label_map(label_map),
+        limit=limit,
+        max_length=max_length,
+        threads=threads,
+        provider=provider,
+        precision="exact-top" if top is not None and precision == "auto" else precision,
+        top=top,
+        tune=not no_tune,
+    )
     with steps("Reading") as on_step:
         on_step(dataset)
         rows = open_dataset(dataset, config, split)
@@ -93,10 +117,14 @@ def audit(
         bundle = bundle_of(model, on_step)
     prepared = Audit(bundle, rows, options)
     print_plan(prepared)
-    with rows_bar(len(prepared), "Scoring") as on_rows:
-        audited = prepared.run(on_rows)
+    with steps("Choosing what is fastest here") as on_step:
+        on_step("measured once for each bundle and machine")
+        choice = prepared.choice
+    print_choice(choice)
+    with rows_bar() as on_stage:
+        audited = prepared.run(on_stage)
     write_table(audited.table, output)
-    print_summary(audited)
+    print_summary(prepared, audited)
     out.print(f"Wrote [bold]{output}[/]. Look at the top: lossaudit top {output}", soft_wrap=True)
 
 
@@ -110,19 +138,33 @@ def print_plan(audit: "Audit") -> None:
     shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
     more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
     out.print(f"Labels matched {audit.alignment.how}: {escape(', '.join(shown))}{more}", soft_wrap=True)
-    if audit.options.threads is not None and audit.options.threads > audit.threads:
-        out.print(f"Threads: {audit.threads}, since no more CPUs may be used here ({audit.options.threads} asked for)")
-    out.print(f"Runs on {audit.provider} with {audit.threads} threads")
+    if audit.options.threads is not None and audit.options.threads > audit.cpus:
+        out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
 
 
-def print_summary(audited: "Audited") -> None:
+def print_choice(choice: "Choice") -> None:
+    """Says what will compute the losses, and why."""
+    plan = choice.first
+    cpus = f"{plan.workers} × {plan.threads} threads, batches of {plan.budget} tokens"
+    out.print(
+        f"Precision: [bold]{choice.precision}[/] ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True
+    )
+
+
+def print_summary(audit: "Audit", audited: "Audited") -> None:
     """Says what the audit found."""
     summary = audited.summary
     speed = summary.rows / audited.seconds
     out.print(f"\n[bold]{summary.rows:,} rows[/] in {seconds(audited.seconds)}, {speed:,.0f} rows/s")
     out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+    if audited.exact is not None:
+        out.print(
+            f"The top {audit.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
+            f"until no other could enter (margin {audited.exact.margin:.2f} nats)",
+            soft_wrap=True,
+        )
     if summary.truncated:
-        out.print(f"Cut at {audited.max_length} tokens: {summary.truncated:,} rows")
+        out.print(f"Cut at {audit.max_length} tokens: {summary.truncated:,} rows")
     if summary.accuracy < 1 / summary.classes:
         err.print(
             "[yellow]Warning:[/] the model agrees with fewer labels than chance would; are the labels matched rightly? "

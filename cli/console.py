@@ -8,6 +8,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -20,8 +21,9 @@ err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def rows_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A bar with rows/s and the time left; yields the function to tell it of rows done."""
+def rows_bar() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Bars with rows/s and the time left. Yields a function that begins a stage of so many rows, and gives the
+    function to tell of rows done; a stage that begins again goes on with its bar."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,8 +34,16 @@ def rows_bar(total: int, what: str) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda rows: progress.advance(task, rows)
+        tasks: dict[str, TaskID] = {}
+
+        def begin(stage: str, rows: int) -> Callable[[int], None]:
+            if stage in tasks:
+                progress.update(tasks[stage], total=(progress.tasks[tasks[stage]].total or 0) + rows)
+            else:
+                tasks[stage] = progress.add_task(stage, total=rows)
+            return lambda done: progress.advance(tasks[stage], done)
+
+        yield begin
 
 
 @contextmanager

@@ -1,32 +1,46 @@
 """The audit: a bundle and a dataset come in, the ranked losses table goes out.
 
-`Audit` decides everything first (columns, labels, provider), so that a mistake shows before any work and
-the command can say what was decided; `run` then goes shard by shard.
+`Audit` decides everything first (columns, labels, precision), so that a mistake shows before any work and the
+command can say what was decided; `run` then goes shard by shard.
 """
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lossaudit.engine import backends, scoring
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.columns import find_label_column, find_text_column
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.exact_top import ExactTop, exact_top
 from lossaudit.engine.labels import align
-from lossaudit.engine.loss import score
-from lossaudit.engine.scoring import score_texts
-from lossaudit.engine.session import Session
+from lossaudit.engine.loss import Floats, Ints, score
+from lossaudit.engine.precision import Choice, choose
+from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.summary import Summary, summarise
 from lossaudit.engine.table import rank, shard_table, source_names, with_facts
+from lossaudit.engine.tuning import Plan
 
 SHARD_ROWS = 4096
 """Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
+_SAMPLE_ROWS = 256
+"""Rows that plans are measured on, spread over the dataset."""
+
+OnStage = Callable[[str, int], Callable[[int], None]]
+"""Told of a stage and its rows; gives the function to tell of rows done."""
+
+
+def _quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
+    return lambda done: None
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,12 @@ class AuditOptions:
     """Tokens at which a text is cut; at most, and by default, the model's own maximum."""
     threads: int | None = None
     provider: str = "auto"
+    precision: str = "auto"
+    """See `engine/precision.py`."""
+    top: int | None = None
+    """Rows of the ranking that must be exact under exact-top."""
+    tune: bool = True
+    """Whether to measure what is fastest here, the first time a bundle is used."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +72,14 @@ class Audited:
     table: pa.Table
     """The losses table, by falling loss."""
     summary: Summary
-    max_length: int
-    """Tokens at which texts were cut."""
+    exact: ExactTop | None
+    """Under exact-top, which rows were scored again, and the margin."""
     seconds: float
     """Wall-clock time of tokenising, scoring and ranking."""
 
 
 class Audit:
-    """One audit, prepared: holds the loaded graph and the opened dataset."""
+    """One audit, prepared: the opened dataset, its columns and labels, and what will compute the losses."""
 
     def __init__(self, bundle: Bundle, dataset: datasets.Dataset, options: AuditOptions | None = None) -> None:
         """Raises LossAuditError for whatever of the dataset, the labels or the options doesn't fit the bundle."""
@@ -83,42 +103,90 @@ class Audit:
                 f"--max-length {options.max_length} is more than the model's own {manifest.max_length} tokens"
             )
         self.max_length = options.max_length or manifest.max_length
-        self.threads = min(options.threads or usable_cpus(), usable_cpus())
+        self.cpus = min(options.threads or usable_cpus(), usable_cpus())
         self._encoder = TextEncoder(bundle.tokenizer, self.max_length, manifest.pad_id)
-        self._session = Session(bundle.model, options.provider, self.threads)
+        if options.provider != "auto":
+            backends.check_available(options.provider)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def provider(self) -> str:
-        """ONNX Runtime's execution provider that was taken."""
-        return self._session.provider
+    @functools.cached_property
+    def choice(self) -> Choice:
+        """What computes the losses. The first time a bundle is used, measuring it takes a few seconds."""
+        options = self.options
+        sample = None
+        if options.tune:
+            rows = np.linspace(0, len(self) - 1, num=min(_SAMPLE_ROWS, len(self)), dtype=np.int64)
+            sample = self._encoder.encode(self._rows[rows.tolist()][self.text_column].to_pylist())
+        return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
 
-    def run(self, on_rows: Callable[[int], None] = lambda rows: None) -> Audited:
-        """Scores and ranks all rows. `on_rows` is called with the number of rows done since its last call."""
+    def run(self, on_stage: OnStage = _quietly) -> Audited:
+        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done."""
+        choice = self.choice
         begun = time.perf_counter()
-        shards = [self._shard(start, on_rows) for start in range(0, len(self), SHARD_ROWS)]
-        table = rank(pa.concat_tables(shards))
+        table = self._score_all(choice.first, on_stage)
+        exact = None
+        if choice.again is not None:
+            table, exact = self._with_exact_top(table, choice.top, choice.again, on_stage)
+        table = rank(table)
         summary = summarise(table, len(self.bundle.manifest.labels))
-        return Audited(with_facts(table, self._facts()), summary, self.max_length, time.perf_counter() - begun)
+        return Audited(with_facts(table, self._facts(exact)), summary, exact, time.perf_counter() - begun)
 
-    def _shard(self, start: int, on_rows: Callable[[int], None]) -> pa.Table:
-        source: pa.Table = self._rows[start : start + SHARD_ROWS]
-        labels = self.alignment.indices(source[self.label_column])
-        shard = score_texts(source[self.text_column].to_pylist(), self._encoder, self._session, on_rows)
+    def _score_all(self, plan: Plan, on_stage: OnStage) -> pa.Table:
+        """The losses table of every row, in the dataset's order."""
+        done = on_stage("Scoring", len(self))
+        shards = (np.arange(i, min(i + SHARD_ROWS, len(self))) for i in range(0, len(self), SHARD_ROWS))
+        with self._scorer(plan) as scorer:
+            encoded = scoring.one_ahead(map(self._encoded, shards))
+            return pa.concat_tables(
+                [self._table(source, ids, scorer.score(shard, done), plan) for source, ids, shard in encoded]
+            )
+
+    def _with_exact_top(self, table: pa.Table, top: int, plan: Plan, on_stage: OnStage) -> tuple[pa.Table, ExactTop]:
+        """The table with its top K, and the rows that might have been in it, scored again."""
+        again: list[pa.Table] = []
+        with self._scorer(plan) as scorer:
+
+            def rescore(ids: Ints) -> Floats:
+                done = on_stage(f"Scoring the top {top} again", len(ids))
+                parts = []
+                for start in range(0, len(ids), SHARD_ROWS):
+                    source, part, shard = self._encoded(ids[start : start + SHARD_ROWS])
+                    parts.append(self._table(source, part, scorer.score(shard, done), plan))
+                again.extend(parts)
+                return np.asarray(pa.concat_tables(parts)["loss"].to_numpy(), dtype=np.float64)
+
+            exact = exact_top(table["loss"].to_numpy(), top, rescore)
+        kept = np.ones(len(table), dtype=np.bool_)
+        kept[exact.rows] = False
+        return pa.concat_tables([table.filter(pa.array(kept)), *again]), exact
+
+    def _scorer(self, plan: Plan) -> Scorer:
+        runner = backends.load(plan.backend, self.bundle.file_of(plan.graph), plan.workers, plan.threads)
+        return Scorer(runner, plan.workers, plan.budget)
+
+    def _encoded(self, ids: Ints) -> tuple[pa.Table, Ints, scoring.EncodedShard]:
+        """Source rows, their ids, and their tokens."""
+        source: pa.Table = self._rows[ids.tolist()]
+        return source, ids, scoring.encode_shard(source[self.text_column].to_pylist(), self._encoder)
+
+    def _table(self, source: pa.Table, ids: Ints, shard: scoring.ShardLogits, plan: Plan) -> pa.Table:
         classes = self.bundle.manifest.labels
+        model = self.bundle.file_of(plan.graph)
         if shard.logits.shape[1] != len(classes):
             raise LossAuditError(
-                f"{self.bundle.model} gives {shard.logits.shape[1]} logits for {len(classes)} labels; export it again"
+                f"{model} gives {shard.logits.shape[1]} logits for {len(classes)} labels; export it again"
             )
+        labels = self.alignment.indices(source[self.label_column])
         try:
             scores = score(shard.logits, labels)
         except ValueError as error:
             raise LossAuditError(
-                f"in rows {start}…{start + len(labels) - 1}: {error}; export the model again"
+                f"{model} fails in rows {ids[0]}…{ids[-1]}: {error}; export the model again"
             ) from error
-        return shard_table(source, start, labels, scores, shard, classes, self._names)
+        precision = self.bundle.graph(plan.graph).precision
+        return shard_table(source, ids, labels, scores, shard, precision, classes, self._names)
 
     def _column(self, name: str) -> pa.ChunkedArray:
         return self._rows.select_columns([name])[:][name]
@@ -131,7 +199,7 @@ class Audit:
                 f"row {row} has no text in column {self.text_column!r} ({texts.null_count} such rows); leave them out"
             )
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, exact: ExactTop | None) -> dict[str, Any]:
         source = self.bundle.manifest.source
         return {
             "model": source.name,
@@ -140,5 +208,8 @@ class Audit:
             "text_column": self._names[self.text_column],
             "label_column": self._names[self.label_column] or "label",
             "max_length": self.max_length,
-            "provider": self.provider,
+            "precision": self.choice.precision,
+            "graph": self.choice.first.graph,
+            "backend": self.choice.first.backend,
+            "exact_top": self.choice.top if exact else None,
         }

@@ -1,6 +1,7 @@
 """A bundle: the folder that holds all that an audit needs. A path comes in, a checked `Bundle` goes out.
 
-    model.onnx       the graph: input_ids, attention_mask (and token_type_ids) to logits, fp32
+    model.onnx       the fp32 graph: input_ids, attention_mask (and token_type_ids) to logits
+    model.int8*.onnx the same in int8, one file for each way of running it
     tokenizer.json   the `tokenizers` file, without padding and truncation
     manifest.json    this module's `Manifest`
 
@@ -47,6 +48,23 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One form of the model."""
+
+    name: str
+    """Such as `fp32` or `int8-dynamic`."""
+    file: str
+    precision: str
+    """`fp32` or `int8`."""
+    backends: tuple[str, ...]
+    """The backends that can run it."""
+    applied: tuple[str, ...]
+    """What export did to it, and what it left and why."""
+    mean_difference: float
+    """Mean absolute difference of its probabilities from fp32's on the same texts; 0 for fp32 itself."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle says of itself."""
 
@@ -65,6 +83,11 @@ class Manifest:
     files: dict[str, str]
     """Each file's SHA-256, by name."""
     parity: Parity
+    """Of the fp32 graph."""
+    graphs: tuple[Graph, ...]
+    """The forms that can be run, the preferred one of each precision first."""
+    left_out: dict[str, str]
+    """Forms that weren't written, with the reason."""
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -97,6 +120,8 @@ class Manifest:
                 tolerance=float(_field(parity, "tolerance", (int, float))),
                 texts=_field(parity, "texts", int),
             ),
+            graphs=_graphs(data),
+            left_out={name: str(reason) for name, reason in _field(data, "left_out", dict).items()},
         )
 
 
@@ -122,9 +147,13 @@ class Bundle:
             _check_file(folder / name, expected)
         return cls(folder, manifest)
 
-    @property
-    def model(self) -> Path:
-        return self.folder / MODEL
+    def graph(self, name: str) -> Graph:
+        """A graph of the manifest by its name."""
+        return next(graph for graph in self.manifest.graphs if graph.name == name)
+
+    def file_of(self, graph: str) -> Path:
+        """The file of a graph, by the graph's name."""
+        return self.folder / self.graph(graph).file
 
     @property
     def tokenizer(self) -> Path:
@@ -188,3 +217,22 @@ def _files(data: dict[str, Any]) -> dict[str, str]:
         if name not in files:
             raise ValueError(f"it doesn't list {name}")
     return dict(files)
+
+
+def _graphs(data: dict[str, Any]) -> tuple[Graph, ...]:
+    graphs = []
+    for item in _items(data, "graphs", dict):
+        graph = Graph(
+            name=_field(item, "name", str),
+            file=_field(item, "file", str),
+            precision=_field(item, "precision", str),
+            backends=tuple(_items(item, "backends", str)),
+            applied=tuple(str(done) for done in _field(item, "applied", list)),
+            mean_difference=float(_field(item, "mean_difference", (int, float))),
+        )
+        if graph.file not in data["files"]:
+            raise ValueError(f"its graph {graph.name!r} is in {graph.file!r}, which isn't among its files")
+        graphs.append(graph)
+    if all(graph.precision != "fp32" for graph in graphs):
+        raise ValueError("it has no fp32 graph")
+    return tuple(graphs)

@@ -1,7 +1,8 @@
-"""How many CPUs this process may really use: affinity and the container's quota, not what the machine has."""
+"""What this process has to compute with: the CPUs it may really use (affinity and quota), and what they can do."""
 
 import math
 import os
+import platform
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -27,3 +28,24 @@ def _quota(cgroups: Path) -> float | None:
     except (OSError, ValueError):  # no quota: no files, or the word "max"
         return None
     return quota / period if quota > 0 and period > 0 else None
+
+
+def cpu_name() -> str:
+    """The CPU's model name, as well as this system tells it."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def has_int8_instructions() -> bool:
+    """Whether the CPU multiplies int8 in one instruction: VNNI on x86, dot product on Arm."""
+    info = _cpuinfo()
+    flags = set(f"{info.get('flags', '')} {info.get('Features', '')}".split())
+    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's lines of Linux's /proc/cpuinfo; {} elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,21 +35,22 @@ _FACTS = b"lossaudit"
 
 def shard_table(
     source: pa.Table,
-    first_id: int,
+    ids: Ints,
     labels: Ints,
     scores: Scores,
     shard: ShardLogits,
+    precision: str,
     names: tuple[str, ...],
     renamed: dict[str, str | None],
 ) -> pa.Table:
     """The losses table of a shard: n source rows, their scores, and the model's label names.
 
-    first_id: the dataset position of the shard's first row. renamed: see `source_names`.
+    ids: (n,) their positions in the dataset. precision: what computed the scores. renamed: see `source_names`.
     """
     label_names = pa.array(names, type=pa.string())
     ours = pa.table(
         {
-            "id": np.arange(first_id, first_id + len(labels), dtype=np.int64),
+            "id": ids,
             "label": labels,
             "label_name": label_names.take(pa.array(labels)),
             "prediction": scores.prediction,
@@ -61,7 +61,7 @@ def shard_table(
             "margin": scores.margin,
             "tokens": shard.tokens,
             "truncated": shard.truncated,
-            "precision": pa.array(["fp32"] * len(labels), type=pa.string()),
+            "precision": pa.repeat(precision, len(labels)),
         },
         schema=SCHEMA,
     )

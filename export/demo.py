@@ -141,7 +141,7 @@ class Classifier:
             for _ in range(_TRAINING_STEPS):
                 loss = torch.nn.functional.cross_entropy(head(states), torch.from_numpy(labels))
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         self.model.bert.pooler.dense.load_state_dict(head[0].state_dict())
         self.model.classifier.load_state_dict(head[3].state_dict())

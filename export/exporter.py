@@ -14,12 +14,13 @@ import optimum.utils.logging
 import platformdirs
 import transformers.utils.logging
 
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source, is_bundle
+from lossaudit.engine import backends
+from lossaudit.engine.backends.onnxruntime import Session
+from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Graph, Manifest, Source, is_bundle
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.engine.session import Session
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export.graph import write_graph
 from lossaudit.export.parity import check_parity
@@ -68,8 +69,9 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
         write_tokenizer(tokenizer, folder / TOKENIZER)
         on_step("comparing it with PyTorch")
         encoder = TextEncoder(folder / TOKENIZER, max_length(tokenizer, model.config), pad_id(tokenizer, model.config))
-        session = Session(folder / MODEL, "cpu", usable_cpus())
+        session = Session(folder / MODEL, "CPUExecutionProvider", usable_cpus())
         parity = check_parity(model, tokenizer, session, encoder)
+        graphs = (Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), (), 0.0),)
         labels = model.config.id2label
         manifest = Manifest(
             format=FORMAT,
@@ -83,6 +85,8 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             versions={"lossaudit": __version__} | {name: importlib.metadata.version(name) for name in _MAKERS},
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
             parity=parity,
+            graphs=graphs,
+            left_out={},
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Bundle.load(target)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 import transformers
 
+from lossaudit.engine.backends import Runner
 from lossaudit.engine.bundle import Parity
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.session import Session
 
 TOLERANCE = 1e-4
 """Absolute difference of two fp32 logits; the operators' order of summing gives about 1e-6."""
@@ -45,7 +45,7 @@ def reference_texts(max_length: int) -> list[str]:
 def check_parity(
     model: transformers.PreTrainedModel,
     tokenizer: transformers.PreTrainedTokenizerFast,
-    session: Session,
+    runner: Runner,
     encoder: TextEncoder,
     tolerance: float = TOLERANCE,
 ) -> Parity:
@@ -54,8 +54,8 @@ def check_parity(
     expected = np.concatenate([_torch_logits(model, tokenizer, text, encoder.max_length) for text in texts])
     encoded = encoder.encode(texts)
     everything = np.arange(len(texts))
-    alone = np.concatenate([session.run(*encoded.padded(everything[i : i + 1])) for i in everything])
-    together = session.run(*encoded.padded(everything))
+    alone = np.concatenate([runner.run(*encoded.padded(everything[i : i + 1])) for i in everything])
+    together = runner.run(*encoded.padded(everything))
     difference = float(max(np.abs(alone - expected).max(), np.abs(together - expected).max()))
     if not difference <= tolerance:  # NaN fails too
         raise LossAuditError(

@@ -1,0 +1,79 @@
+"""Runs graphs in ONNX Runtime, on its CPU or its CUDA provider."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from lossaudit.engine.bundle import KNOWN_INPUTS
+from lossaudit.engine.encoding import Ids
+from lossaudit.engine.errors import LossAuditError, brief
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+class Session:
+    """One session, which several threads may run at once: they share its weights."""
+
+    def __init__(self, model: Path, provider: str, threads: int) -> None:
+        """Loads `model`, an ONNX file that takes some of `KNOWN_INPUTS` and gives "logits".
+
+        provider: ONNX Runtime's name of the execution provider. threads: CPUs that one run uses.
+        Raises LossAuditError if the graph can't be loaded.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # Export has fused what is worth fusing (docs/design.md).
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        try:
+            self._session = ort.InferenceSession(str(model), options, providers=list(dict.fromkeys([provider, _CPU])))
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise LossAuditError(
+                f"{model} is not an ONNX file that this onnxruntime can run: {brief(error)}; export the model again"
+            ) from error
+        if self._session.get_providers()[0] != provider:
+            raise LossAuditError(
+                "cuda can't be used: onnxruntime-gpu is installed, but CUDA or cuDNN doesn't load; "
+                "install the versions that it asks for, or use --provider cpu"
+            )
+        self.inputs = tuple(i.name for i in self._session.get_inputs())
+        unknown = set(self.inputs) - set(KNOWN_INPUTS)
+        if unknown or "logits" not in (o.name for o in self._session.get_outputs()):
+            raise LossAuditError(
+                f"{model} is no text classifier's graph: it must take some of {', '.join(KNOWN_INPUTS)} and give logits"
+            )
+
+    def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
+        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        logits: NDArray[np.float32] = self._session.run(["logits"], {name: made[name] for name in self.inputs})[0]
+        return logits
+
+
+class Cpu:
+    """ONNX Runtime's CPU provider: in the base install, and everywhere."""
+
+    def missing(self) -> str | None:
+        return None
+
+    def version(self) -> str:
+        return str(ort.__version__)
+
+    def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - workers share the session
+        return Session(model, _CPU, threads)
+
+
+class Cuda(Cpu):
+    """ONNX Runtime's CUDA provider: onnxruntime-gpu in the place of onnxruntime."""
+
+    def missing(self) -> str | None:
+        if _CUDA in ort.get_available_providers():
+            return None
+        return (
+            "the installed onnxruntime has no CUDA provider; write onnxruntime-gpu over it: "
+            "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
+        )
+
+    def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - the GPU takes one batch a time
+        return Session(model, _CUDA, threads)
