@@ -1,0 +1,146 @@
+"""`lossaudit audit`: what it says and what it writes."""
+
+import json
+import os
+import shutil
+
+import datasets
+import pytest
+
+from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.formats import ENDINGS, read_table
+
+
+@pytest.fixture
+def audit(run, bundle_folder, data_csv, tmp_path):
+    """Audits with the tiny bundle; returns what was said and the table, by id."""
+
+    def go(*options, dataset=data_csv, model=bundle_folder, output=tmp_path / "losses.parquet"):
+        result = run("audit", model, dataset, "-o", output, *options)
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split()), read_table(output).sort_by("id")
+
+    return go
+
+
+def test_it_says_what_it_decided_and_what_it_found(audit, rows):
+    said, table = audit()
+    for line in (
+        "Text column: text",
+        "Label column: label",
+        "by index",
+        "World",
+        "CPU",
+        "60 rows",
+        "rows/s",
+        "mean loss",
+    ):
+        assert line in said
+    assert f"Cut at 64 tokens: {sum(table['truncated'].to_pylist())} rows" in said
+    assert len(table) == len(rows)
+
+
+def test_names_and_numbers_give_the_same_losses(audit, data_jsonl):
+    _, by_index = audit()
+    said, by_name = audit(dataset=data_jsonl)
+    assert "Label column: topic" in said
+    assert "by name" in said
+    assert by_name["loss"].to_pylist() == by_index["loss"].to_pylist()
+
+
+def test_columns_that_were_asked_for_are_taken(audit, data_jsonl):
+    said, table = audit("--text-column", "headline", "--label-column", "topic", dataset=data_jsonl)
+    assert "asked for" in said
+    assert len(table) == 60
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_ending_decides_the_format(ending, audit, tmp_path):
+    _, table = audit(output=tmp_path / f"losses{ending}")
+    _, parquet = audit()
+    assert table["loss"].to_pylist() == parquet["loss"].to_pylist()
+
+
+def test_a_new_folder_is_made_for_the_output(audit, tmp_path):
+    audit(output=tmp_path / "new" / "folder" / "losses.csv")
+
+
+def test_a_limit(audit):
+    said, table = audit("--limit", 7)
+    assert table["id"].to_pylist() == list(range(7))
+    assert "7 rows" in said
+
+
+def test_a_maximum_length(audit):
+    said, table = audit("--max-length", 16)
+    assert max(table["tokens"].to_pylist()) == 16
+    assert "Cut at 16 tokens" in said
+
+
+def test_more_threads_than_cpus_are_capped_and_that_is_said(audit):
+    said, _ = audit("--threads", 1000)
+    assert f"Threads: {usable_cpus()}" in said
+    assert "1000 asked for" in said
+    said, _ = audit("--threads", 1)
+    assert "asked for" not in said
+
+
+def test_a_label_map(audit, write_file):
+    data = write_file("a.csv", "text,label\nthe team,sport\nthe bank,1\n")
+    _, table = audit("--label-map", "sport=Sports", "--label-map", "1=World", dataset=data)
+    assert table["label_name"].to_pylist() == ["Sports", "World"]
+
+
+def test_a_saved_dataset_and_its_split(audit, tmp_path):
+    parts = {name: datasets.Dataset.from_dict({"text": [name], "label": [0]}) for name in ("train", "test")}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    _, table = audit("--split", "test", dataset=tmp_path / "saved")
+    assert table["text"].to_pylist() == ["test"]
+
+
+def test_a_glob(audit, write_file, tmp_path):
+    for number in (2, 1):
+        write_file(f"part-{number}.csv.gz", f"text,label\nthe team {number},0\n")
+    _, table = audit(dataset=tmp_path / "part-*.csv.gz")
+    assert table["text"].to_pylist() == ["the team 1", "the team 2"]
+
+
+def test_a_checkpoint_is_exported_into_the_cache_once(audit, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said, first = audit(model=checkpoint)
+    assert "writing the ONNX graph" in said
+    said, second = audit(model=checkpoint)
+    assert "writing the ONNX graph" not in said
+    assert first["loss"].to_pylist() == second["loss"].to_pylist()
+
+
+def test_labels_matched_wrongly_are_warned_of(audit, tmp_path):
+    _, table = audit()
+    names = table["prediction_name"].to_pylist()
+    wrong = {"World": "Sports", "Sports": "Business", "Business": "Sci/Tech", "Sci/Tech": "World"}
+    rows = [{"text": text, "label": wrong[name]} for text, name in zip(table["text"].to_pylist(), names, strict=True)]
+    (tmp_path / "wrong.json").write_text(json.dumps(rows))
+    said, _ = audit(dataset=tmp_path / "wrong.json")
+    assert "Warning" in said
+    assert "--label-map" in said
+
+
+def test_markup_in_names_is_only_text(audit, write_file):
+    data = write_file("a.csv", "[red]body[/red],label\nthe team,0\n")
+    said, table = audit("--text-column", "[red]body[/red]", dataset=data)
+    assert "Text column: [red]body[/red]" in said
+    assert table.schema.names[-1] == "[red]body[/red]"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_in_a_closed_folder_fails(run, bundle_folder, data_csv, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    result = run("audit", bundle_folder, data_csv, "-o", closed / "losses.csv")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+
+
+def test_a_bundle_may_lie_anywhere(audit, bundle_folder, tmp_path):
+    moved = shutil.copytree(bundle_folder, tmp_path / "a folder with [odd] name")
+    audit(model=moved)

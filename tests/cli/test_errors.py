@@ -1,0 +1,169 @@
+"""A user's mistakes: one line that says what, where and what to do, and exit code 2."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "losses.parquet"
+
+
+@pytest.fixture
+def audit_fails(fails, out):
+    """Holds that an audit fails in one line, and that nothing was written."""
+
+    def check(model, dataset, *parts, options=()):
+        fails(["audit", model, dataset, "-o", out, *options], *parts)
+        assert not out.exists()
+
+    return check
+
+
+def test_an_unknown_model(audit_fails, data_csv):
+    audit_fails("no/such/model", data_csv, "no/such/model", "is no checkpoint")
+    audit_fails("nosuchmodel", data_csv, "there is no folder nosuchmodel")
+
+
+def test_a_model_folder_that_is_none(audit_fails, data_csv, tmp_path):
+    audit_fails(tmp_path, data_csv, str(tmp_path), "config.json")
+
+
+def test_an_onnx_file_without_manifest(audit_fails, data_csv, bundle_copy):
+    (bundle_copy / "manifest.json").unlink()
+    audit_fails(bundle_copy, data_csv, "manifest.json", "lossaudit export")
+
+
+def test_a_missing_file(audit_fails, bundle_folder):
+    audit_fails(bundle_folder, "nowhere.csv", "nowhere.csv")
+    audit_fails(bundle_folder, "parts/*.csv", "parts/*.csv")
+    audit_fails(bundle_folder, "nosuchdataset", "nosuchdataset")
+
+
+@pytest.mark.parametrize("option", ["--text-column", "--label-column"])
+def test_a_wrong_column_says_which_exist(option, audit_fails, bundle_folder, data_csv):
+    audit_fails(bundle_folder, data_csv, "'body'", "text, label", options=[option, "body"])
+
+
+def test_a_column_that_cannot_be_guessed_says_which_exist(audit_fails, bundle_folder, write_file):
+    audit_fails(bundle_folder, write_file("a.csv", "a,b\nx,0\n"), "--label-column", "a, b")
+
+
+def test_a_label_that_is_not_in_the_model(audit_fails, bundle_folder, write_file):
+    data = write_file("a.csv", "text,label\na,World\nb,Politics\n")
+    audit_fails(bundle_folder, data, "'Politics' of row 1", "'Sci/Tech'", "--label-map Politics=World")
+
+
+def test_a_missing_label(audit_fails, bundle_folder, write_file):
+    audit_fails(bundle_folder, write_file("a.csv", "text,label\na,World\nb,\n"), "row 1 has no label")
+
+
+def test_a_missing_text(audit_fails, bundle_folder, write_file):
+    audit_fails(bundle_folder, write_file("a.csv", "text,label\n,World\nb,World\n"), "row 0 has no text")
+
+
+def test_an_empty_dataset(audit_fails, bundle_folder, write_file):
+    audit_fails(bundle_folder, write_file("a.csv", "text,label\n"), "a.csv has no rows")
+
+
+def test_a_file_that_is_not_onnx(audit_fails, bundle_copy, data_csv):
+    import hashlib
+
+    (bundle_copy / "model.onnx").write_bytes(b"no graph")
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    manifest["files"]["model.onnx"] = hashlib.sha256(b"no graph").hexdigest()
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
+    audit_fails(bundle_copy, data_csv, "model.onnx is not an ONNX file")
+
+
+def test_a_bundle_of_a_newer_format(audit_fails, bundle_copy, data_csv):
+    manifest = json.loads((bundle_copy / "manifest.json").read_text())
+    (bundle_copy / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    audit_fails(bundle_copy, data_csv, "format 99 is newer", "upgrade")
+
+
+def test_a_damaged_bundle(audit_fails, bundle_copy, data_csv):
+    (bundle_copy / "tokenizer.json").write_text("{}")
+    audit_fails(bundle_copy, data_csv, "tokenizer.json is damaged")
+
+
+def test_a_provider_that_is_not_there(audit_fails, bundle_folder, data_csv):
+    ort = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("CUDA is here")
+    audit_fails(bundle_folder, data_csv, "onnxruntime-gpu", options=["--provider", "cuda"])
+
+
+def test_a_maximum_above_the_models(audit_fails, bundle_folder, data_csv):
+    audit_fails(bundle_folder, data_csv, "--max-length 512", "64", options=["--max-length", "512"])
+
+
+@pytest.mark.parametrize(
+    ("label_map", "says"),
+    [("World", "GIVEN=MODEL"), ("Nothing=World", "'Nothing'"), ("0=Nothing", "'Nothing'")],
+)
+def test_a_wrong_label_map(label_map, says, audit_fails, bundle_folder, data_csv):
+    audit_fails(bundle_folder, data_csv, says, options=["--label-map", label_map])
+
+
+def test_an_output_of_an_unknown_format_fails_before_the_work(fails, data_csv, tmp_path):
+    fails(
+        ["audit", "nomodel", data_csv, "-o", tmp_path / "losses.xlsx"], "losses.xlsx", ".parquet, .jsonl, .json, .csv"
+    )
+
+
+def test_an_output_below_a_file_fails_before_the_work(fails, data_csv):
+    fails(["audit", "nomodel", data_csv, "-o", data_csv / "losses.csv"], "cannot write", "losses.csv")
+
+
+def test_an_output_that_is_a_folder_fails_before_the_work(fails, data_csv, tmp_path):
+    (tmp_path / "losses.csv").mkdir()
+    fails(["audit", "nomodel", data_csv, "-o", tmp_path / "losses.csv"], "is a folder")
+
+
+def test_an_export_of_nothing(fails, tmp_path):
+    fails(["export", "no/such/model", "-o", tmp_path / "bundle"], "no/such/model")
+
+
+def test_an_export_over_other_files(fails, checkpoint, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    fails(["export", checkpoint, "-o", tmp_path], str(tmp_path), "holds other files")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "x\n1\n", "is no losses table"),
+        ("a.json", "[1]", "can't be read"),
+        ("a.parquet", "nothing", "can't be read"),
+        ("a.doc", "", "is no losses table"),
+    ],
+)
+def test_a_top_of_what_is_no_losses_table(name, content, says, fails, write_file):
+    fails(["top", write_file(name, content)], name, says)
+
+
+def test_a_top_of_a_missing_file(fails, tmp_path):
+    fails(["top", tmp_path / "losses.parquet"], "there is no file", "lossaudit audit")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit"],
+        ["audit", "model", "data.csv"],
+        ["audit", "m", "d", "-o", "l.csv", "--limit", "0"],
+        ["audit", "m", "d", "-o", "l.csv", "--threads", "0"],
+        ["audit", "m", "d", "-o", "l.csv", "--provider", "tpu"],
+        ["top", "losses.csv", "-n", "0"],
+        ["top", "losses.csv", "--format", "xml"],
+        ["export", "model"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_how(arguments, run):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+    assert "Error:" in result.stderr

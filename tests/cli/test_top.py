@@ -1,0 +1,100 @@
+"""`lossaudit top`: filters and formats."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from lossaudit.engine.formats import ENDINGS, read_table
+
+
+@pytest.fixture(scope="module")
+def losses(bundle_folder, data_csv, tmp_path_factory):
+    """The losses of the tiny bundle on its rows, in all formats."""
+    from lossaudit.engine.audit import Audit
+    from lossaudit.engine.bundle import Bundle
+    from lossaudit.engine.formats import write_table
+    from lossaudit.engine.source import open_dataset
+
+    table = Audit(Bundle.load(bundle_folder), open_dataset(str(data_csv))).run().table
+    path = tmp_path_factory.mktemp("losses") / "losses.parquet"
+    for ending in ENDINGS:
+        write_table(table, path.with_suffix(ending))
+    return path
+
+
+@pytest.fixture
+def top_rows(run, losses):
+    """The rows that `top --format jsonl` gives."""
+
+    def go(*options, path=losses):
+        result = run("top", path, "--format", "jsonl", *options)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    return go
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_format_gives_the_same_top(ending, top_rows, losses):
+    assert top_rows("-n", 7, path=losses.with_suffix(ending)) == top_rows("-n", 7)
+
+
+@pytest.mark.parametrize("n", [1, 20, 59, 60])
+def test_n_means_n(n, top_rows, losses):
+    assert [row["id"] for row in top_rows("-n", n)] == read_table(losses)["id"].to_pylist()[:n]
+
+
+def test_more_than_there_are_gives_all(top_rows):
+    assert len(top_rows("-n", 1000)) == 60
+
+
+def test_filters(top_rows, losses):
+    table = read_table(losses).to_pylist()
+    given, predicted = table[3]["label_name"], table[3]["prediction_name"]
+    pair = [row["id"] for row in table if (row["label_name"], row["prediction_name"]) == (given, predicted)]
+    assert [row["id"] for row in top_rows("-n", 99, "--given", given.upper(), "--predicted", predicted)] == pair
+    least = table[10]["loss"]
+    assert [row["id"] for row in top_rows("-n", 99, "--min-loss", repr(least))] == [r["id"] for r in table[:11]]
+    assert {row["truncated"] for row in top_rows("-n", 99, "--truncated")} == {True}
+    assert top_rows("--min-loss", 1e9) == []
+
+
+def test_an_unknown_label_lists_the_known(fails, losses):
+    fails(["top", losses, "--given", "Nothing"], "--given 'Nothing'", "Business, Sci/Tech, Sports, World")
+
+
+def test_csv_holds_the_whole_rows(run, losses, top_rows):
+    read = list(csv.DictReader(io.StringIO(run("top", losses, "-n", 5, "--format", "csv").stdout)))
+    assert [(int(row["id"]), float(row["loss"]), row["text"]) for row in read] == [
+        (row["id"], row["loss"], row["text"]) for row in top_rows("-n", 5)
+    ]
+
+
+def test_the_table_is_one_line_a_row_within_the_width(run, losses, top_rows):
+    lines = run("top", losses, "-n", 9).stdout.splitlines()
+    assert max(map(len, lines)) <= 120
+    shown = [line for line in lines if line.strip()][2:]
+    assert len(shown) == 9
+    for line, row in zip(shown, top_rows("-n", 9), strict=True):
+        assert line.split()[:3] == [str(row["id"]), f"{row['loss']:.2f}", row["label_name"]]
+        assert row["text"][:20] in line
+
+
+def test_the_table_says_when_fewer_pass(run, losses):
+    assert "0 of 60 rows pass." in run("top", losses, "--min-loss", 1e9).stdout
+
+
+def test_nothing_in_a_text_reaches_the_terminal_as_code(run, write_file):
+    row = {"id": 0, "label_name": "[red]a[/]", "prediction_name": "b", "probability": 1, "loss": 2.5}
+    path = write_file("a.jsonl", json.dumps(row | {"text": "[bold]x[/bold] \x1b[31mred\x07\r\nnext"}) + "\n")
+    said = run("top", path).stdout
+    assert "[red]a[/]" in said
+    assert "[bold]x[/bold] ·[31mred· next" in said
+    assert "\x1b" not in said
+
+
+def test_a_table_without_text_shows_the_rest(run, write_file):
+    row = {"id": 0, "label_name": "a", "prediction_name": "b", "probability": 1, "loss": 2.5}
+    assert "2.50" in run("top", write_file("a.jsonl", json.dumps(row) + "\n")).stdout

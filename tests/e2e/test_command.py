@@ -1,0 +1,135 @@
+"""The command as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def test_export_audit_and_top_are_the_whole_way(lossaudit, checkpoint, data_csv, tmp_path):
+    exported = lossaudit("export", checkpoint, "-o", tmp_path / "bundle")
+    assert exported.returncode == 0, exported.stderr
+    assert "Parity with PyTorch" in exported.stdout
+    audited = lossaudit("audit", tmp_path / "bundle", data_csv, "-o", tmp_path / "losses.parquet")
+    assert audited.returncode == 0, audited.stderr
+    assert "60 rows" in audited.stdout
+    top = lossaudit("top", tmp_path / "losses.parquet", "-n", 5, "--format", "jsonl")
+    losses = [json.loads(line)["loss"] for line in top.stdout.splitlines()]
+    assert len(losses) == 5
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_a_mistake_is_one_line_without_traceback_and_2(lossaudit, bundle_folder, tmp_path):
+    failed = lossaudit("audit", bundle_folder, "nowhere.csv", "-o", tmp_path / "losses.csv")
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1] == "Error: there is no file or folder nowhere.csv"
+    assert "Traceback" not in failed.stderr
+
+
+def test_debug_shows_the_traceback(lossaudit, bundle_folder, tmp_path):
+    failed = lossaudit("audit", bundle_folder, "nowhere.csv", "-o", tmp_path / "losses.csv", "--debug")
+    assert failed.returncode != 0
+    assert "Traceback" in failed.stderr
+    assert "LossAuditError: there is no file or folder nowhere.csv" in failed.stderr
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in ("torch", "transformers", "optimum", "onnx")
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+from lossaudit.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def without_torch():
+    """Runs `lossaudit` in a process to which the packages of the extra `export` aren't installed."""
+
+    def run(*arguments):
+        command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+def test_a_ready_bundle_needs_no_torch(without_torch, bundle_folder, data_csv, tmp_path):
+    audited = without_torch("audit", bundle_folder, data_csv, "-o", tmp_path / "out.parquet")
+    assert audited.returncode == 0, audited.stderr
+    top = without_torch("top", tmp_path / "out.parquet", "-n", 3, "--format", "csv")
+    assert len(top.stdout.splitlines()) == 4
+
+
+def test_a_checkpoint_without_torch_says_what_to_install(without_torch, checkpoint, data_csv, tmp_path):
+    failed = without_torch("audit", checkpoint, data_csv, "-o", tmp_path / "out.csv")
+    assert failed.returncode == 2
+    assert "pip install 'lossaudit[export]'" in failed.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def long_csv(write_file):
+    """Rows for a minute or so."""
+    return write_file("long.csv", "text,label\n" + f"{'the bank shares rose ' * 15},0\n" * 400_000)
+
+
+def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder, long_csv, tmp_path):
+    output = tmp_path / "losses.parquet"
+    output.write_bytes(b"old")
+    command = [sys.executable, "-u", "-m", "lossaudit", "audit", str(bundle_folder), str(long_csv), "-o", str(output)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("Runs on"):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "Interrupted" in said
+    assert output.read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"long.csv", "losses.parquet"}
+
+
+def test_a_closed_pipe_is_no_fault(lossaudit, bundle_folder, data_csv, tmp_path):
+    lossaudit("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.parquet")
+    command = [
+        sys.executable,
+        "-m",
+        "lossaudit",
+        "top",
+        str(tmp_path / "losses.parquet"),
+        "-n",
+        "60",
+        "--format",
+        "csv",
+    ]
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writing)
+    assert "Traceback" not in process.stderr
+    assert "fault" not in process.stderr
+
+
+def test_nothing_but_the_result_is_on_standard_output(lossaudit, bundle_folder, data_csv, tmp_path):
+    audited = lossaudit("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.jsonl")
+    assert "Reading" not in audited.stdout
+    assert "\x1b" not in audited.stdout + audited.stderr
+    top = lossaudit("top", tmp_path / "losses.jsonl", "--format", "jsonl")
+    assert [json.loads(line)["id"] for line in top.stdout.splitlines()]
+    assert top.stderr == ""

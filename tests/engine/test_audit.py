@@ -1,0 +1,161 @@
+"""The audit: what it decides, what it refuses, and that its figures are those of the model."""
+
+import datasets
+import numpy as np
+import onnxruntime as ort
+import pytest
+from tokenizers import Tokenizer
+
+from lossaudit.engine.audit import Audit, AuditOptions
+from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.table import SCHEMA, facts_of
+
+LABELS = ["World", "Sports", "Business", "Sci/Tech"]
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder):
+    return Bundle.load(bundle_folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(rows):
+    return datasets.Dataset.from_list(rows)
+
+
+@pytest.fixture(scope="module")
+def audited(bundle, dataset):
+    return Audit(bundle, dataset).run()
+
+
+def by_id(audited, column="loss"):
+    return audited.table.sort_by("id")[column].to_pylist()
+
+
+def test_each_loss_is_that_of_the_text_run_alone(audited, bundle, rows):
+    session = ort.InferenceSession(bundle.model)
+    tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+    tokenizer.enable_truncation(64)
+    for row, loss in zip(rows, by_id(audited), strict=True):
+        ids = np.array([tokenizer.encode(row["text"]).ids])
+        made = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        feed = {i.name: made[i.name] for i in session.get_inputs()}
+        logits = session.run(["logits"], feed)[0][0].astype(np.float64)
+        assert loss == pytest.approx(np.log(np.exp(logits).sum()) - logits[row["label"]], abs=1e-4)
+
+
+def test_the_table_holds_each_row_once_by_falling_loss(audited, rows):
+    table = audited.table
+    assert table.schema.names == [*SCHEMA.names, "text"]
+    assert sorted(table["id"].to_pylist()) == list(range(len(rows)))
+    assert table["loss"].to_pylist() == sorted(table["loss"].to_pylist(), reverse=True)
+    assert by_id(audited, "text") == [row["text"] for row in rows]
+    assert by_id(audited, "label_name") == [LABELS[row["label"]] for row in rows]
+
+
+def test_long_texts_are_flagged_and_counted(audited, rows):
+    expected = [len(row["text"].split()) > 62 for row in rows]
+    assert by_id(audited, "truncated") == expected
+    assert audited.summary.truncated == sum(expected) > 0
+
+
+def test_the_summary_is_the_tables(audited):
+    agreeing = sum(
+        label == prediction
+        for label, prediction in zip(by_id(audited, "label"), by_id(audited, "prediction"), strict=True)
+    )
+    assert audited.summary.agreeing == agreeing
+    assert audited.summary.accuracy == agreeing / len(audited.table)
+    assert sum(pair.rows for pair in audited.summary.pairs) <= len(audited.table) - agreeing
+    rows = [pair.rows for pair in audited.summary.pairs]
+    assert rows == sorted(rows, reverse=True)
+
+
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [1, 2, 3, 0]])
+def test_shuffled_names_give_the_same_losses(order, bundle, rows, audited):
+    shuffled = datasets.ClassLabel(names=[LABELS[index] for index in order])
+    features = datasets.Features({"text": datasets.Value("string"), "label": shuffled})
+    renumbered = [{"text": row["text"], "label": order.index(row["label"])} for row in rows]
+    again = Audit(bundle, datasets.Dataset.from_list(renumbered, features)).run()
+    assert by_id(again) == by_id(audited)
+    assert by_id(again, "label") == by_id(audited, "label")
+    assert by_id(again, "source_label") == [row["label"] for row in renumbered]
+
+
+def test_names_in_another_case_give_the_same_losses(bundle, rows, audited):
+    named = [{"text": row["text"], "label": LABELS[row["label"]].upper().replace("/", "_")} for row in rows]
+    assert by_id(Audit(bundle, datasets.Dataset.from_list(named)).run()) == by_id(audited)
+
+
+def test_an_audit_is_the_same_every_time(bundle, dataset, audited):
+    assert Audit(bundle, dataset).run().table.equals(audited.table)
+
+
+def test_progress_counts_each_row_once(bundle, dataset):
+    done = []
+    Audit(bundle, dataset).run(done.append)
+    assert sum(done) == len(dataset)
+
+
+def test_the_facts_say_what_was_done(audited, bundle):
+    facts = facts_of(audited.table)
+    assert facts["labels"] == LABELS
+    assert (facts["text_column"], facts["label_column"], facts["max_length"]) == ("text", "label", 64)
+    assert facts["revision"] == bundle.manifest.source.revision
+
+
+def test_source_columns_named_like_ours_get_a_prefix(bundle):
+    dataset = datasets.Dataset.from_dict({"text": ["a"], "label": ["World"], "loss": [9.5], "id": ["x7"]})
+    row = Audit(bundle, dataset).run().table.to_pylist()[0]
+    assert (row["source_loss"], row["source_id"], row["source_label"]) == (9.5, "x7", "World")
+    assert (row["id"], row["label"]) == (0, 0)
+
+
+def test_a_limit_takes_the_first_rows(bundle, dataset, audited):
+    first = Audit(bundle, dataset, AuditOptions(limit=5)).run()
+    assert sorted(first.table["id"].to_pylist()) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(by_id(first), by_id(audited)[:5], atol=1e-5)
+    assert len(Audit(bundle, dataset, AuditOptions(limit=10**9))) == len(dataset)
+
+
+def test_a_shorter_maximum_cuts_more(bundle, dataset):
+    short = Audit(bundle, dataset, AuditOptions(max_length=8)).run()
+    assert max(by_id(short, "tokens")) == 8
+    assert short.max_length == 8
+
+
+def test_a_longer_maximum_than_the_models_is_refused(bundle, dataset, refused):
+    with refused("--max-length 65", "64 tokens"):
+        Audit(bundle, dataset, AuditOptions(max_length=65))
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"text": ["a", None, None], "label": [0, 1, 2]}, "row 1 has no text in column 'text' (2 such rows)"),
+        ({"text": ["a", "b", "c"], "label": [0, None, 2]}, "row 1 has no label"),
+        ({"text": ["a", "b", "c"], "label": [0, 1, 4]}, "'4' of row 2"),
+        ({"text": ["a", "b", "c"], "label": ["World", "x", "x"]}, "'x' of row 1"),
+    ],
+)
+def test_rows_that_cannot_be_scored_are_refused_before_the_work(columns, says, bundle, refused):
+    with refused(says):
+        Audit(bundle, datasets.Dataset.from_dict(columns))
+
+
+def test_a_row_beyond_the_limit_may_be_bad(bundle):
+    dataset = datasets.Dataset.from_dict({"text": ["a", None], "label": [0, 99]})
+    assert len(Audit(bundle, dataset, AuditOptions(limit=1)).run().table) == 1
+
+
+def test_several_shards_are_one_table(bundle, rows, audited, monkeypatch):
+    monkeypatch.setattr("lossaudit.engine.audit.SHARD_ROWS", 7)
+    again = Audit(bundle, datasets.Dataset.from_list(rows)).run()
+    np.testing.assert_allclose(by_id(again), by_id(audited), atol=1e-4)
+    assert by_id(again, "text") == by_id(audited, "text")
+
+
+def test_empty_texts_and_odd_ones_are_scored(bundle):
+    texts = ["", " ", "😞", "\x00", "a\nb", "the " * 10_000]
+    dataset = datasets.Dataset.from_dict({"text": texts, "label": [0] * len(texts)})
+    assert np.isfinite(by_id(Audit(bundle, dataset).run())).all()
