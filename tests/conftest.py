@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ SENTENCE = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """A home for all caches, and no network, for this process and every command it starts."""
-    # `datasets` leaves the files open that its CSV reader was given.
+    # `datasets` leaves the files open that its CSV reader was given. The second is for the last collection of all.
     config.addinivalue_line("filterwarnings", "ignore:unclosed file:ResourceWarning")
+    warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
     home = tempfile.mkdtemp(prefix="lossaudit-tests-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ |= {
@@ -41,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",  # the models are tiny, and threads that wait for each other are slow
         "COLUMNS": "120",
     }
 

@@ -16,7 +16,7 @@ def audit(run, bundle_folder, data_csv, tmp_path):
     """Audits with the tiny bundle; returns what was said and the table, by id."""
 
     def go(*options, dataset=data_csv, model=bundle_folder, output=tmp_path / "losses.parquet"):
-        result = run("audit", model, dataset, "-o", output, *options)
+        result = run("audit", model, dataset, "-o", output, "--precision", "fp32", "--no-tune", *options)
         assert result.exit_code == 0, result.output
         return " ".join(result.output.split()), read_table(output).sort_by("id")
 
@@ -30,7 +30,7 @@ def test_it_says_what_it_decided_and_what_it_found(audit, rows):
         "Label column: label",
         "by index",
         "World",
-        "CPU",
+        "Precision: fp32",
         "60 rows",
         "rows/s",
         "mean loss",

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from lossaudit.engine.audit import Audit
+from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.export.exporter import export_bundle
 
 ROWS = 1000
@@ -44,7 +44,7 @@ def loop_losses(checkpoint, dataset):
 @pytest.fixture(scope="module")
 def table(checkpoint, dataset, tmp_path_factory):
     bundle = export_bundle(str(checkpoint), tmp_path_factory.mktemp("agnews") / "bundle")
-    return Audit(bundle, dataset).run().table
+    return Audit(bundle, dataset, AuditOptions(precision="fp32", tune=False)).run().table
 
 
 def test_losses_are_those_of_the_loop(loop_losses, table):

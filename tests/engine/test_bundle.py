@@ -30,7 +30,7 @@ def change(bundle_copy):
 
 def test_a_bundle_opens(bundle_folder):
     bundle = Bundle.load(bundle_folder)
-    assert bundle.model.is_file()
+    assert bundle.file_of("fp32").is_file()
     assert bundle.tokenizer.is_file()
     assert is_bundle(bundle_folder)
 
@@ -53,7 +53,19 @@ def test_a_newer_format_says_to_upgrade(change, bundle_copy, refused):
 
 
 FIELDS = (
-    *("format", "architecture", "labels", "max_length", "pad_id", "opset", "inputs", "versions", "files"),
+    *(
+        "format",
+        "architecture",
+        "labels",
+        "max_length",
+        "pad_id",
+        "opset",
+        "inputs",
+        "versions",
+        "files",
+        "graphs",
+        "left_out",
+    ),
     *("source", "source.name", "source.revision", "parity", "parity.tolerance", "parity.texts"),
 )
 
