@@ -5,20 +5,45 @@ documentation, which takes AutoModelForSequenceClassification over batches of 32
 padded to its longest text.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 BATCH_ROWS = 32
 
 
 def losses(model: str, texts: list[str], labels: list[int], batch_rows: int = BATCH_ROWS) -> NDArray[np.float64]:
     """Cross-entropy of each row's label in nats, in the rows' order."""
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    return score(*load(model), texts, labels, batch_rows)
+
+
+def load(model: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The checkpoint's tokenizer and classifier, in evaluation mode."""
     classifier = AutoModelForSequenceClassification.from_pretrained(model).eval()
-    rows = [{**tokenizer(text, truncation=True), "labels": label} for text, label in zip(texts, labels, strict=True)]
+    return AutoTokenizer.from_pretrained(model), classifier
+
+
+def score(
+    tokenizer: PreTrainedTokenizerBase,
+    classifier: PreTrainedModel,
+    texts: list[str],
+    labels: list[int],
+    batch_rows: int = BATCH_ROWS,
+) -> NDArray[np.float64]:
+    """As `losses`, with a loaded model."""
+    rows: Any = [
+        {**tokenizer(text, truncation=True), "labels": label} for text, label in zip(texts, labels, strict=True)
+    ]
     found = []
     for batch in DataLoader(rows, batch_size=batch_rows, collate_fn=DataCollatorWithPadding(tokenizer)):
         given = batch.pop("labels")
