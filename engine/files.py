@@ -79,6 +79,8 @@ def check_replaceable(target: Path, replaceable: str) -> None:
             return
         if not target.is_dir():
             raise LossAuditError(f"{target} is a file; name a folder that is new or may be replaced")
+        if target.resolve() == Path.cwd():
+            raise LossAuditError(f"{target} is the current folder; name a folder that is new or may be replaced")
         entries = list(target.iterdir())
     ours = not entries or (target / replaceable) in entries
     if not ours or any(entry.is_dir() for entry in entries):

@@ -86,6 +86,9 @@ def read_table(path: Path) -> pa.Table:
         raise LossAuditError(
             f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"
         )
+    incomplete = [name for name in _REQUIRED if table[name].null_count]
+    if incomplete:
+        raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete)}")
     return _typed(table, path)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,11 @@ class TestFolder:
         with refused("home", "name a folder that is new"), folder_beside(target, "manifest.json"):
             pytest.fail("it began to write")
         assert len(list(target.iterdir())) == len(others)
+
+    def test_the_current_folder_is_refused(self, tmp_path, refused, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with refused("is the current folder"), folder_beside(Path(), "manifest.json"):
+            pytest.fail("it began to write")
 
     def test_a_file_is_refused(self, tmp_path, refused):
         (tmp_path / "file").write_text("mine")

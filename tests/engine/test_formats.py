@@ -130,6 +130,7 @@ def test_writing_over_a_table_replaces_it_and_leaves_nothing_beside_it(path):
         ("a.csv", b"\xff\xfe\x00", "can't be read"),
         ("a.parquet", "PAR1", "can't be read"),
         ("a.csv", "id,label_name,prediction_name,probability,loss\n0,a,b,0.5,high\n", "can't be read"),
+        ("a.csv", "id,label_name,prediction_name,probability,loss\n0,a,b,,1.5\n", "rows without probability"),
         (
             "a.json",
             '[{"id": 0, "label_name": "a", "prediction_name": "b", "probability": 0.5, "loss": [1]}]',
