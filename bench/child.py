@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from bench.contenders.job import Job
+
+ROW_SECONDS, REST_SECONDS = 1.5, 600.0
+"""A process that takes longer than this for each row, and that beside, is taken to hang and is killed."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,12 @@ def run(name: str, job: Job, prepare: bool = False) -> Ran:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         begun = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=errors)
+        limit = threading.Timer(REST_SECONDS + ROW_SECONDS * job.rows, process.kill)
+        limit.start()
         # Popen.wait gives no resource usage.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begun
+        limit.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         lines, complaints = (_lines(file) for file in (out, errors))
     if process.returncode != 0 or not lines:

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from bench.contenders import NAMES, contender, tuning
-from bench.contenders.job import Clock, Contender, Job, Settings, UnavailableError
+from bench.contenders.job import Clock, Contender, Job, UnavailableError
 
 
 @click.command()
@@ -61,19 +61,21 @@ def _prepare(name: str, found: Contender, job: Job) -> dict[str, Any]:
     kept = job.work / f"{name}.json"
     # Ours knows by itself what is still good: its own source may have changed.
     if kept.is_file() and found.axes:
-        return {"seconds": 0.0, "settings": str(tuning.from_json(kept.read_text(encoding="utf-8")))}
+        settings, seconds = tuning.kept(kept)
+        return {"seconds": seconds, "settings": str(settings)}
     begun = time.perf_counter()
     found.prepare(job)
     settings = tuning.tuned(found, job)
-    kept.write_text(tuning.to_json(settings), encoding="utf-8")
-    return {"seconds": time.perf_counter() - begun, "settings": str(settings)}
+    seconds = time.perf_counter() - begun
+    tuning.keep(settings, seconds, kept)
+    return {"seconds": seconds, "settings": str(settings) if found.axes else ""}
 
 
 def _run(name: str, found: Contender, job: Job) -> dict[str, Any]:
     kept = job.work / f"{name}.json"
     if not kept.is_file():
         raise UnavailableError("it isn't prepared; run it with --prepare")
-    settings = tuning.from_json(kept.read_text(encoding="utf-8")) if found.axes else Settings()
+    settings, _ = tuning.kept(kept)
     clock, begun = Clock(), time.perf_counter()
     found.run(job, settings, clock)
     return {

@@ -50,12 +50,13 @@ def _sample(job: Job) -> Path:
     return path
 
 
-def to_json(settings: Settings) -> str:
-    """Settings as text, to keep."""
-    return json.dumps(dataclasses.asdict(settings))
+def keep(settings: Settings, seconds: float, path: Path) -> None:
+    """Writes settings, and the seconds that preparing took, to a file."""
+    path.write_text(json.dumps({**dataclasses.asdict(settings), "seconds": seconds}), encoding="utf-8")
 
 
-def from_json(text: str) -> Settings:
-    """What `to_json` wrote."""
-    data: dict[str, Any] = json.loads(text)
-    return Settings(**{**data, "batch": Batch(**data["batch"])})
+def kept(path: Path) -> tuple[Settings, float]:
+    """What `keep` wrote."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    seconds = data.pop("seconds")
+    return Settings(**{**data, "batch": Batch(**data["batch"])}), seconds
