@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Column, Table
 
 from lossaudit.cli.command import Command
@@ -97,7 +96,9 @@ def audit(
     from lossaudit.engine.labels import parse_label_map
     from lossaudit.engine.source import open_dataset
 
-    check_output(output)
+    if top is not None and precision not in ("auto", "exact-top"):
+        raise click.UsageError(f"--top goes with --precision exact-top, not with {precision}")
+    check_output(output, dataset)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -117,27 +118,26 @@ def audit(
         bundle = bundle_of(model, on_step)
     prepared = Audit(bundle, rows, options)
     print_plan(prepared)
-    with steps("Choosing what is fastest here") as on_step:
-        on_step("measured once for each bundle and machine")
-        choice = prepared.choice
-    print_choice(choice)
+    with steps("Preparing") as on_step:
+        on_step("the default way" if no_tune else "what is fastest here, measured once for each bundle and machine")
+        print_choice(prepared.choice)
     with rows_bar() as on_stage:
         audited = prepared.run(on_stage)
     write_table(audited.table, output)
     print_summary(prepared, audited)
-    out.print(f"Wrote [bold]{output}[/]. Look at the top: lossaudit top {output}", soft_wrap=True)
+    out.print(f"Wrote {output}. Look at the top: lossaudit top {output}", soft_wrap=True)
 
 
 def print_plan(audit: "Audit") -> None:
     """Says what was decided before the work begins."""
     given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
     for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
-        out.print(f"{what} column: [bold]{escape(column)}[/] ({given.get(column, 'guessed')})")
+        out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
     names = audit.bundle.manifest.labels
     classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
     shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
     more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
-    out.print(f"Labels matched {audit.alignment.how}: {escape(', '.join(shown))}{more}", soft_wrap=True)
+    out.print(f"Labels matched {audit.alignment.how}: {', '.join(shown)}{more}", soft_wrap=True)
     if audit.options.threads is not None and audit.options.threads > audit.cpus:
         out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
 
@@ -146,16 +146,14 @@ def print_choice(choice: "Choice") -> None:
     """Says what will compute the losses, and why."""
     plan = choice.first
     cpus = f"{plan.workers} × {plan.threads} threads, batches of {plan.budget} tokens"
-    out.print(
-        f"Precision: [bold]{choice.precision}[/] ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True
-    )
+    out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
 
 
 def print_summary(audit: "Audit", audited: "Audited") -> None:
     """Says what the audit found."""
     summary = audited.summary
     speed = summary.rows / audited.seconds
-    out.print(f"\n[bold]{summary.rows:,} rows[/] in {seconds(audited.seconds)}, {speed:,.0f} rows/s")
+    out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}, {speed:,.0f} rows/s", style="bold")
     out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
     if audited.exact is not None:
         out.print(
@@ -167,8 +165,9 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
         out.print(f"Cut at {audit.max_length} tokens: {summary.truncated:,} rows")
     if summary.accuracy < 1 / summary.classes:
         err.print(
-            "[yellow]Warning:[/] the model agrees with fewer labels than chance would; are the labels matched rightly? "
+            "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
             "See --label-map",
+            style="yellow",
             soft_wrap=True,
         )
     if summary.pairs:
@@ -181,8 +180,8 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
         )
         for pair in summary.pairs:
             table.add_row(
-                escape(pair.label_name),
-                escape(pair.prediction_name),
+                pair.label_name,
+                pair.prediction_name,
                 f"{pair.rows:,}",
                 f"{pair.mean_loss:.2f}",
             )

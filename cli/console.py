@@ -16,8 +16,9 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# No markup: what is printed holds names of files, labels and texts, and "[red]" in them is only text.
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
@@ -49,11 +50,11 @@ def rows_bar() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
     """A spinner; yields the function to tell it which step begins. Off a terminal each step is a line."""
-    with err.status(f"{what} …") as status:
+    with err.status(Text(f"{what} …")) as status:
 
         def begin(step: str) -> None:
             if err.is_terminal:
-                status.update(f"{what}: {step} …")
+                status.update(Text(f"{what}: {step} …"))
             else:
                 err.print(f"{what}: {step}")
 

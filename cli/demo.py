@@ -36,7 +36,7 @@ def demo(ctx: click.Context, output: Path) -> None:
     """
     room = export_room("demo")
     corpus = room.read_corpus()
-    out.print(f"[bold]BBC News[/]: {corpus.files:,} files in {len(corpus.articles.names)} classes")
+    out.print(f"BBC News: {corpus.files:,} files in {len(corpus.articles.names)} classes", style="bold")
     for file in corpus.not_utf8:
         out.print(f"  {file} isn't UTF-8; read as Windows-1252")
     out.print(f"  {corpus.repeated} files repeat another one's text; left out")
@@ -48,13 +48,14 @@ def demo(ctx: click.Context, output: Path) -> None:
         classifier = room.Classifier(corpus.articles.names)
         states = classifier.first_states(fitting.texts)
 
-    out.print("\n[bold cyan]1. Which labels of the corpus are doubtful?[/]")
+    out.print("\n1. Which labels of the corpus are doubtful?", style="bold cyan")
     classifier.fit(states, fitting.labels, output / "model")
     room.write_csv(auditing, output / "bbc.csv")
     _ordinary_way(ctx, output, "model", "bbc.csv", "losses.parquet", rows=10)
 
     out.print(
-        f"\n[bold cyan]2. Would it find mistakes?[/] {_SHARE:.0%} of all labels are now made wrong (seed {room.SEED})"
+        f"\n2. Would it find mistakes? {_SHARE:.0%} of all labels are now made wrong (seed {room.SEED})",
+        style="bold cyan",
     )
     planted = room.plant(auditing, _SHARE)
     classifier.fit(states, room.plant(fitting, _SHARE).labels, output / "model-planted")
@@ -79,7 +80,7 @@ def _ordinary_way(ctx: click.Context, folder: Path, model: str, data: str, losse
 
 
 def _run(ctx: click.Context, command: click.Command, line: str, **arguments: object) -> None:
-    out.print(f"\n[bold]$ lossaudit {line}[/]", soft_wrap=True)
+    out.print(f"\n$ lossaudit {line}", style="bold", soft_wrap=True)
     ctx.invoke(command, **arguments)
 
 
@@ -89,4 +90,4 @@ def _print_found(losses: Path, planted: int) -> None:
     from lossaudit.engine.ranking import top as top_rows
 
     found = sum(top_rows(read_table(losses), planted, Filters())["planted"].to_pylist())
-    out.print(f"\nOf the {planted} planted mistakes, [bold]{found}[/] stand in the top {planted} by loss.")
+    out.print(f"\nOf the {planted} planted mistakes, {found} stand in the top {planted} by loss.", style="bold")

@@ -29,7 +29,7 @@ def export(model: str, output: Path) -> None:
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(
-        f"[bold]{output}[/]: {manifest.architecture}, {len(manifest.labels)} labels, {size:.0f} MB",
+        f"{output}: {manifest.architecture}, {len(manifest.labels)} labels, {size:.0f} MB",
         soft_wrap=True,
     )
     out.print(

@@ -104,7 +104,7 @@ class Audit:
             )
         self.max_length = options.max_length or manifest.max_length
         self.cpus = min(options.threads or usable_cpus(), usable_cpus())
-        self._encoder = TextEncoder(bundle.tokenizer, self.max_length, manifest.pad_id)
+        self._encoder = TextEncoder(bundle.tokenizer, self.max_length, manifest.pad_id, manifest.truncation_side)
         if options.provider != "auto":
             backends.check_available(options.provider)
 

@@ -74,6 +74,8 @@ class Manifest:
     """Label names in the order of the logits."""
     max_length: int
     """The most tokens that the model takes, special tokens included."""
+    truncation_side: str
+    """Which end of a longer text is cut off: `right` or `left`."""
     pad_id: int
     opset: int
     inputs: tuple[str, ...]
@@ -109,6 +111,7 @@ class Manifest:
             architecture=_field(data, "architecture", str),
             labels=tuple(_items(data, "labels", str)),
             max_length=_positive(data, "max_length"),
+            truncation_side=_field(data, "truncation_side", str),
             pad_id=_field(data, "pad_id", int),
             opset=_field(data, "opset", int),
             inputs=_inputs(data),

@@ -36,13 +36,13 @@ class Encoded:
 
 
 class TextEncoder:
-    """A bundle's tokenizer, which cuts at `max_length` tokens and never pads."""
+    """A bundle's tokenizer, which cuts at `max_length` tokens, at one side, and never pads."""
 
-    def __init__(self, tokenizer_file: Path, max_length: int, pad_id: int) -> None:
+    def __init__(self, tokenizer_file: Path, max_length: int, pad_id: int, truncation_side: str = "right") -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._tokenizer.no_padding()
-            self._tokenizer.enable_truncation(max_length)
+            self._tokenizer.enable_truncation(max_length, direction=truncation_side)
         except Exception as error:  # the library raises bare Exceptions
             raise LossAuditError(
                 f"{tokenizer_file} is not a tokenizer: {brief(error)}; export the model again"

@@ -4,6 +4,7 @@ In comes the path wanted; out goes a temporary path to write to. Also the hashes
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -86,6 +87,13 @@ def check_replaceable(target: Path, replaceable: str) -> None:
     if not ours or any(entry.is_dir() for entry in entries):
         why = "holds folders" if ours else f"holds other files (no {replaceable} among them)"
         raise LossAuditError(f"{target} {why}; name a folder that is new or may be replaced")
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that a dataset's name means: itself, or those that it matches as a pattern; [] if there are none."""
+    path = Path(name)
+    found = [path] if path.exists() else [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207
+    return sorted(file for file in found if file.is_file())
 
 
 def sha256_of(path: Path) -> str:

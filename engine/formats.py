@@ -13,7 +13,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import file_beside
+from lossaudit.engine.files import file_beside, files_of
 from lossaudit.engine.table import SCHEMA
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
@@ -23,8 +23,11 @@ _MOST_BYTES = 2**31 - 1
 """The largest block that Arrow's readers take."""
 
 
-def check_output(path: Path) -> None:
-    """Raises LossAuditError if a losses table can't be written to `path`; call it before the work."""
+def check_output(path: Path, dataset: str | None = None) -> None:
+    """Raises LossAuditError if a losses table can't be written to `path`; call it before the work.
+
+    dataset: the name of the audited dataset, whose files must not be written over.
+    """
     if path.suffix.lower() not in ENDINGS:
         raise LossAuditError(f"can't tell the format of {path}; its name must end in {', '.join(ENDINGS)}")
     if path.is_dir():
@@ -32,6 +35,8 @@ def check_output(path: Path) -> None:
     existing = next(parent for parent in path.absolute().parents if parent.exists())
     if not existing.is_dir():
         raise LossAuditError(f"cannot write {path}: {existing} is not a folder")
+    if dataset is not None and path.exists() and any(path.samefile(file) for file in files_of(dataset)):
+        raise LossAuditError(f"{path} is a file of the dataset; name another to write the losses to")
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -58,7 +58,9 @@ def choose(
     int8 = None if precision == "fp32" else plan("int8")
     if precision == "int8" and int8 is not None:
         return Choice("int8", int8, None, top, "as asked")
-    if precision in ("int8", "exact-top") and int8 is None:
+    if int8 is None and provider == backends.OPENVINO:
+        raise LossAuditError(f"openvino runs int8 alone, and {_no_int8(bundle, provider)}; use --provider cpu")
+    if int8 is None and precision in ("int8", "exact-top"):
         raise LossAuditError(f"--precision {precision} can't be had: {_no_int8(bundle, provider)}")
     fp32 = plan("fp32")
     if fp32 is None:
@@ -85,7 +87,8 @@ def _by_speed(int8: Plan, fp32: Plan, top: int, rows: int) -> Choice:
 
 
 def _no_int8(bundle: Bundle, provider: str) -> str:
+    """Why there is no plan for int8, in half a sentence."""
     if any(graph.precision == "int8" for graph in bundle.manifest.graphs):
-        return f"the bundle has no int8 graph for --provider {provider}"
+        return f"none of the bundle's int8 graphs is asked for or runs with --provider {provider}"
     reasons = [f"{name}: {reason}" for name, reason in bundle.manifest.left_out.items()]
     return f"the bundle has no int8 graph; {'; '.join(reasons) or 'it was exported without'}"

@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import files_of
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says.
 _CSV = {"keep_default_na": False, "na_values": [""]}
@@ -43,7 +44,7 @@ def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
     path = Path(name)
     if path.is_dir():
         return _saved(path, split)
-    files = [path] if path.is_file() else sorted(Path(found) for found in glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns too
+    files = files_of(name)
     if files:
         if config is not None or split is not None:
             raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")

@@ -6,7 +6,10 @@
     QdqInt8        the same numbers as pairs of QuantizeLinear and DequantizeLinear, which other runtimes read
 
 Weights are symmetric int8 with a scale for each output column. Activations are uint8 with a zero point, and are
-quantised once however many products read them.
+quantised once however many products read them. Two things keep int8 near fp32 (figures in docs/design.md): the few
+channels of an activation that are far larger than the others are damped, and the rows of the weights that they meet
+are enlarged to match (after SmoothQuant, Xiao et al. 2022, which does so to all channels); and the mean error of each
+output is taken off in the bias.
 """
 
 from dataclasses import dataclass, field
@@ -20,27 +23,39 @@ from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor
 
 Matrix = NDArray[np.float32]
 
+_DAMPED_ABOVE = 2.0
+"""Channels are damped to this many times the greatest value of nine channels in ten."""
+_HEADROOM = 1.25
+"""Fixed scales cover this many times what calibration saw, since a user's texts hold more than ours."""
+
 
 @dataclass(frozen=True)
-class Range:
-    """The least and greatest value of an activation over the calibration texts, zero included."""
+class Activation:
+    """What calibration saw of the channels of an activation, each (channels,)."""
 
-    low: float
-    high: float
+    low: Matrix
+    high: Matrix
+    mean: Matrix
 
-    @property
-    def scale(self) -> float:
-        return max(self.high - self.low, 1e-8) / 255
+    def damping(self) -> Matrix:
+        """What each channel is to be divided by: 1 for all but the largest."""
+        greatest = np.maximum(np.abs(self.low), np.abs(self.high))
+        limit = _DAMPED_ABOVE * float(np.quantile(greatest, 0.9))
+        return np.maximum(1.0, greatest / max(limit, 1e-6)).astype(np.float32)
 
-    @property
-    def zero_point(self) -> int:
-        return round(-self.low / self.scale)
+    def fixed_scale(self) -> tuple[float, int]:
+        """The scale and zero point of the damped activation as uint8."""
+        damping = self.damping()
+        low = min(0.0, _HEADROOM * float((self.low / damping).min()))
+        high = max(0.0, _HEADROOM * float((self.high / damping).max()))
+        scale = max(high - low, 1e-8) / 255
+        return scale, round(-low / scale)
 
 
 class Arithmetic(Protocol):
     """Writes products."""
 
-    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix | None) -> str:
+    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
         """Adds `x @ weight + bias` to the graph and returns its tensor."""
         ...
 
@@ -52,81 +67,71 @@ class Arithmetic(Protocol):
 class Fp32:
     """Plain products."""
 
-    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix | None) -> str:
-        y = editor.add("MatMul", [x, editor.add_constant(weight)])
-        return y if bias is None else editor.add("Add", [y, editor.add_constant(bias)])
+    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
+        return editor.add("Add", [editor.add("MatMul", [x, editor.add_constant(weight)]), editor.add_constant(bias)])
 
     def known_as(self, old: str, new: str) -> None:
         pass
 
 
 @dataclass
-class DynamicInt8:
-    """ONNX Runtime's integer product, the scales found in each batch."""
-
-    _quantised: dict[str, list[str]] = field(default_factory=dict)
-
-    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix | None) -> str:
-        if x not in self._quantised:
-            self._quantised[x] = self._quantise(editor, x)
-        values, scale, zero_point = self._quantised[x]
-        columns, column_scales = quantised_columns(weight)
-        inputs = [
-            values,
-            editor.add_constant(columns),
-            scale,
-            editor.add_constant(column_scales),
-            zero_point,
-            editor.add_constant(np.zeros(len(column_scales), dtype=np.int8)),
-        ]
-        if bias is not None:
-            inputs.append(editor.add_constant(bias))
-        return editor.add("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
-
-    def known_as(self, old: str, new: str) -> None:
-        pass
-
-    def _quantise(self, editor: GraphEditor, x: str) -> list[str]:
-        """The tensors of the uint8 values, the scale and the zero point."""
-        return editor.add_split("DynamicQuantizeLinear", [x], outputs=3)
-
-
-@dataclass
-class StaticInt8(DynamicInt8):
+class StaticInt8:
     """ONNX Runtime's integer product, the scales fixed."""
 
-    ranges: dict[str, Range] = field(default_factory=dict)
+    activations: dict[str, Activation]
+    """By name; each that is multiplied must be there."""
+    _quantised: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
+        known = self.activations[x]
+        if x not in self._quantised:
+            self._quantised[x] = self._quantise(editor, _damped(editor, x, known.damping()), known)
+        weight = weight * known.damping()[:, None]
+        columns, scales = quantised_columns(weight)
+        error = weight - columns.astype(np.float32) * scales
+        bias = (bias + (known.mean / known.damping()) @ error).astype(np.float32)
+        return self._multiply(editor, self._quantised[x], columns, scales, bias)
 
     def known_as(self, old: str, new: str) -> None:
-        if old in self.ranges:
-            self.ranges[new] = self.ranges[old]
+        if old in self.activations:
+            self.activations[new] = self.activations[old]
 
-    def _quantise(self, editor: GraphEditor, x: str) -> list[str]:
-        scale, zero_point = _scale_constants(editor, self.ranges[x])
-        return [editor.add("QuantizeLinear", [x, scale, zero_point]), scale, zero_point]
+    def _quantise(self, editor: GraphEditor, x: str, known: Activation) -> tuple[str, ...]:
+        """The tensors of the uint8 values, the scale and the zero point."""
+        scale, zero_point = _fixed_scale(editor, known)
+        return editor.add("QuantizeLinear", [x, scale, zero_point]), scale, zero_point
+
+    def _multiply(
+        self, editor: GraphEditor, x: tuple[str, ...], columns: NDArray[np.int8], scales: Matrix, bias: Matrix
+    ) -> str:
+        values, scale, zero_point = x
+        weight, weight_scales = editor.add_constant(columns), editor.add_constant(scales)
+        zeros = editor.add_constant(np.zeros(len(scales), dtype=np.int8))
+        inputs = [values, weight, scale, weight_scales, zero_point, zeros, editor.add_constant(bias)]
+        return editor.add("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
 
 
-@dataclass
-class QdqInt8:
+class DynamicInt8(StaticInt8):
+    """ONNX Runtime's integer product, the scales found in each batch."""
+
+    def _quantise(self, editor: GraphEditor, x: str, known: Activation) -> tuple[str, ...]:  # noqa: ARG002
+        return tuple(editor.add_split("DynamicQuantizeLinear", [x], outputs=3))
+
+
+class QdqInt8(StaticInt8):
     """An fp32 product between pairs of quantise and dequantise, which the runtime makes an integer one."""
 
-    ranges: dict[str, Range]
-    _quantised: dict[str, str] = field(default_factory=dict)
+    def _quantise(self, editor: GraphEditor, x: str, known: Activation) -> tuple[str, ...]:
+        scale, zero_point = _fixed_scale(editor, known)
+        values = editor.add("QuantizeLinear", [x, scale, zero_point])
+        return (editor.add("DequantizeLinear", [values, scale, zero_point]),)
 
-    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix | None) -> str:
-        if x not in self._quantised:
-            scale, zero_point = _scale_constants(editor, self.ranges[x])
-            values = editor.add("QuantizeLinear", [x, scale, zero_point])
-            self._quantised[x] = editor.add("DequantizeLinear", [values, scale, zero_point])
-        columns, column_scales = quantised_columns(weight)
-        zeros = np.zeros(len(column_scales), dtype=np.int8)
-        constants = [editor.add_constant(value) for value in (columns, column_scales, zeros)]
-        y = editor.add("MatMul", [self._quantised[x], editor.add("DequantizeLinear", constants, axis=1)])
-        return y if bias is None else editor.add("Add", [y, editor.add_constant(bias)])
-
-    def known_as(self, old: str, new: str) -> None:
-        if old in self.ranges:
-            self.ranges[new] = self.ranges[old]
+    def _multiply(
+        self, editor: GraphEditor, x: tuple[str, ...], columns: NDArray[np.int8], scales: Matrix, bias: Matrix
+    ) -> str:
+        constants = (columns, scales, np.zeros(len(scales), dtype=np.int8))
+        weight = editor.add("DequantizeLinear", [editor.add_constant(value) for value in constants], axis=1)
+        return editor.add("Add", [editor.add("MatMul", [x[0], weight]), editor.add_constant(bias)])
 
 
 def quantised_columns(weight: Matrix) -> tuple[NDArray[np.int8], Matrix]:
@@ -141,5 +146,12 @@ def quantised_columns(weight: Matrix) -> tuple[NDArray[np.int8], Matrix]:
     return np.rint(weight / scales).clip(-levels, levels).astype(np.int8), scales
 
 
-def _scale_constants(editor: GraphEditor, known: Range) -> tuple[str, str]:
-    return editor.add_constant(np.float32(known.scale)), editor.add_constant(np.uint8(known.zero_point))
+def _damped(editor: GraphEditor, x: str, damping: Matrix) -> str:
+    if (damping == 1).all():
+        return x
+    return editor.add("Mul", [x, editor.add_constant((1 / damping).astype(np.float32))])
+
+
+def _fixed_scale(editor: GraphEditor, known: Activation) -> tuple[str, str]:
+    scale, zero_point = known.fixed_scale()
+    return editor.add_constant(np.float32(scale)), editor.add_constant(np.uint8(zero_point))

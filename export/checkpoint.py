@@ -96,6 +96,16 @@ def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFa
     return tokenizer
 
 
+def label_names(config: transformers.PretrainedConfig) -> tuple[str, ...]:
+    """The labels in the order of the logits. Raises LossAuditError if the config doesn't name them all."""
+    missing = [index for index in range(config.num_labels) if index not in config.id2label]
+    if missing:
+        raise LossAuditError(
+            f"the config's id2label has no label {missing[0]}; it must number {config.num_labels} labels from 0"
+        )
+    return tuple(str(config.id2label[index]) for index in range(config.num_labels))
+
+
 def _check_task(config: transformers.PretrainedConfig, name: str) -> None:
     if config.problem_type == "regression" or config.num_labels == 1:
         raise LossAuditError(

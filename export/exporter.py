@@ -7,6 +7,7 @@ that `audit MODEL` exports a model only once.
 import contextlib
 import importlib.metadata
 import logging
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,16 +15,15 @@ import optimum.utils.logging
 import platformdirs
 import transformers.utils.logging
 
-from lossaudit.engine import backends
-from lossaudit.engine.backends.onnxruntime import Session
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Graph, Manifest, Source, is_bundle
-from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.backends.onnxruntime import CPU_PROVIDER, Session
+from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source, is_bundle
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
+from lossaudit.export.forms import make_forms
 from lossaudit.export.graph import write_graph
-from lossaudit.export.parity import check_parity
+from lossaudit.export.parity import check_parity, reference_texts
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 from lossaudit.version import __version__
 
@@ -60,33 +60,41 @@ def _cache_folder(revision: str) -> Path:
 
 
 def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
-    with _quiet(), folder_beside(target, replaceable=MANIFEST) as folder:
+    with _quiet(), tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
+        work = Path(scratch)
         on_step("loading the weights")
         model = checkpoints.load_model(checkpoint)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
         on_step("writing the ONNX graph")
-        opset = write_graph(model, folder / MODEL)
+        opset = write_graph(model, work / "exported.onnx")
         write_tokenizer(tokenizer, folder / TOKENIZER)
-        on_step("comparing it with PyTorch")
-        encoder = TextEncoder(folder / TOKENIZER, max_length(tokenizer, model.config), pad_id(tokenizer, model.config))
-        session = Session(folder / MODEL, "CPUExecutionProvider", usable_cpus())
-        parity = check_parity(model, tokenizer, session, encoder)
-        graphs = (Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), (), 0.0),)
-        labels = model.config.id2label
+        side = tokenizer.truncation_side
+        limit, padding = max_length(tokenizer, model.config), pad_id(tokenizer, model.config)
+        encoder = TextEncoder(folder / TOKENIZER, limit, padding, side)
+        on_step("rewriting it for CPUs and comparing it with PyTorch")
+        forms = make_forms(
+            work / "exported.onnx",
+            folder,
+            model.config,
+            encoder,
+            reference_texts(limit),
+            lambda runner: check_parity(model, tokenizer, runner, encoder),
+        )
         manifest = Manifest(
             format=FORMAT,
             architecture=type(model).__name__,
-            labels=tuple(str(labels[index]) for index in range(model.config.num_labels)),
-            max_length=encoder.max_length,
-            pad_id=encoder.pad_id,
+            labels=checkpoints.label_names(model.config),
+            max_length=limit,
+            truncation_side=side,
+            pad_id=padding,
             opset=opset,
-            inputs=session.inputs,
+            inputs=Session(folder / MODEL, CPU_PROVIDER, threads=1).inputs,
             source=Source(checkpoint.name, checkpoint.revision),
             versions={"lossaudit": __version__} | {name: importlib.metadata.version(name) for name in _MAKERS},
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-            parity=parity,
-            graphs=graphs,
-            left_out={},
+            parity=forms.parity,
+            graphs=forms.graphs,
+            left_out=forms.left_out,
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Bundle.load(target)

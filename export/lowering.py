@@ -120,7 +120,9 @@ class _Rewriter:
             raise NotLoweredError("a layer multiplies two activations")
         readers = self.editor.readers(node.output[0])
         bias = _bias_of(self.editor, readers[0], node.output[0]) if len(readers) == 1 else None
-        if bias is not None:
+        if bias is None:
+            bias = np.zeros(weight.shape[1], dtype=np.float32)
+        else:
             self._folded.add(readers[0].output[0])
         return self.arithmetic.product(self.editor, self.new[node.input[0]], weight, bias)
 

@@ -10,7 +10,11 @@ from lossaudit.engine.bundle import KNOWN_INPUTS
 from lossaudit.engine.encoding import Ids
 from lossaudit.engine.errors import LossAuditError, brief
 
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU_PROVIDER, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+_SLOWER = ["BiasGeluFusion", "LayerNormFusion", "SkipLayerNormFusion"]
+"""Fusions whose CPU kernels are slower than what they fuse; export has undone them (export/lowering.py)."""
 
 
 class Session:
@@ -25,10 +29,13 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # Export has fused what is worth fusing (docs/design.md).
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         try:
-            self._session = ort.InferenceSession(str(model), options, providers=list(dict.fromkeys([provider, _CPU])))
+            self._session = ort.InferenceSession(
+                str(model),
+                options,
+                providers=list(dict.fromkeys([provider, CPU_PROVIDER])),
+                disabled_optimizers=_SLOWER,
+            )
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise LossAuditError(
                 f"{model} is not an ONNX file that this onnxruntime can run: {brief(error)}; export the model again"
@@ -61,7 +68,7 @@ class Cpu:
         return str(ort.__version__)
 
     def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - workers share the session
-        return Session(model, _CPU, threads)
+        return Session(model, CPU_PROVIDER, threads)
 
 
 class Cuda(Cpu):

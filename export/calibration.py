@@ -1,0 +1,44 @@
+"""Runs a graph over texts to see the range of its activations. Tensor names come in, their figures go out."""
+
+import copy
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from lossaudit.engine.batching import batches_by_token_budget
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.export.arithmetic import Activation
+from lossaudit.export.onnx_graph import GraphEditor
+
+
+def calibrate(
+    model: onnx.ModelProto, names: list[str], encoder: TextEncoder, texts: list[str]
+) -> dict[str, Activation]:
+    """What each tensor (rows, tokens, channels) holds at the positions of tokens, padding left out."""
+    probed = copy.deepcopy(model)
+    probed.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+    GraphEditor(probed).finish()
+    session = ort.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = [i.name for i in session.get_inputs()]
+    encoded = encoder.encode(texts)
+    low: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    high: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    total: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for rows in batches_by_token_budget(encoded.lengths, budget=2048):
+        ids, mask = encoded.padded(rows)
+        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        for name, value in zip(names, session.run(names, {i: made[i] for i in inputs}), strict=True):
+            tokens = value[mask.astype(bool)]
+            low[name].append(tokens.min(axis=0))
+            high[name].append(tokens.max(axis=0))
+            total[name].append(tokens.sum(axis=0, dtype=np.float64))
+    count = int(encoded.lengths.sum())
+    return {
+        name: Activation(
+            np.min(low[name], axis=0),
+            np.max(high[name], axis=0),
+            (np.sum(total[name], axis=0) / count).astype(np.float32),
+        )
+        for name in names
+    }

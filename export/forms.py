@@ -1,0 +1,154 @@
+"""Makes the forms of a model that a bundle holds: fp32, and int8 for each way of running it.
+
+The graph that Optimum exported comes in; rewritten graphs, checked against PyTorch and against each other, go out.
+A form that can't be made or isn't near enough is left out, with the reason; without fp32 there is no bundle.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import transformers
+from google.protobuf.message import EncodeError
+from numpy.typing import NDArray
+
+from lossaudit.engine import backends
+from lossaudit.engine.batching import batches_by_token_budget
+from lossaudit.engine.bundle import MODEL, Graph, Parity
+from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.loss import log_softmax
+from lossaudit.export.arithmetic import Arithmetic, DynamicInt8, Fp32, QdqInt8, StaticInt8
+from lossaudit.export.calibration import calibrate
+from lossaudit.export.fusion import fuse, has_subgraphs
+from lossaudit.export.lowering import NotLoweredError, activations, find_layers, lower
+from lossaudit.export.onnx_graph import GraphEditor
+from lossaudit.export.pruning import NotPrunedError, prune_last_layer
+from lossaudit.export.weights import SharedWeights
+
+INT8_TOLERANCE = 0.05
+"""Mean absolute difference of a probability from fp32's; a graph that is further off than this is broken."""
+
+CheckFp32 = Callable[[backends.Runner], Parity]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """What was made."""
+
+    graphs: tuple[Graph, ...]
+    left_out: dict[str, str]
+    """By the form's name, why it wasn't made."""
+    parity: Parity
+    """Of fp32 with PyTorch."""
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """A fused graph whose layers can be written again."""
+
+    model: onnx.ModelProto
+    end: str | None
+    applied: tuple[str, ...]
+
+
+def make_forms(
+    exported: Path,
+    folder: Path,
+    config: transformers.PretrainedConfig,
+    encoder: TextEncoder,
+    texts: list[str],
+    check_fp32: CheckFp32,
+) -> Forms:
+    """Writes all forms of a graph to a bundle's folder.
+
+    texts: to calibrate and compare on. check_fp32 compares a graph with PyTorch and raises LossAuditError if it
+    differs.
+    """
+    weights = SharedWeights(folder)
+    try:
+        rewritten = _rewrite(exported, config)
+        fp32 = copy.deepcopy(rewritten.model)
+        lower(fp32, rewritten.end, Fp32(), positions_first=True)
+        weights.save(fp32, MODEL)
+        parity = check_fp32(_load(backends.CPU, folder / MODEL))
+        applied = rewritten.applied
+    except (NotLoweredError, LossAuditError) as error:
+        # As exported, it may still be right; then it is only slower.
+        weights.save(onnx.load(exported), MODEL)
+        parity = check_fp32(_load(backends.CPU, folder / MODEL))
+        graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), (f"as exported: {error}",), 0.0)
+        return Forms((graph,), {"int8": str(error)}, parity)
+    graphs = [Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), applied, 0.0)]
+    int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts)
+    return Forms((*graphs, *int8), left_out, parity)
+
+
+def _rewrite(exported: Path, config: transformers.PretrainedConfig) -> _Rewritten:
+    """Fuses and prunes. Raises NotLoweredError if the layers aren't of the known form."""
+    fused, counts = fuse(exported, config)
+    if has_subgraphs(fused):
+        raise NotLoweredError("the graph has branches or loops")
+    applied = ["fused " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))]
+    editor = GraphEditor(fused)
+    end = None
+    try:
+        end = prune_last_layer(editor).hidden
+        applied.append("last layer for the first token alone")
+    except NotPrunedError as error:
+        applied.append(f"last layer whole: {error}")
+    find_layers(editor, end)
+    return _Rewritten(fused, end, tuple(applied))
+
+
+def _int8_forms(
+    rewritten: _Rewritten, weights: SharedWeights, folder: Path, encoder: TextEncoder, texts: list[str]
+) -> tuple[list[Graph], dict[str, str]]:
+    editor = GraphEditor(copy.deepcopy(rewritten.model))
+    names = activations(editor, find_layers(editor, rewritten.end))
+    try:
+        seen = calibrate(rewritten.model, names, encoder, texts)
+    except (EncodeError, ValueError) as error:
+        return [], {"int8": f"the graph can't be calibrated: {brief(error)}"}
+    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts)
+    kinds: list[tuple[str, Arithmetic, str]] = [
+        ("int8-static", StaticInt8(dict(seen)), backends.CPU),
+        ("int8-dynamic", DynamicInt8(dict(seen)), backends.CPU),
+        ("int8-qdq", QdqInt8(dict(seen)), backends.OPENVINO),
+    ]
+    graphs, left_out = [], {}
+    for name, arithmetic, backend in kinds:
+        model = copy.deepcopy(rewritten.model)
+        lower(model, rewritten.end, arithmetic, positions_first=backend == backends.CPU)
+        file = weights.save(model, f"model.{name}.onnx")
+        # Where its own backend isn't installed, ONNX Runtime gives the same numbers more slowly.
+        runner = _load(backend if backend in backends.available() else backends.CPU, file)
+        difference = float(np.abs(_probabilities(runner, encoder, texts) - expected).mean())
+        if difference <= INT8_TOLERANCE:
+            applied = (*rewritten.applied, f"{len(names)} activations in int8")
+            graphs.append(Graph(name, file.name, "int8", (backend,), applied, difference))
+        else:
+            file.unlink()
+            left_out[name] = f"its probabilities differ by {difference:.3f} from fp32's (allowed: {INT8_TOLERANCE})"
+    return graphs, left_out
+
+
+def _load(backend: str, model: Path) -> backends.Runner:
+    return backends.load(backend, model, workers=1, threads=usable_cpus())
+
+
+def _probabilities(runner: backends.Runner, encoder: TextEncoder, texts: list[str]) -> NDArray[np.float64]:
+    """(texts, classes)"""
+    encoded = encoder.encode(texts)
+    found: NDArray[np.float64] | None = None
+    for rows in batches_by_token_budget(encoded.lengths, budget=1024):
+        probabilities = np.exp(log_softmax(runner.run(*encoded.padded(rows))))
+        if found is None:
+            found = np.empty((len(texts), probabilities.shape[1]))
+        found[rows] = probabilities
+    assert found is not None, "there are texts"
+    return found
