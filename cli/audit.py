@@ -158,7 +158,7 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
     if audited.exact is not None:
         out.print(
             f"The top {audit.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
-            f"until no other could enter (margin {audited.exact.margin:.2f} nats)",
+            f"until no other could enter (margin {audited.exact.margin:.2f} in log-odds)",
             soft_wrap=True,
         )
     if summary.truncated:
