@@ -1,18 +1,22 @@
 # make demo   installs into .venv and runs the main job on a public corpus
 # make test   installs what tests need, then runs ruff, mypy and pytest
+# make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: .venv/installed-demo
 	$(BIN)/lossaudit demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+bench: .venv/installed-bench
+	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results
 
 lint: .venv/installed-test .build/lossaudit
 	$(BIN)/ruff check .
@@ -29,6 +33,10 @@ lint: .venv/installed-test .build/lossaudit
 
 .venv/installed-test: .venv/installed-demo
 	$(PIP) --editable '.[demo,dev]'
+	touch $@
+
+.venv/installed-bench: .venv/installed-demo
+	$(PIP) --editable '.[bench]'
 	touch $@
 
 # mypy reads no editable installs: this shows it the rooms below the package, as they are installed.
