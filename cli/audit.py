@@ -68,6 +68,7 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
     help="exact-top scores all in int8 and the top again in fp32; auto does so where that is faster than fp32.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
+@click.option("--restart", is_flag=True, help="Score all rows anew, also those that an interrupted audit had done.")
 @click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def audit(
     model: str,
@@ -84,15 +85,19 @@ def audit(
     provider: str,
     precision: str,
     top: int | None,
+    restart: bool,
     no_tune: bool,
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
 
     MODEL is a bundle, or a checkpoint (folder or hub name) that is exported once into a cache. DATASET is a
     CSV, TSV, JSON, JSON Lines or Parquet file (.gz too, or a quoted glob), a save_to_disk folder, or a hub name.
+
+    Finished shards are kept beside the output until it is written: after an interruption, the same command goes on.
     """
     from lossaudit.engine.audit import Audit, AuditOptions
     from lossaudit.engine.formats import check_output, write_table
+    from lossaudit.engine.kept_parts import folder_for
     from lossaudit.engine.labels import parse_label_map
     from lossaudit.engine.source import open_dataset
 
@@ -118,12 +123,16 @@ def audit(
         bundle = bundle_of(model, on_step)
     prepared = Audit(bundle, rows, options)
     print_plan(prepared)
-    with steps("Preparing") as on_step:
-        on_step("the default way" if no_tune else "what is fastest here, measured once for each bundle and machine")
-        print_choice(prepared.choice)
-    with rows_bar() as on_stage:
-        audited = prepared.run(on_stage)
-    write_table(audited.table, output)
+    with prepared.keep_parts(folder_for(output), restart) as kept:
+        if kept.facts:
+            out.print(f"Going on with an interrupted audit, whose parts are in {folder_for(output)}", soft_wrap=True)
+        with steps("Preparing") as on_step:
+            on_step("the default way" if no_tune else "what is fastest here, measured once for each bundle and machine")
+            print_choice(prepared.choice)
+        with rows_bar() as on_stage:
+            audited = prepared.run(on_stage)
+        write_table(audited.table, output)
+        kept.discard()
     print_summary(prepared, audited)
     out.print(f"Wrote {output}. Look at the top: lossaudit top {output}", soft_wrap=True)
 
@@ -152,9 +161,11 @@ def print_choice(choice: "Choice") -> None:
 def print_summary(audit: "Audit", audited: "Audited") -> None:
     """Says what the audit found."""
     summary = audited.summary
-    speed = summary.rows / audited.seconds
-    out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}, {speed:,.0f} rows/s", style="bold")
+    speed = audited.scored / audited.seconds
+    kept = f" ({summary.rows - audited.scored:,} of them before)" if audited.scored < summary.rows else ""
+    out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}{kept}, {speed:,.0f} rows/s", style="bold")
     out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+    _print_tip(audit.choice)
     if audited.exact is not None:
         out.print(
             f"The top {audit.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
@@ -187,3 +198,15 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
             )
         out.print("\nWhere the model disagrees most:")
         out.print(table)
+
+
+def _print_tip(choice: "Choice") -> None:
+    """Says when an extra would be faster (figures of docs/install.md)."""
+    from lossaudit.engine import backends
+
+    if (
+        choice.precision != "fp32"
+        and choice.first.backend == backends.CPU
+        and backends.OPENVINO not in backends.available()
+    ):
+        out.print("Tip: OpenVINO is faster on many CPUs (docs/install.md): pip install 'lossaudit[openvino]'")

@@ -34,7 +34,7 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            _say("Interrupted; nothing that stood there before was changed.")
+            _say("Interrupted; run the same command again to go on.")
             ctx.exit(130)
         except Exception as error:
             if "--debug" in sys.argv:

@@ -4,10 +4,13 @@
 command can say what was decided; `run` then goes shard by shard.
 """
 
+import dataclasses
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -22,9 +25,10 @@ from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import ExactTop, exact_top
+from lossaudit.engine.kept_parts import KeptParts
 from lossaudit.engine.labels import align
 from lossaudit.engine.loss import Floats, Ints, score
-from lossaudit.engine.precision import Choice, choose
+from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.summary import Summary, summarise
 from lossaudit.engine.table import rank, shard_table, source_names, with_facts
@@ -34,6 +38,8 @@ SHARD_ROWS = 4096
 """Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
 _SAMPLE_ROWS = 256
 """Rows that plans are measured on, spread over the dataset."""
+_WORTH_MEASURING = 1000
+"""Rows below which measuring takes longer than it can save."""
 
 OnStage = Callable[[str, int], Callable[[int], None]]
 """Told of a stage and its rows; gives the function to tell of rows done."""
@@ -74,6 +80,8 @@ class Audited:
     summary: Summary
     exact: ExactTop | None
     """Under exact-top, which rows were scored again, and the margin."""
+    scored: int
+    """Rows that this run scored; the others were kept from an interrupted one."""
     seconds: float
     """Wall-clock time of tokenising, scoring and ranking."""
 
@@ -107,6 +115,14 @@ class Audit:
         self._encoder = TextEncoder(bundle.tokenizer, self.max_length, manifest.pad_id, manifest.truncation_side)
         if options.provider != "auto":
             backends.check_available(options.provider)
+        self._kept: KeptParts | None = None
+
+    def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
+        """Keeps each finished shard in `folder`, and goes on with those that are there (see `kept_parts.py`)."""
+        self._kept = kept = KeptParts.open(folder, self._identity(), restart)
+        if kept.facts:
+            self.choice = choice_from(kept.facts)
+        return kept
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -116,7 +132,7 @@ class Audit:
         """What computes the losses. The first time a bundle is used, measuring it takes a few seconds."""
         options = self.options
         sample = None
-        if options.tune:
+        if options.tune and len(self) >= _WORTH_MEASURING:
             rows = np.linspace(0, len(self) - 1, num=min(_SAMPLE_ROWS, len(self)), dtype=np.int64)
             sample = self._encoder.encode(self._rows[rows.tolist()][self.text_column].to_pylist())
         return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
@@ -125,23 +141,39 @@ class Audit:
         """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done."""
         choice = self.choice
         begun = time.perf_counter()
-        table = self._score_all(choice.first, on_stage)
+        parts = self._parts_kept()
+        table = self._score_all(choice.first, parts, on_stage)
         exact = None
         if choice.again is not None:
             table, exact = self._with_exact_top(table, choice.top, choice.again, on_stage)
         table = rank(table)
         summary = summarise(table, len(self.bundle.manifest.labels))
-        return Audited(with_facts(table, self._facts(exact)), summary, exact, time.perf_counter() - begun)
+        scored = len(table) - sum(map(len, parts.values()))
+        return Audited(with_facts(table, self._facts(exact)), summary, exact, scored, time.perf_counter() - begun)
 
-    def _score_all(self, plan: Plan, on_stage: OnStage) -> pa.Table:
-        """The losses table of every row, in the dataset's order."""
+    def _score_all(self, plan: Plan, kept: dict[int, pa.Table], on_stage: OnStage) -> pa.Table:
+        """The losses table of every row, in the dataset's order. kept: the shards that are done, by first row."""
         done = on_stage("Scoring", len(self))
-        shards = (np.arange(i, min(i + SHARD_ROWS, len(self))) for i in range(0, len(self), SHARD_ROWS))
+        parts = dict(kept)
+        done(sum(map(len, parts.values())))
+        missing = [start for start in range(0, len(self), SHARD_ROWS) if start not in parts]
+        shards = (np.arange(start, min(start + SHARD_ROWS, len(self))) for start in missing)
         with self._scorer(plan) as scorer:
-            encoded = scoring.one_ahead(map(self._encoded, shards))
-            return pa.concat_tables(
-                [self._table(source, ids, scorer.score(shard, done), plan) for source, ids, shard in encoded]
-            )
+            for source, ids, shard in scoring.one_ahead(map(self._encoded, shards)):
+                start = int(ids[0])
+                parts[start] = self._table(source, ids, scorer.score(shard, done), plan)
+                if self._kept is not None:
+                    self._kept.write(start, parts[start])
+        return pa.concat_tables([parts[start] for start in sorted(parts)])
+
+    def _parts_kept(self) -> dict[int, pa.Table]:
+        """The shards that were scored before, by their first row."""
+        if self._kept is None:
+            return {}
+        if not self._kept.facts:
+            self._kept.decide(dataclasses.asdict(self.choice))
+        found = {start: self._kept.read(start) for start in range(0, len(self), SHARD_ROWS)}
+        return {start: part for start, part in found.items() if part is not None}
 
     def _with_exact_top(self, table: pa.Table, top: int, plan: Plan, on_stage: OnStage) -> tuple[pa.Table, ExactTop]:
         """The table with its top K, and the rows that might have been in it, scored again."""
@@ -198,6 +230,23 @@ class Audit:
             raise LossAuditError(
                 f"row {row} has no text in column {self.text_column!r} ({texts.null_count} such rows); leave them out"
             )
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes another audit's shards of use to this one."""
+        options = self.options
+        return {
+            "bundle": hashlib.sha256(self.bundle.manifest.to_json().encode()).hexdigest()[:16],
+            "dataset": self._rows._fingerprint,
+            "rows": len(self),
+            "shard rows": SHARD_ROWS,
+            "text column": self.text_column,
+            "label column": self.label_column,
+            "label map": dict(options.label_map),
+            "max length": self.max_length,
+            "precision": options.precision,
+            "top": options.top,
+            "provider": options.provider,
+        }
 
     def _facts(self, exact: ExactTop | None) -> dict[str, Any]:
         source = self.bundle.manifest.source

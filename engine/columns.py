@@ -3,8 +3,8 @@
 from datasets import ClassLabel, Features, Value
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table import TEXT_NAMES
 
-TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "topic", "sentiment", "intent", "y")
 
 

@@ -4,6 +4,7 @@ The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from lossaudit.engine import backends, tuning
 from lossaudit.engine.bundle import Bundle
@@ -38,6 +39,12 @@ class Choice:
     """Half a sentence for the user."""
 
 
+def choice_from(data: dict[str, Any]) -> Choice:
+    """A choice from what `dataclasses.asdict` made of it."""
+    again = data["again"]
+    return Choice(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
+
+
 def choose(
     bundle: Bundle, precision: str, top: int | None, provider: str, cpus: int, rows: int, sample: Encoded | None
 ) -> Choice:
@@ -46,7 +53,7 @@ def choose(
     provider: a backend's name, or "auto": CUDA where it can be used, else the fastest. sample: tokens of some
     rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
-    if provider == "auto" and backends.CUDA in backends.available():
+    if provider == "auto" and _cuda_works(bundle):
         provider = backends.CUDA
 
     def plan(of: str) -> Plan | None:
@@ -72,6 +79,17 @@ def choose(
     if precision == "exact-top":
         return Choice("exact-top", int8, fp32, top, f"the top {top} as fp32 gives it")
     return _by_speed(int8, fp32, top, rows)
+
+
+def _cuda_works(bundle: Bundle) -> bool:
+    """Whether CUDA runs here: onnxruntime-gpu offers it even where there is no GPU or no cuDNN."""
+    if backends.CUDA not in backends.available():
+        return False
+    try:
+        backends.load(backends.CUDA, bundle.file_of("fp32"), workers=1, threads=1)
+    except LossAuditError:
+        return False
+    return True
 
 
 def _by_speed(int8: Plan, fp32: Plan, top: int, rows: int) -> Choice:

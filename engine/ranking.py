@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.columns import TEXT_NAMES
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table import SCHEMA, facts_of, rank
+from lossaudit.engine.table import SCHEMA, TEXT_NAMES, facts_of, rank
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ in Parquet): which model and data it came from and which column holds the text. 
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.loss import Ints, Scores
-from lossaudit.engine.scoring import ShardLogits
+if TYPE_CHECKING:  # `top` reads tables without loading a runtime
+    from lossaudit.engine.loss import Ints, Scores
+    from lossaudit.engine.scoring import ShardLogits
 
 SCHEMA = pa.schema(
     [
@@ -30,15 +31,17 @@ SCHEMA = pa.schema(
         ("precision", pa.string()),
     ]
 )
+TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
+"""What a column with the text is usually called, the likeliest first."""
 _FACTS = b"lossaudit"
 
 
 def shard_table(
     source: pa.Table,
-    ids: Ints,
-    labels: Ints,
-    scores: Scores,
-    shard: ShardLogits,
+    ids: "Ints",
+    labels: "Ints",
+    scores: "Scores",
+    shard: "ShardLogits",
     precision: str,
     names: tuple[str, ...],
     renamed: dict[str, str | None],

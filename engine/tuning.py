@@ -97,7 +97,12 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
         return backends.load(backend, bundle.file_of(graph), workers, threads)
 
     def measured(plan: Plan) -> Plan:
-        runner = load(plan.graph, plan.backend, plan.workers, plan.threads)
+        try:
+            runner = load(plan.graph, plan.backend, plan.workers, plan.threads)
+        except LossAuditError:
+            if len(candidates) == 1 or plan.backend == backends.CPU:
+                raise
+            return replace(plan, tokens_per_second=0.0)  # installed, but not in order: another one is taken
         return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
 
     best = functools.reduce(_faster, map(measured, candidates))

@@ -144,3 +144,21 @@ def test_an_output_in_a_closed_folder_fails(run, bundle_folder, data_csv, tmp_pa
 def test_a_bundle_may_lie_anywhere(audit, bundle_folder, tmp_path):
     moved = shutil.copytree(bundle_folder, tmp_path / "a folder with [odd] name")
     audit(model=moved)
+
+
+def test_the_top_is_that_of_fp32(audit, run, bundle_folder, data_csv, tmp_path):
+    _, expected = audit()
+    output = tmp_path / "exact.parquet"
+    result = run("audit", bundle_folder, data_csv, "-o", output, "--top", 5, "--no-tune")
+    assert result.exit_code == 0, result.output
+    assert "The top 5 is exact" in " ".join(result.output.split())
+    found = read_table(output)
+    assert found["id"].to_pylist()[:5] == expected.sort_by([("loss", "descending")])["id"].to_pylist()[:5]
+    assert set(found["precision"].to_pylist()[:5]) == {"fp32"}
+
+
+def test_int8_marks_its_rows(run, bundle_folder, data_csv, tmp_path):
+    output = tmp_path / "int8.csv"
+    result = run("audit", bundle_folder, data_csv, "-o", output, "--precision", "int8", "--no-tune")
+    assert result.exit_code == 0, result.output
+    assert set(read_table(output)["precision"].to_pylist()) == {"int8"}

@@ -167,3 +167,30 @@ def test_wrong_usage_exits_with_2_and_says_how(arguments, run):
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
     assert "Error:" in result.stderr
+
+
+def test_the_dataset_is_not_written_over(fails, bundle_folder, write_file):
+    data = write_file("a.csv", "text,label\na,0\n")
+    for name in (data, data.with_name("*.csv")):
+        fails(["audit", bundle_folder, name, "-o", data], "a.csv", "file of the dataset")
+    assert data.read_text() == "text,label\na,0\n"
+
+
+def test_markup_in_a_file_name_is_only_text(fails, bundle_folder, tmp_path):
+    fails(["audit", bundle_folder, "[/a].csv", "-o", tmp_path / "x.csv"], "there is no file", "[/a].csv")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_top_goes_with_exact_top_alone(run, bundle_folder, data_csv, tmp_path, precision):
+    arguments = ("audit", bundle_folder, data_csv, "-o", tmp_path / "x.csv", "--top", 5, "--precision", precision)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "exact-top" in result.stderr
+
+
+def test_a_damaged_int8_graph_says_how_to_export_again(fails, bundle_copy, data_csv, tmp_path):
+    graph = bundle_copy / "model.int8-static.onnx"
+    graph.write_bytes(graph.read_bytes()[:-7])
+    fails(["audit", bundle_copy, data_csv, "-o", tmp_path / "x.csv"], graph.name, "export the model again")
+    graph.unlink()
+    fails(["audit", bundle_copy, data_csv, "-o", tmp_path / "x.csv"], graph.name, "export the model again")

@@ -209,3 +209,12 @@ class TestCache:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
         source = cached_bundle("someone/tiny-news").manifest.source
         assert (source.name, source.revision) == ("someone/tiny-news", commit)
+
+
+def test_the_side_that_is_cut_is_kept(checkpoint, tmp_path):
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
+    config = copy / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"truncation_side": "left"}))
+    bundle = export_bundle(str(copy), tmp_path / "bundle")
+    assert bundle.manifest.truncation_side == "left"
+    assert bundle.manifest.parity.max_difference < 1e-4

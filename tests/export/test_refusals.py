@@ -155,3 +155,9 @@ def test_a_path_that_is_no_folder(name, copy, refused, tmp_path, monkeypatch):
 def test_a_hub_name_that_cannot_be_had(name, refused, tmp_path):
     with refused(f"there is no folder {name}", "hub model"):
         export_bundle(name, tmp_path / "bundle")
+
+
+def test_label_numbers_with_a_gap_are_refused(copy, refuse):
+    labels = {"a": 1, "b": 2, "c": 3, "d": 4}
+    change_config(copy, id2label={str(number): name for name, number in labels.items()}, label2id=labels)
+    refuse("id2label")

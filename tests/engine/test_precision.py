@@ -1,0 +1,159 @@
+"""What computes the losses: the user's wish, else what is faster here, said in words."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from lossaudit.engine import backends, precision, tuning
+from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.precision import choose
+from lossaudit.engine.tuning import Plan, measured_plan
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder):
+    return Bundle.load(bundle_folder)
+
+
+@pytest.fixture
+def without_int8(bundle):
+    manifest = dataclasses.replace(bundle.manifest, graphs=bundle.manifest.graphs[:1], left_out={"int8": "no reason"})
+    return dataclasses.replace(bundle, manifest=manifest)
+
+
+@pytest.fixture
+def sample(bundle, rows):
+    return TextEncoder(bundle.tokenizer, 64, 0).encode([row["text"] for row in rows])
+
+
+@pytest.fixture
+def speeds(monkeypatch):
+    """Sets what a measurement finds, by graph."""
+
+    def set_speeds(**by_graph):
+        def measured(_bundle, of, *_):
+            return Plan(of, "cpu", 1, 1, 512, tokens_per_second=by_graph[of]) if of in by_graph else None
+
+        monkeypatch.setattr(tuning, "measured_plan", measured)
+
+    return set_speeds
+
+
+def auto(bundle, sample, rows=100_000, top=None):
+    return choose(bundle, "auto", top, "cpu", 1, rows, sample)
+
+
+def test_auto_takes_int8_and_an_exact_top_where_that_is_faster(bundle, sample, speeds):
+    speeds(fp32=100.0, int8=300.0)
+    choice = auto(bundle, sample)
+    assert (choice.precision, choice.top, choice.first.graph, choice.again.graph) == ("exact-top", 500, "int8", "fp32")
+    assert "3.0 ×" in choice.why
+
+
+@pytest.mark.parametrize("int8", [99.0, 20.0])
+def test_auto_never_takes_an_int8_that_is_slower(bundle, sample, speeds, int8):
+    speeds(fp32=100.0, int8=int8)
+    choice = auto(bundle, sample)
+    assert (choice.precision, choice.first.graph, choice.again) == ("fp32", "fp32", None)
+    assert "no faster" in choice.why
+
+
+def test_auto_takes_fp32_for_few_rows(bundle, sample, speeds):
+    speeds(fp32=100.0, int8=300.0)
+    assert auto(bundle, sample, rows=900).precision == "fp32"
+    assert auto(bundle, sample, rows=900, top=50).precision == "exact-top"
+
+
+def test_without_measuring_the_instructions_decide(bundle, monkeypatch):
+    for has, expected in ((True, "exact-top"), (False, "fp32")):
+        monkeypatch.setattr(precision, "has_int8_instructions", lambda has=has: has)
+        assert choose(bundle, "auto", None, "cpu", 2, 100_000, None).precision == expected
+
+
+@pytest.mark.parametrize("asked", ["fp32", "int8", "exact-top"])
+def test_a_wish_is_met(bundle, asked):
+    choice = choose(bundle, asked, 7, "cpu", 2, 100, None)
+    assert choice.precision == asked
+    assert bundle.graph(choice.first.graph).precision == ("fp32" if asked == "fp32" else "int8")
+    assert (choice.again is not None) == (asked == "exact-top")
+
+
+def test_more_than_all_rows_are_all_rows(bundle):
+    assert choose(bundle, "exact-top", 500, "cpu", 1, 40, None).top == 40
+
+
+@pytest.mark.parametrize("asked", ["int8", "exact-top"])
+def test_a_bundle_without_int8_says_why(without_int8, asked, refused):
+    with refused(f"--precision {asked}", "no reason"):
+        choose(without_int8, asked, None, "cpu", 1, 100, None)
+    assert choose(without_int8, "auto", None, "cpu", 1, 100, None).precision == "fp32"
+
+
+def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
+    monkeypatch.setattr(backends, "check_available", lambda name: None)
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    for refusing, asked in ((without_int8, "auto"), (bundle, "fp32")):
+        with refused("openvino"):
+            choose(refusing, asked, None, "openvino", 1, 100, None)
+
+
+def test_a_measured_plan_is_kept(bundle, sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    first = measured_plan(bundle, "int8", "cpu", 2, sample)
+    assert first.tokens_per_second > 0
+    (kept,) = tmp_path.rglob("plans/*.json")
+    assert json.loads(kept.read_text()) == dataclasses.asdict(first)
+    monkeypatch.setattr(tuning, "tokens_per_second", lambda *_: pytest.fail("measured again"))
+    assert measured_plan(bundle, "int8", "cpu", 2, sample) == first
+
+
+@pytest.mark.parametrize("spoilt", ["", "[]", '{"graph": 1}', "{"])
+def test_a_spoilt_plan_is_measured_again(bundle, sample, tmp_path, monkeypatch, spoilt):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    measured_plan(bundle, "fp32", "cpu", 1, sample)
+    (kept,) = tmp_path.rglob("plans/*.json")
+    kept.write_text(spoilt)
+    assert measured_plan(bundle, "fp32", "cpu", 1, sample).graph == "fp32"
+
+
+def test_a_backend_that_runs_nothing_of_the_bundle_has_no_plan(without_int8, sample):
+    assert measured_plan(without_int8, "int8", "cpu", 1, sample) is None
+    assert tuning.default_plan(without_int8, "int8", "cpu", 1) is None
+
+
+def test_speed_counts_tokens_without_padding(sample):
+    class Slow:
+        def run(self, ids, mask):
+            assert ids.shape == mask.shape
+            return np.zeros((len(ids), 2), np.float32)
+
+    plan = Plan("fp32", "cpu", workers=2, threads=1, budget=64)
+    assert tuning.tokens_per_second(Slow(), plan, sample, seconds=0.01) > 0
+
+
+def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    load = backends.load
+
+    def broken(backend, *arguments):
+        if backend == "openvino":
+            raise LossAuditError("its libraries are missing")
+        return load(backend, *arguments)
+
+    monkeypatch.setattr(backends, "load", broken)
+    assert measured_plan(bundle, "int8", "auto", 1, sample).backend == "cpu"
+    with pytest.raises(LossAuditError, match="its libraries are missing"):
+        measured_plan(bundle, "int8", "openvino", 1, sample)
+
+
+def test_auto_takes_the_cpu_where_cuda_is_installed_but_does_not_work(bundle, monkeypatch):
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+    assert choose(bundle, "fp32", None, "auto", 1, 100, None).first.backend == "cpu"
