@@ -33,6 +33,7 @@ from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.summary import Summary, summarise
 from lossaudit.engine.table import rank, shard_table, source_names, with_facts
 from lossaudit.engine.tuning import Plan
+from lossaudit.version import __version__
 
 SHARD_ROWS = 4096
 """Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
@@ -235,6 +236,7 @@ class Audit:
         """What makes another audit's shards of use to this one."""
         options = self.options
         return {
+            "lossaudit": __version__,
             "bundle": hashlib.sha256(self.bundle.manifest.to_json().encode()).hexdigest()[:16],
             "dataset": self._rows._fingerprint,
             "rows": len(self),

@@ -127,8 +127,9 @@ def test_a_dataset_that_changed_is_noticed(bundle_folder, write_file, folder, re
 
     data = write_file("a.csv", "text,label\nthe team,0\n")
     for _ in range(2):
-        with audit().keep_parts(folder) as kept:
-            kept.decide({"plan": 1})
+        same = audit()
+        with same.keep_parts(folder):
+            same.run()
     write_file("a.csv", "text,label\nthe bank,0\n")
     with refused("dataset was"):
         audit().keep_parts(folder)
