@@ -141,6 +141,7 @@ def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, tmp_path, m
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
     load = backends.load
 
     def broken(backend, *arguments):
