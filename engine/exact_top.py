@@ -22,7 +22,7 @@ _BELOW = 50
 """Rows just below the top that are scored again at first: those most likely to enter it."""
 _SAFETY = 1.5
 """The margin is the largest difference seen, times this: the rows not seen may hold a larger one. With 1.25, one
-audit in ten of those tried with int8 at its worst missed a row; with 1.5, one in forty (docs/design.md)."""
+audit in five of those tried with int8 at its worst missed a row; with 1.5, one in forty (docs/design.md)."""
 
 
 @dataclass(frozen=True)
