@@ -1,5 +1,6 @@
 """Texts to token ids: one call of the `tokenizers` library a shard. Texts come in, ragged ids go out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Encoded:
         mask = columns < lengths[:, None]
         positions = np.minimum(self.starts[rows][:, None] + columns, len(self.ids) - 1)
         return np.where(mask, self.ids[positions], self.pad_id), mask.astype(np.int64)
+
+
+def graph_inputs(ids: Ids, mask: Ids, names: Iterable[str]) -> dict[str, Ids]:
+    """The inputs that a graph names, of padded token ids and attention mask; a text alone is all of type 0."""
+    made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    return {name: made[name] for name in names}
 
 
 class TextEncoder:

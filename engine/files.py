@@ -21,7 +21,7 @@ def file_beside(target: Path) -> Iterator[Path]:
 
     Raises LossAuditError when the folder can't be made or written to.
     """
-    with _write_errors(target):
+    with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
         os.close(handle)
@@ -44,7 +44,7 @@ def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
     Raises LossAuditError for any other folder or file, and when the folder can't be written.
     """
     check_replaceable(target, replaceable)
-    with _write_errors(target):
+    with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
@@ -75,7 +75,7 @@ def _take_place(folder: Path, target: Path) -> None:
 
 def check_replaceable(target: Path, replaceable: str) -> None:
     """Raises LossAuditError if `target` stands there and isn't ours to replace (see `folder_beside`)."""
-    with _write_errors(target):
+    with write_errors(target):
         if not target.exists():
             return
         if not target.is_dir():
@@ -103,7 +103,8 @@ def sha256_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _write_errors(target: Path) -> Iterator[None]:
+def write_errors(target: Path) -> Iterator[None]:
+    """Makes an OSError a LossAuditError that says that `target` can't be written, and why."""
     try:
         yield
     except OSError as error:

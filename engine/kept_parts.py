@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside, sha256_of
+from lossaudit.engine.files import file_beside, sha256_of, write_errors
 
 _RUN = "run.json"
 _HASH_DIGITS = 32
@@ -46,27 +46,23 @@ class KeptParts:
         identity: what must be the same for the parts to be of use, as JSON. restart: begin anew whatever is there.
         Raises LossAuditError if another process holds it, or if it is of another audit: then it says what differs.
         """
-        try:
+        lock = filelock.FileLock(folder / "lock")
+        with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / "lock")
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise LossAuditError(
-                f"{folder} is in use by {_owner(folder)}; wait for it, or write to another output"
-            ) from error
-        except OSError as error:
-            raise LossAuditError(f"cannot write {folder}: {error.strerror or error}") from error
-        try:
-            (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-            if restart:
-                _clear(folder)
-            facts = _facts_of(folder, identity)
-        except OSError as error:
-            lock.release()
-            raise LossAuditError(f"cannot write {folder}: {error.strerror or error}") from error
-        except BaseException:
-            lock.release()
-            raise
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout as error:
+                raise LossAuditError(
+                    f"{folder} is in use by {_owner(folder)}; wait for it, or write to another output"
+                ) from error
+            try:
+                (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+                if restart:
+                    _clear(folder)
+                facts = _facts_of(folder, identity)
+            except BaseException:
+                lock.release()
+                raise
         return cls(folder, lock, identity, facts)
 
     def decide(self, facts: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import SAMPLE
 from lossaudit.engine.tuning import Plan
 
-PRECISIONS = ("auto", "fp32", "int8", "exact-top")
 TOP = 500
 """How many rows of the ranking are exact where the user doesn't say: what the tutorial hands to a person."""
 _NEAR_THE_TOP = 1.6

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -93,13 +94,7 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
     """The items, each made in another thread while the one before it is used."""
     iterator = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        following = thread.submit(lambda: [*_first(iterator)])
+        following = thread.submit(lambda: [*islice(iterator, 1)])
         while made := following.result():
-            following = thread.submit(lambda: [*_first(iterator)])
+            following = thread.submit(lambda: [*islice(iterator, 1)])
             yield made[0]
-
-
-def _first(iterator: Iterator[T]) -> Iterator[T]:
-    for item in iterator:
-        yield item
-        return

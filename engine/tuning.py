@@ -29,8 +29,9 @@ BUDGET = 1024
 """Tokens of a padded batch where nothing was measured: 512 to 1024 fit the caches of the CPUs of docs/design.md."""
 _BUDGETS = (512, 2048)
 _SECONDS = 0.4
-"""Of each measurement; a plan must be this much faster to be preferred:"""
+"""Of each measurement."""
 _CLEARLY = 1.03
+"""How many times as fast a plan must be to be preferred to the one before it."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 
 from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.encoding import TextEncoder, graph_inputs
 from lossaudit.export.arithmetic import Activation
 from lossaudit.export.onnx_graph import GraphEditor
 
@@ -27,8 +27,7 @@ def calibrate(
     total: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for rows in batches_by_token_budget(encoded.lengths, budget=2048):
         ids, mask = encoded.padded(rows)
-        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        for name, value in zip(names, session.run(names, {i: made[i] for i in inputs}), strict=True):
+        for name, value in zip(names, session.run(names, graph_inputs(ids, mask, inputs)), strict=True):
             tokens = value[mask.astype(bool)]
             low[name].append(tokens.min(axis=0))
             high[name].append(tokens.max(axis=0))

@@ -15,14 +15,13 @@ import optimum.utils.logging
 import platformdirs
 import transformers.utils.logging
 
-from lossaudit.engine.backends.onnxruntime import CPU_PROVIDER, Session
 from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source, is_bundle
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export.forms import make_forms
-from lossaudit.export.graph import write_graph
+from lossaudit.export.graph import input_names, write_graph
 from lossaudit.export.parity import check_parity, reference_texts
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 from lossaudit.version import __version__
@@ -88,7 +87,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             truncation_side=side,
             pad_id=padding,
             opset=opset,
-            inputs=Session(folder / MODEL, CPU_PROVIDER, threads=1).inputs,
+            inputs=input_names(folder / MODEL),
             source=Source(checkpoint.name, checkpoint.revision),
             versions={"lossaudit": __version__} | {name: importlib.metadata.version(name) for name in _MAKERS},
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},

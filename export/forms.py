@@ -16,12 +16,13 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
 from lossaudit.engine import backends
-from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.bundle import MODEL, Graph, Parity
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.loss import log_softmax
+from lossaudit.engine.scoring import Scorer, encode_shard
+from lossaudit.engine.tuning import BUDGET
 from lossaudit.export.arithmetic import Arithmetic, DynamicInt8, Fp32, QdqInt8, StaticInt8
 from lossaudit.export.calibration import calibrate
 from lossaudit.export.fusion import fuse, has_subgraphs
@@ -69,23 +70,22 @@ def make_forms(
     texts: to calibrate and compare on. check_fp32 compares a graph with PyTorch and raises LossAuditError if it
     differs.
     """
-    weights = SharedWeights(folder)
     try:
         rewritten = _rewrite(exported, config)
         fp32 = copy.deepcopy(rewritten.model)
         lower(fp32, rewritten.end, Fp32(), positions_first=True)
-        weights.save(fp32, MODEL)
-        parity = check_fp32(_load(backends.CPU, folder / MODEL))
-        applied = rewritten.applied
+        weights = SharedWeights(folder)
+        parity = check_fp32(_load(backends.CPU, weights.save(fp32, MODEL)))
     except (NotLoweredError, LossAuditError) as error:
         # As exported, it may still be right; then it is only slower.
-        weights.save(onnx.load(exported), MODEL)
-        parity = check_fp32(_load(backends.CPU, folder / MODEL))
-        graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), (f"as exported: {error}",), 0.0)
-        return Forms((graph,), {"int8": str(error)}, parity)
-    graphs = [Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), applied, 0.0)]
+        parity = check_fp32(_load(backends.CPU, SharedWeights(folder).save(onnx.load(exported), MODEL)))
+        return Forms((_fp32_graph((f"as exported: {error}",)),), {"int8": str(error)}, parity)
     int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts)
-    return Forms((*graphs, *int8), left_out, parity)
+    return Forms((_fp32_graph(rewritten.applied), *int8), left_out, parity)
+
+
+def _fp32_graph(applied: tuple[str, ...]) -> Graph:
+    return Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), applied, 0.0)
 
 
 def _rewrite(exported: Path, config: transformers.PretrainedConfig) -> _Rewritten:
@@ -143,12 +143,5 @@ def _load(backend: str, model: Path) -> backends.Runner:
 
 def _probabilities(runner: backends.Runner, encoder: TextEncoder, texts: list[str]) -> NDArray[np.float64]:
     """(texts, classes)"""
-    encoded = encoder.encode(texts)
-    found: NDArray[np.float64] | None = None
-    for rows in batches_by_token_budget(encoded.lengths, budget=1024):
-        probabilities = np.exp(log_softmax(runner.run(*encoded.padded(rows))))
-        if found is None:
-            found = np.empty((len(texts), probabilities.shape[1]))
-        found[rows] = probabilities
-    assert found is not None, "there are texts"
-    return found
+    with Scorer(runner, workers=1, budget=BUDGET) as scorer:
+        return np.exp(log_softmax(scorer.score(encode_shard(texts, encoder)).logits))

@@ -3,11 +3,17 @@
 import warnings
 from pathlib import Path
 
+import onnx
 import transformers
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from lossaudit.engine.errors import LossAuditError, brief
+
+
+def input_names(path: Path) -> tuple[str, ...]:
+    """What a graph takes."""
+    return tuple(given.name for given in onnx.load(path, load_external_data=False).graph.input)
 
 
 def write_graph(model: transformers.PreTrainedModel, path: Path) -> int:

@@ -76,11 +76,9 @@ class GraphEditor:
         self._constants[name] = tensor
         return name
 
-    def add(
-        self, operator: str, inputs: list[str], output: str | None = None, domain: str = "", **attributes: Any
-    ) -> str:
+    def add(self, operator: str, inputs: list[str], domain: str = "", **attributes: Any) -> str:
         """Adds a node of one output and returns the output's name."""
-        output = output or self._name(operator)
+        output = self._name(operator)
         self.graph.node.append(
             helper.make_node(operator, inputs, [output], self._name(operator), domain=domain, **attributes)
         )

@@ -19,10 +19,12 @@ _ALIGNMENT = 4096
 
 
 class SharedWeights:
-    """The file in a bundle's folder, while it is written."""
+    """The file in a bundle's folder, while it is written; it begins empty, whatever stood there."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WEIGHTS
+        # Not truncated: a runtime may still have the one before it in memory.
+        self._path.unlink(missing_ok=True)
         self._path.touch()
         self._places: dict[str, tuple[int, int]] = {}
 

@@ -7,7 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lossaudit.engine.bundle import KNOWN_INPUTS
-from lossaudit.engine.encoding import Ids
+from lossaudit.engine.encoding import Ids, graph_inputs
 from lossaudit.engine.errors import LossAuditError, brief
 
 CPU_PROVIDER, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -53,8 +53,7 @@ class Session:
             )
 
     def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
-        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        logits: NDArray[np.float32] = self._session.run(["logits"], {name: made[name] for name in self.inputs})[0]
+        logits: NDArray[np.float32] = self._session.run(["logits"], graph_inputs(ids, mask, self.inputs))[0]
         return logits
 
 

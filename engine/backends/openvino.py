@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.encoding import Ids
+from lossaudit.engine.encoding import Ids, graph_inputs
 from lossaudit.engine.errors import LossAuditError, brief
 
 
@@ -33,8 +33,7 @@ class CompiledGraph:
         request: Any = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
-        made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        request.infer({name: made[name] for name in self._inputs}, share_inputs=True)
+        request.infer(graph_inputs(ids, mask, self._inputs), share_inputs=True)
         return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
 

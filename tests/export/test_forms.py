@@ -9,7 +9,9 @@ from lossaudit.engine import backends
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.loss import log_softmax
+from lossaudit.export import exporter
 from lossaudit.export.arithmetic import Activation, quantised_columns
 from lossaudit.export.exporter import export_bundle
 from lossaudit.export.onnx_graph import GraphEditor
@@ -95,6 +97,23 @@ def test_an_architecture_that_cannot_be_rewritten_is_kept_as_exported(make_check
     assert bundle.manifest.graphs[0].applied[0].startswith("as exported: ")
     assert bundle.manifest.left_out["int8"]
     assert Bundle.load(bundle.folder).manifest == bundle.manifest
+
+
+def test_a_rewritten_graph_that_differs_leaves_only_the_exported_one(checkpoint, tmp_path, monkeypatch):
+    check, called = exporter.check_parity, []
+
+    def differs_at_first(*arguments):
+        called.append(arguments)
+        if len(called) == 1:
+            raise LossAuditError("it differs")
+        return check(*arguments)
+
+    monkeypatch.setattr(exporter, "check_parity", differs_at_first)
+    bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
+    assert bundle.manifest.graphs[0].applied == ("as exported: it differs",)
+    graph = onnx.load(bundle.file_of("fp32"), load_external_data=False).graph
+    places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in graph.initializer]
+    assert min(int(place["offset"]) for place in places if place) == 0, "nothing of the other graph stands before it"
 
 
 def small_graph(head):
