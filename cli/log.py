@@ -1,0 +1,91 @@
+"""`lossaudit log`: the most suspicious rows to an annotation server, or to a file of records."""
+
+import contextlib
+import shlex
+from pathlib import Path
+
+import click
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import out, rows_bar
+from lossaudit.review.sinks import SINKS, Place
+
+_EXAMPLES = """
+lossaudit log losses.parquet --to rubrix --name ag_news_error_analysis -n 500
+lossaudit log losses.parquet --to argilla --name ag_news_errors --url https://my-argilla.example --workspace team
+lossaudit log losses.parquet --to label-studio --name "AG News errors" -n 200
+lossaudit log losses.parquet --to jsonl -o records.jsonl -n 500
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Send the most suspicious rows to an annotation server.")
+@click.argument("losses", type=click.Path(path_type=Path))
+@click.option("--to", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records go.")
+@click.option("--name", help="Dataset or project there, which is made if there is none.")
+@click.option("-n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many records.")
+@click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
+@click.option("--key", help="Key to the server; better in its environment variable, where no other user sees it.")
+@click.option("--workspace", help="Workspace of Rubrix or Argilla.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File for jsonl.  [default: NAME.jsonl]")
+def log(
+    losses: Path,
+    kind: str,
+    name: str | None,
+    rows: int,
+    url: str | None,
+    key: str | None,
+    workspace: str | None,
+    output: Path | None,
+) -> None:
+    """Send the rows of LOSSES with the highest loss to an annotation server, as records to check.
+
+    Each gets the text, the given label, the model's prediction, the loss and the rank. Records that are there stay as
+    they are, with what people said of them, so the command may be run again. `lossaudit pull` brings decisions back.
+
+    \b
+    Environment: RUBRIX_API_URL, RUBRIX_API_KEY, RUBRIX_WORKSPACE
+                 ARGILLA_API_URL, ARGILLA_API_KEY
+                 LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
+    """
+    from lossaudit.engine.losses import Losses
+    from lossaudit.review.records import records_of
+    from lossaudit.review.sinks import About, connect
+    from lossaudit.review.sinks.log import log_records
+
+    place = checked_place(kind, Place(name, url, key, workspace, output), "-o")
+    if place.file is not None and place.file.exists() and losses.exists() and place.file.samefile(losses):
+        raise click.UsageError(f"{place.file} is the losses file itself; name another with -o")
+    table = Losses.open(losses)
+    records = records_of(table, rows)
+    with contextlib.closing(connect(kind, place, About.of(table))) as sink:
+        with rows_bar() as on_stage:
+            logged = log_records(records, sink, on_stage)
+        address = sink.address
+    there = f"; {logged.there:,} were there already" if logged.there else ""
+    others = f", beside {logged.others:,} others" if logged.others else ""
+    out.print(f"Sent {logged.sent:,} records to {address}{there}{others}", soft_wrap=True)
+    if len(records) < rows:
+        out.print(f"{losses} has {len(records):,} rows with a loss, not {rows:,}.", soft_wrap=True)
+    source = [str(place.file)] if kind == "jsonl" else ["--name", str(name)]
+    back = shlex.join(["lossaudit", "pull", str(losses), "--from", kind, *source])
+    out.print(f"Bring decisions back: {back}", soft_wrap=True)
+
+
+def checked_place(kind: str, place: Place, file: str) -> Place:
+    """The place, with NAME.jsonl as the file of jsonl. Raises UsageError for options that don't go with it.
+
+    file: how a file is given.
+    """
+    if kind == "jsonl":
+        if place.url or place.key or place.workspace:
+            raise click.UsageError("--url, --key and --workspace go with a server, not with jsonl")
+        if place.file is None and not place.name:
+            raise click.UsageError(f"jsonl needs {file}, or --name for NAME.jsonl")
+        return Place(place.name, file=place.file or Path(f"{place.name}.jsonl"))
+    if place.file is not None:
+        raise click.UsageError(f"{file} goes with jsonl, not with {kind}")
+    if not place.name:
+        raise click.UsageError(f"{kind} needs --name, the dataset or project there")
+    if place.workspace and kind == "label-studio":
+        raise click.UsageError("--workspace goes with rubrix and argilla, not with label-studio")
+    return place

@@ -1,0 +1,84 @@
+"""`lossaudit pull`: decisions from an annotation server, or a file of records, into the store beside the losses."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import err, out, steps
+from lossaudit.cli.log import checked_place
+from lossaudit.review.sinks import SINKS, Place
+
+if TYPE_CHECKING:
+    from lossaudit.review.sinks.pull import Pulled
+
+_SHOWN = 10
+_EXAMPLES = """
+lossaudit pull losses.parquet --from rubrix --name ag_news_error_analysis
+lossaudit pull losses.parquet --from label-studio --name "AG News errors" --url https://labels.example
+lossaudit pull losses.parquet --from jsonl records.jsonl
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Bring decisions back from an annotation server.")
+@click.argument("losses", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--from", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records are.")
+@click.option("--name", help="Dataset or project there.")
+@click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
+@click.option("--key", help="Key to the server; better in its environment variable, where no other user sees it.")
+@click.option("--workspace", help="Workspace of Rubrix or Argilla.")
+def pull(
+    losses: Path,
+    file: Path | None,
+    kind: str,
+    name: str | None,
+    url: str | None,
+    key: str | None,
+    workspace: str | None,
+) -> None:
+    """Bring back what people decided about the rows of LOSSES, from where `lossaudit log` sent them.
+
+    A person's label that is the given one means keep, another one relabel. Decisions go into the store beside LOSSES,
+    where `lossaudit review` and `lossaudit apply` find them; run again, the command adds only what is new. FILE is
+    the file of records that --from jsonl reads.
+
+    \b
+    Environment: RUBRIX_API_URL, RUBRIX_API_KEY, RUBRIX_WORKSPACE
+                 ARGILLA_API_URL, ARGILLA_API_KEY
+                 LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
+    """
+    from lossaudit.engine.losses import Losses
+    from lossaudit.review.sinks import About, connect
+    from lossaudit.review.sinks.pull import pull as pull_decisions
+
+    place = checked_place(kind, Place(name, url, key, workspace, file), "FILE")
+    table = Losses.open(losses)
+    with contextlib.closing(connect(kind, place, About.of(table))) as sink:
+        with steps("Pulling") as on_step:
+            on_step(sink.address)
+            pulled = pull_decisions(table, sink, kind)
+        address = sink.address
+    _print_pulled(pulled, address)
+
+
+def _print_pulled(pulled: "Pulled", address: str) -> None:
+    verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in pulled.new.most_common())
+    known = f"; {pulled.known:,} were here already" if pulled.known else ""
+    out.print(
+        f"Pulled {pulled.new.total():,} new decisions from {address}{f': {verdicts}' if verdicts else ''}{known}",
+        soft_wrap=True,
+    )
+    out.print(f"{pulled.unanswered:,} of {pulled.records:,} records have no answer yet.")
+    if pulled.strangers:
+        rows = [row for row in pulled.strangers if row is not None]
+        _warn(f"{len(pulled.strangers):,} answered records aren't of this losses file and were left out", rows)
+    for label, rows in pulled.unknown_labels.items():
+        _warn(f"{len(rows):,} answers say {label!r}, which isn't a label of the model, and were left out", rows)
+
+
+def _warn(what: str, rows: list[int]) -> None:
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (" …" if len(rows) > _SHOWN else "")
+    err.print(f"Warning: {what}{f' (rows {shown})' if rows else ''}", style="yellow", soft_wrap=True)

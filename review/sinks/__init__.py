@@ -1,0 +1,135 @@
+"""Where records go for annotation and decisions come back from: annotation servers, and files of JSON Lines.
+
+`SINKS` names them and `connect` opens one; each module holds one `Sink`. log.py sends records to any of them,
+pull.py turns what people said there into decisions. docs/annotation-servers.md says what each of them gets.
+"""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lossaudit.engine.errors import LossAuditError
+
+if TYPE_CHECKING:  # the command line names the sinks without loading what they work with
+    from lossaudit.engine.losses import Losses
+    from lossaudit.review.records import Record
+
+SINKS = {"rubrix": "rubrix", "argilla": "argilla", "label-studio": "label_studio", "jsonl": "jsonl"}
+"""What the sinks are called, and their modules."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a user says of where the records are; each sink takes from the environment what isn't said."""
+
+    name: str | None = None
+    """Of the dataset or project."""
+    url: str | None = None
+    key: str | None = None
+    workspace: str | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What the records are about."""
+
+    model: str
+    dataset: str
+    labels: tuple[str, ...]
+    """The model's label names, by class index."""
+
+    @classmethod
+    def of(cls, losses: "Losses") -> "About":
+        """Told by a losses file, or guessed from its name where its format carries no facts."""
+        from lossaudit.review.records import label_names
+
+        source: dict[str, Any] = losses.facts.get("source") or {}
+        return cls(
+            model=str(losses.facts.get("model") or f"model of {losses.path.name}"),
+            dataset=str(source.get("name") or losses.path.stem),
+            labels=tuple(label_names(losses)),
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one person said of one record."""
+
+    label: str | None
+    """The label they chose, or None."""
+    verdict: str | None
+    """What they said instead of a label: keep, unsure or discard."""
+    annotator: str
+    made_at: str
+    """ISO 8601 with a time zone."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record that a sink holds."""
+
+    row: int | None
+    """`id` in the losses table; None if the record wasn't sent by lossaudit."""
+    text: str | None
+    loss: float | None
+    answers: tuple[Answer, ...] = ()
+
+
+class Sink(Protocol):
+    """A dataset on an annotation server, or a file. All methods raise LossAuditError."""
+
+    batch_size: int
+    """Records that are sent in one request."""
+
+    @property
+    def address(self) -> str:
+        """What is where, to tell the user."""
+
+    def find(self, *, create: bool) -> None:
+        """Finds the dataset, and makes it if it isn't there and `create` is set. To be called first."""
+
+    def held(self) -> Iterator[Held]:
+        """All records that are there, whoever sent them."""
+
+    def send(self, records: "Sequence[Record]") -> None:
+        """Adds records that aren't there yet; at most `batch_size`. When it fails, some of them may be in."""
+
+    def close(self) -> None:
+        """Lets go of connections."""
+
+
+def connect(kind: str, place: Place, about: About) -> Sink:
+    """The sink of that name (one of SINKS), not looked at yet.
+
+    Raises LossAuditError for a URL or key that can't be one, and for a library that isn't installed.
+    """
+    try:
+        module = importlib.import_module(f"{__name__}.{SINKS[kind]}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("lossaudit"):
+            raise
+        raise LossAuditError(
+            f"{kind} needs {error.name}, which isn't installed: pip install 'lossaudit[{kind}]'"
+        ) from error
+    sink: Sink = module.connect(place, about)
+    return sink
+
+
+def shortened(name: str, most: int) -> str:
+    """A name in at most `most` characters; its end stays, which tells most in a path."""
+    return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def storable(text: str) -> str:
+    """A text as any server's database can hold it: PostgreSQL has no NUL in texts."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def utc(time: str) -> str:
+    """A server's time with its zone; where it says none it is UTC."""
+    made_at = datetime.fromisoformat(time)
+    return (made_at if made_at.tzinfo else made_at.replace(tzinfo=UTC)).isoformat()

@@ -1,0 +1,229 @@
+"""Argilla 2, through its own client, which the extra `argilla` installs.
+
+A record is a text with its given label, the model's prediction as a suggestion, and metadata to sort and filter by.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import UUID
+
+import argilla as rg
+import httpx
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.records import Record
+from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
+from lossaudit.review.sinks.http import Account, ServerError, checked_key, checked_url, persistently
+
+_URL = "http://localhost:6900"
+_KEY = "ARGILLA_API_KEY"
+_QUESTION, _TEXT, _GIVEN = "label", "text", "given_label"
+_LONGEST_AGENT = 200
+_NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9_:./ -]")
+_PAGE = 500
+_TIMEOUT_S = 120
+_GUIDELINES = (
+    "Is the given label right? The suggestion is what the model says. "
+    "Sort by the metadata `loss`, falling: the likeliest mistakes come first."
+)
+_Result = TypeVar("_Result")
+
+
+class Argilla:
+    """A dataset on an Argilla server."""
+
+    batch_size = 256
+
+    def __init__(self, account: Account, name: str, workspace: str | None, about: About) -> None:
+        self._account = account
+        self._name = name
+        self._workspace = workspace
+        self._about = about
+        self._reached = False
+        self._dataset: Any = None
+
+    @property
+    def address(self) -> str:
+        where = f" in the workspace {self._workspace}" if self._workspace else ""
+        return f"Argilla dataset {self._name}{where} at {self._account.url}"
+
+    def find(self, *, create: bool) -> None:
+        workspace = self._find_workspace()
+        found = self._ask(lambda: self._client.api.datasets.list(workspace_id=workspace))
+        same = [model for model in found if model.name == self._name]
+        if same:
+            self._dataset = self._ask(lambda: rg.Dataset.from_model(same[0], self._client).get())
+            self._check(same[0].status)
+        elif create:
+            new = rg.Dataset(self._name, workspace=self._workspace, settings=self._settings(), client=self._client)
+            self._dataset = self._ask_once(new.create)
+        else:
+            others = ", ".join(sorted(model.name for model in found)[:20])
+            raise LossAuditError(f"there is no {self.address}{f'; there are {others}' if others else ''}")
+
+    def held(self) -> Iterator[Held]:
+        people = self._people()
+        offset, total = 0, 1
+        while offset < total:
+            page, total = self._page(offset)
+            if not page:
+                return
+            yield from (_held(record, people) for record in page)
+            offset += len(page)
+
+    def send(self, records: Sequence[Record]) -> None:
+        models = [self._record(record).api_model() for record in records]
+        self._ask(lambda: self._client.api.records.bulk_upsert(self._dataset.id, models))
+
+    def close(self) -> None:
+        if "_client" in vars(self):
+            self._client.http_client.close()
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
+        except ServerError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                raise self._account.nonsense() from error
+            raise
+
+    def _find_workspace(self) -> UUID:
+        """The id of the workspace that was named, or else of the only one that this user has."""
+        ids = {model.name: model.id for model in self._ask(self._client.api.workspaces.list)}
+        names = ", ".join(sorted(ids)) or "none"
+        if self._workspace is None:
+            if len(ids) != 1:
+                raise LossAuditError(f"say --workspace: this key's user has {names} on {self._account}")
+            self._workspace = next(iter(ids))
+        if self._workspace not in ids:
+            raise LossAuditError(
+                f"there is no workspace {self._workspace} for this key's user on {self._account}; there are {names}"
+            )
+        return UUID(str(ids[self._workspace]))
+
+    def _settings(self) -> Any:
+        client = self._client
+        return rg.Settings(
+            guidelines=_GUIDELINES,
+            fields=[
+                rg.TextField(_TEXT, title="Text", client=client),
+                rg.TextField(_GIVEN, title="Given label", client=client),
+            ],
+            questions=[rg.LabelQuestion(_QUESTION, list(self._about.labels), title="Right label", client=client)],
+            metadata=[
+                rg.FloatMetadataProperty("loss", title="Loss", client=client),
+                rg.IntegerMetadataProperty("rank", title="Rank by loss", client=client),
+                rg.IntegerMetadataProperty("row_id", title="Row", client=client),
+                rg.TermsMetadataProperty(_GIVEN, title="Given label", client=client),
+            ],
+        )
+
+    def _check(self, status: str) -> None:
+        """Refuses a dataset that isn't such a one as `_settings` makes."""
+        if status != "ready":
+            raise LossAuditError(
+                f"{self.address} is a draft that was never published; delete it there, or name another"
+            )
+        settings = self._dataset.settings
+        names = {item.name for items in (settings.fields, settings.metadata) for item in items}
+        question = next((question for question in settings.questions if question.name == _QUESTION), None)
+        if type(question) is not rg.LabelQuestion or not {_TEXT, _GIVEN, "loss"} <= names:
+            raise LossAuditError(f"{self.address} is for another task; give another --name")
+        missing = [label for label in self._about.labels if label not in question.labels]
+        if missing:
+            raise LossAuditError(
+                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another --name"
+            )
+
+    def _record(self, record: Record) -> Any:
+        agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT))
+        label, score = record.probabilities[0]
+        suggestion = rg.Suggestion(_QUESTION, label, score=min(score, 1.0), agent=agent, type="model")
+        # The given label is no response: a response is one user's answer, and with it a record leaves their queue.
+        return rg.Record(
+            id=str(record.row),
+            fields={_TEXT: storable(record.text), _GIVEN: record.label},
+            metadata={"loss": record.loss, "rank": record.rank, "row_id": record.row, _GIVEN: record.label},
+            suggestions=[suggestion],
+            _dataset=self._dataset,
+        )
+
+    def _page(self, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Records with their responses, and how many records there are.
+
+        As JSON: the client's own records lose the times of responses, and those that were discarded without a value.
+        """
+        path = f"/api/v1/datasets/{self._dataset.id}/records"
+        params = {"offset": offset, "limit": _PAGE, "include": "responses"}
+        said = self._ask(lambda: self._client.http_client.get(path, params=params).raise_for_status().json())
+        return said["items"], said["total"]
+
+    def _people(self) -> dict[str, str]:
+        """Names by user id, as far as this key's user may see them."""
+        try:
+            return {str(user.id): user.username for user in self._ask(self._client.api.users.list)}
+        except ServerError as error:
+            if error.status != httpx.codes.FORBIDDEN:
+                raise
+            me = self._ask(lambda: self._client.me)
+            return {str(me.id): me.username}
+
+    def _ask(self, call: Callable[[], _Result]) -> _Result:
+        """What a call of the client returns, tried again after failures that pass. Raises ServerError."""
+        return persistently(lambda: self._ask_once(call))
+
+    def _ask_once(self, call: Callable[[], _Result]) -> _Result:
+        try:
+            result = call()
+        except httpx.TransportError as error:
+            raise self._account.silence(error, passing=self._reached) from error
+        except Exception as error:
+            # The client has errors of many kinds; beneath those that the server caused lies its answer.
+            answer = _answer_beneath(error)
+            if answer is None:
+                raise self._account.failure(error) from error
+            raise self._account.refusal(answer) from error
+        self._reached = True
+        return result
+
+
+def connect(place: Place, about: About) -> Argilla:
+    """A dataset by name; URL and key may come from ARGILLA_API_URL and ARGILLA_API_KEY."""
+    if not place.name or not 1 <= len(place.name) <= 200:
+        raise LossAuditError("--name can't name an Argilla dataset: use 1 to 200 characters")
+    url = checked_url(place.url or os.environ.get("ARGILLA_API_URL") or _URL, "ARGILLA_API_URL")
+    account = Account("Argilla", url, checked_key(place.key or os.environ.get(_KEY), _KEY), _KEY)
+    return Argilla(account, place.name, place.workspace, about)
+
+
+def _held(record: dict[str, Any], people: dict[str, str]) -> Held:
+    row = str(record.get("external_id") or "")
+    return Held(
+        row=int(row) if re.fullmatch(r"\d{1,18}", row) else None,
+        text=record["fields"].get(_TEXT),
+        loss=(record.get("metadata") or {}).get("loss"),
+        answers=tuple(_answers(record, people)),
+    )
+
+
+def _answers(record: dict[str, Any], people: dict[str, str]) -> Iterator[Answer]:
+    for response in record.get("responses") or []:
+        annotator = people.get(response["user_id"], f"user {response['user_id']}")
+        label = ((response.get("values") or {}).get(_QUESTION) or {}).get("value")
+        made_at = utc(response["updated_at"])
+        if response["status"] == "discarded":
+            yield Answer(None, "discard", annotator, made_at)
+        elif response["status"] == "submitted" and label is not None:
+            yield Answer(str(label), None, annotator, made_at)
+
+
+def _answer_beneath(error: BaseException | None) -> httpx.Response | None:
+    while error is not None:
+        if isinstance(error, httpx.HTTPStatusError):
+            return error.response
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,207 @@
+"""HTTP to an annotation server: requests go out with a key and again after passing failures, answers come in as JSON.
+
+Failures are one line in which the key never stands. Redirects aren't followed, so that no other host sees the key.
+"""
+
+import email.utils
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+_TRIES = 6
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 60.0
+_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+"""Seconds. Bulks of long texts take servers long to store."""
+_Result = TypeVar("_Result")
+
+
+class ServerError(LossAuditError):
+    """A server said no, or nothing."""
+
+    def __init__(self, message: str, *, status: int | None = None, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status, None if there was no answer."""
+        self.wait_s = wait_s
+        """How long to wait before trying again, in seconds; None if it makes no sense."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A server and a key to it, and how their failures are told."""
+
+    kind: str
+    """What the server is called in messages."""
+    url: str
+    key: str
+    key_variable: str
+    """The environment's name for the key."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.url}"
+
+    def __repr__(self) -> str:
+        return f"Account({self.kind!r}, {self.url!r})"
+
+    def silence(self, error: Exception, *, passing: bool) -> ServerError:
+        """The error for a server that doesn't answer. passing: whether waiting may help."""
+        return ServerError(
+            f"{self} can't be reached ({self._without_key(brief(error))}); is it up, and is --url right?",
+            wait_s=0.0 if passing else None,
+        )
+
+    def failure(self, error: Exception) -> ServerError:
+        """The error for anything else that went wrong between us and the server."""
+        return ServerError(f"{self}: {self._without_key(brief(error, 300))}")
+
+    def nonsense(self) -> ServerError:
+        """The error for an answer that this kind of server wouldn't give."""
+        return ServerError(f"{self} answers with something else than {self.kind} would; is --url right?")
+
+    def refusal(self, response: httpx.Response) -> ServerError:
+        """The error for an answer that isn't a success."""
+        status = response.status_code
+        detail = self._without_key(_detail(response))
+        if response.is_redirect:
+            to = self._without_key(response.headers.get("location", "nowhere"))
+            message = f"{self} redirects to {to}; if that is your server, give its address as --url"
+        elif status == httpx.codes.UNAUTHORIZED:
+            message = f"{self} refuses the key ({detail}); give the right one with --key or {self.key_variable}"
+        elif status == httpx.codes.FORBIDDEN:
+            message = f"{self} doesn't let this key's user do that ({detail})"
+        else:
+            message = f"{self} answers {status} to {response.request.method} {response.request.url.path}: {detail}"
+        return ServerError(message, status=status, wait_s=_wait_s(status, response.headers.get("retry-after")))
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.key, "…")
+
+
+class Server:
+    """A connection to a server. One thread at a time may use it."""
+
+    def __init__(
+        self, account: Account, *, headers: dict[str, str] | None = None, auth: httpx.Auth | None = None
+    ) -> None:
+        """headers, auth: how the key is sent."""
+        self.account = account
+        self._reached = False
+        self._client = httpx.Client(
+            base_url=account.url, headers=headers, auth=auth, timeout=_TIMEOUT, follow_redirects=False
+        )
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The JSON of a GET."""
+        return self._json(self.request("GET", path, params=params))
+
+    def post(self, path: str, body: Any, *, again: bool = True) -> Any:
+        """The JSON of a POST. again: whether it may be sent twice, as the answer to the first may be lost."""
+        return self._json(self.request("POST", path, body=body, again=again))
+
+    def request(
+        self, method: str, path: str, *, body: Any = None, params: Any = None, again: bool = True
+    ) -> httpx.Response:
+        """A successful answer. Raises ServerError; after failures that pass, only when several tries failed."""
+
+        def attempt() -> httpx.Response:
+            return self._attempt(method, path, body, params)
+
+        return persistently(attempt) if again else attempt()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _json(self, response: httpx.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self.account.nonsense() from error
+
+    def _attempt(self, method: str, path: str, body: Any, params: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, json=body, params=params or None)
+        except httpx.TransportError as error:
+            # A server that never answered is down, or elsewhere; waiting wouldn't help.
+            raise self.account.silence(error, passing=self._reached) from error
+        self._reached = True
+        if not response.is_success:
+            raise self.account.refusal(response)
+        return response
+
+
+def persistently(attempt: Callable[[], _Result]) -> _Result:
+    """What `attempt` returns, tried again after ServerErrors that pass, with growing pauses; the last one is raised."""
+    for tries in range(1, _TRIES):
+        try:
+            return attempt()
+        except ServerError as error:
+            if error.wait_s is None:
+                raise
+            pause(tries, error.wait_s)
+    return attempt()
+
+
+def pause(tries: int, asked_s: float) -> None:
+    """Waits before the next try: twice as long each time, a bit at random, and at least as long as was asked."""
+    time.sleep(max(_FIRST_WAIT_S * 2 ** (tries - 1) * random.uniform(0.8, 1.2), asked_s))
+
+
+def checked_url(url: str, variable: str) -> str:
+    """The URL without a slash at its end. Raises LossAuditError if no server can be there.
+
+    variable: the environment's name for it. The message doesn't repeat the URL, which may hold a password.
+    """
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL as error:
+        raise LossAuditError(f"the URL (--url or {variable}) is none: {brief(error)}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise LossAuditError(f"the URL (--url or {variable}) is none; write it like http://localhost:6900")
+    if parsed.userinfo:
+        raise LossAuditError(f"the URL (--url or {variable}) holds a user or password; give the key with --key instead")
+    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
+
+
+def checked_key(key: str | None, variable: str) -> str:
+    """The key without blanks around it. Raises LossAuditError if there is none, or no header could hold it."""
+    key = (key or "").strip()
+    if not key:
+        raise LossAuditError(f"there is no key; give it with --key or {variable}")
+    if not (key.isascii() and key.isprintable()):
+        raise LossAuditError(f"the key (--key or {variable}) has characters that no key has; copy it again")
+    return key
+
+
+def _wait_s(status: int, retry_after: str | None) -> float | None:
+    """The pause after an answer of this status in seconds, None if it won't pass.
+
+    retry_after: the header of this name, seconds or a date (RFC 9110, 10.2.3).
+    """
+    if status != httpx.codes.TOO_MANY_REQUESTS and status < 500:
+        return None
+    try:
+        seconds = float(retry_after or 0)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(str(retry_after)).timestamp() - time.time()
+        except ValueError:
+            seconds = 0.0
+    return min(max(seconds, 0.0), _LONGEST_WAIT_S)
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the server says of its refusal, in a line."""
+    try:
+        said = response.json()
+    except ValueError:
+        said = None  # a page of HTML tells nothing that the status doesn't
+    if isinstance(said, dict):
+        said = said.get("validation_errors") or said.get("detail") or said
+    return brief(ValueError(said or response.reason_phrase or "no reason given"), 300)

@@ -1,0 +1,129 @@
+"""Records as a file of JSON Lines, for a program or a person to fill in `annotation`; docs/annotation-servers.md.
+
+A file that is there keeps its lines as they are, and gets those that it lacks.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import file_beside
+from lossaudit.review.records import Record
+from lossaudit.review.sinks import About, Answer, Held, Place
+
+_NEEDED = ("id", "annotation")
+_VERDICTS = ("keep", "unsure", "discard")
+
+
+class JsonLines:
+    """A file of records."""
+
+    batch_size = 1_000_000  # the file is written as a whole
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @property
+    def address(self) -> str:
+        return str(self._file)
+
+    def find(self, *, create: bool) -> None:
+        if not create and not self._file.is_file():
+            raise LossAuditError(f"there is no file {self._file}; make one with `lossaudit log --to jsonl`")
+        if self._file.exists() and not self._file.is_file():
+            raise LossAuditError(f"{self._file} is no file; give another with -o")
+
+    def held(self) -> Iterator[Held]:
+        if not self._file.is_file():
+            return
+        changed = datetime.fromtimestamp(self._file.stat().st_mtime, UTC).isoformat()
+        for number, line in enumerate(self._lines(), start=1):
+            yield _held(self._parsed(line, number), f"{self._file}, line {number}", changed)
+
+    def send(self, records: Sequence[Record]) -> None:
+        lines = self._lines() if self._file.is_file() else []
+        lines += [json.dumps(_object(record), ensure_ascii=False, allow_nan=False) for record in records]
+        with file_beside(self._file) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+
+    def close(self) -> None:
+        pass
+
+    def _lines(self) -> list[str]:
+        try:
+            text = self._file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeError) as error:
+            raise LossAuditError(f"{self._file} can't be read: {brief(error)}") from error
+        return [line for line in text.split("\n") if line.strip()]
+
+    def _parsed(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise LossAuditError(f"{self._file}, line {number}, is no JSON: {brief(error)}") from error
+        if not isinstance(found, dict) or any(name not in found for name in _NEEDED):
+            raise LossAuditError(
+                f"{self._file}, line {number}, is no record of `lossaudit log`: it lacks {' or '.join(_NEEDED)}"
+            )
+        return found
+
+
+def connect(place: Place, about: About) -> JsonLines:  # noqa: ARG001
+    """The file, or NAME.jsonl."""
+    return JsonLines(place.file or Path(f"{place.name}.jsonl"))
+
+
+def _object(record: Record) -> dict[str, Any]:
+    return {
+        "id": record.row,
+        "rank": record.rank,
+        "text": record.text,
+        "label": record.label,
+        "prediction": record.prediction,
+        "probabilities": [list(pair) for pair in record.probabilities],
+        "loss": record.loss,
+        "metadata": record.metadata,
+        "annotation": None,
+        "verdict": None,
+        "annotator": None,
+        "annotated_at": None,
+    }
+
+
+def _held(found: dict[str, Any], where: str, changed: str) -> Held:
+    row, loss = found["id"], found.get("loss")
+    if not isinstance(row, int) or isinstance(row, bool):
+        raise LossAuditError(f"{where}: id is {row!r}, not the number of a row")
+    text = _text(found, "text", where)
+    return Held(row, text, loss if isinstance(loss, float) else None, tuple(_answers(found, where, changed)))
+
+
+def _answers(found: dict[str, Any], where: str, changed: str) -> Iterator[Answer]:
+    label, verdict = _text(found, "annotation", where), _text(found, "verdict", where)
+    if label is None and verdict is None:
+        return
+    if label is not None and verdict is not None:
+        raise LossAuditError(f"{where}: it has both an annotation and a verdict; leave one out")
+    if verdict is not None and verdict not in _VERDICTS:
+        raise LossAuditError(
+            f"{where}: verdict is {verdict!r}, not one of {', '.join(_VERDICTS)}; a new label goes into annotation"
+        )
+    made_at = _text(found, "annotated_at", where) or changed
+    try:
+        time = datetime.fromisoformat(made_at)
+    except ValueError as error:
+        raise LossAuditError(f"{where}: annotated_at is {made_at!r}, not a time like {changed}") from error
+    if time.tzinfo is None:
+        raise LossAuditError(f"{where}: annotated_at is {made_at!r}, without a time zone; write it like {changed}")
+    annotator = (_text(found, "annotator", where) or "").strip() or "jsonl"
+    yield Answer(label, verdict, annotator, time.isoformat())
+
+
+def _text(found: dict[str, Any], name: str, where: str) -> str | None:
+    value = found.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise LossAuditError(f"{where}: {name} is {value!r}, not a text or null")

@@ -1,0 +1,264 @@
+"""Label Studio, over its HTTP interface: a project with one choice among the labels, tasks with predictions.
+
+Its keys are personal access tokens, each of which fetches access tokens of five minutes, or legacy tokens.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import httpx
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.records import Record
+from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable
+from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, pause
+
+_URL = "http://localhost:8080"
+_SHORTEST_TITLE, _LONGEST_TITLE = 3, 50
+_LONGEST_VERSION = 200
+_PAGE = 100
+_IMPORTS = 5
+"""How often a bulk of tasks is tried; each time only with those that aren't in."""
+_SHOWN_AT_ONCE = 20
+"""With more labels than this, they are a list to search in, not buttons."""
+_CONTROL, _OBJECT = "label", "text"
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class LabelStudio:
+    """A project on a Label Studio server."""
+
+    batch_size = 250
+
+    def __init__(self, server: Server, title: str, about: About) -> None:
+        self._server = server
+        self._title = title
+        self._about = about
+        self._project = 0
+
+    @property
+    def address(self) -> str:
+        where = f"/projects/{self._project}/data" if self._project else ""
+        return f"Label Studio project {self._title} at {self._server.account.url}{where}"
+
+    def find(self, *, create: bool) -> None:
+        # The server looks for the title as a part of titles.
+        same = [project for project in self._projects(title=self._title) if project["title"] == self._title]
+        if len(same) > 1:
+            raise LossAuditError(
+                f"there are {len(same)} Label Studio projects called {self._title} at {self._server.account.url}; "
+                "rename all but one"
+            )
+        if same:
+            self._check(same[0])
+            self._project = int(same[0]["id"])
+        elif create:
+            self._project = int(self._server.post("/api/projects/", self._new_project(), again=False)["id"])
+        else:
+            others = ", ".join(sorted(project["title"] for project in self._projects())[:20])
+            raise LossAuditError(f"there is no {self.address}{f'; there are {others}' if others else ''}")
+
+    def held(self) -> Iterator[Held]:
+        people = {user["id"]: user.get("email") or user.get("username") for user in self._server.get("/api/users")}
+        number, seen, total = 1, 0, 1
+        while seen < total:
+            page = self._server.get("/api/tasks/", project=self._project, fields="all", page=number, page_size=_PAGE)
+            total, tasks = page["total"], page["tasks"]
+            if not tasks:
+                return
+            yield from (_held(task, people) for task in tasks)
+            number, seen = number + 1, seen + len(tasks)
+
+    def send(self, records: Sequence[Record]) -> None:
+        """A bulk that got no clear answer may be in, and importing twice would double it, so that is looked up."""
+        rest = list(records)
+        for tries in range(1, _IMPORTS + 1):
+            try:
+                self._import(rest)
+                return
+            except ServerError as error:
+                if error.wait_s is None or tries == _IMPORTS:
+                    raise
+                pause(tries, error.wait_s)
+            there = {held.row for held in self.held()}
+            rest = [record for record in rest if record.row not in there]
+            if not rest:
+                return
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _projects(self, **filters: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        number = 1
+        while True:
+            page = self._server.get("/api/projects/", **filters, page=number, page_size=_PAGE)
+            found += page["results"]
+            if not page["next"]:
+                return found
+            number += 1
+
+    def _new_project(self) -> dict[str, Any]:
+        return {
+            "title": self._title,
+            "description": f"Labels of {self._about.dataset} that {self._about.model} doubts, most doubtful first",
+            "label_config": labelling_configuration(self._about.labels),
+            # Tasks are shown as they were imported: by falling loss.
+            "sampling": "Sequential sampling",
+            "show_skip_button": True,
+        }
+
+    def _check(self, project: dict[str, Any]) -> None:
+        control = (project.get("parsed_label_config") or {}).get(_CONTROL) or {}
+        inputs = {source.get("value") for source in control.get("inputs") or []}
+        if control.get("type") != "Choices" or _OBJECT not in inputs:
+            raise LossAuditError(
+                f"{self.address} is for another task: it has no Choices {_CONTROL!r} of a text; give another --name"
+            )
+        missing = [label for label in self._about.labels if label not in control["labels"]]
+        if missing:
+            raise LossAuditError(
+                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another --name"
+            )
+
+    def _import(self, records: Sequence[Record]) -> None:
+        tasks = [self._task(record) for record in records]
+        done = self._server.post(f"/api/projects/{self._project}/import", tasks, again=False)
+        if done.get("task_count") != len(tasks):
+            raise ServerError(f"{self._server.account} doesn't say that it took {len(tasks)} tasks, but {done}")
+
+    def _task(self, record: Record) -> dict[str, Any]:
+        result = {
+            "from_name": _CONTROL,
+            "to_name": _OBJECT,
+            "type": "choices",
+            "value": {"choices": [record.prediction]},
+        }
+        return {
+            "data": {
+                _OBJECT: storable(record.text),
+                "given_label": record.label,
+                "loss": record.loss,
+                "rank": record.rank,
+                "row_id": record.row,
+            },
+            "predictions": [
+                {
+                    "model_version": shortened(self._about.model, _LONGEST_VERSION),
+                    "score": record.probabilities[0][1],
+                    "result": [result],
+                }
+            ],
+        }
+
+
+class _Token(httpx.Auth):
+    """Sends a key as Label Studio wants it: a personal access token fetches short-lived ones, others go as they are."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = f"{url}/api/token/refresh"
+        self._key = key
+        self._personal = _is_personal(key)
+        self._access = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if not self._personal:
+            request.headers["Authorization"] = f"Token {self._key}"
+            yield request
+            return
+        if self._access:
+            request.headers["Authorization"] = f"Bearer {self._access}"
+            response = yield request
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+        refresh = httpx.Request("POST", self._url, json={"refresh": self._key}, extensions=request.extensions)
+        response = yield refresh
+        if response.is_success:  # else this is the answer: why there is no token
+            self._access = _access_token(response)
+            request.headers["Authorization"] = f"Bearer {self._access}"
+            yield request
+
+
+def connect(place: Place, about: About) -> LabelStudio:
+    """A project by title; URL and key may come from LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY."""
+    title = (place.name or "").strip()
+    if not _SHORTEST_TITLE <= len(title) <= _LONGEST_TITLE:
+        raise LossAuditError(
+            f"--name {title!r} can't name a Label Studio project: use {_SHORTEST_TITLE} to {_LONGEST_TITLE} characters"
+        )
+    url = checked_url(place.url or os.environ.get("LABEL_STUDIO_URL") or _URL, "LABEL_STUDIO_URL")
+    variable = "LABEL_STUDIO_API_KEY"
+    key = checked_key(place.key or os.environ.get(variable), variable)
+    server = Server(Account("Label Studio", url, key, variable), auth=_Token(url, key))
+    return LabelStudio(server, title, about)
+
+
+def labelling_configuration(labels: Sequence[str]) -> str:
+    """The project's page as Label Studio's XML. Raises LossAuditError for a label that XML can't hold."""
+    for label in labels:
+        if not label or _NOT_IN_XML.search(label):
+            raise LossAuditError(f"Label Studio can't show the label {label!r}: it is empty, or has control characters")
+    layout = 'layout="select"' if len(labels) > _SHOWN_AT_ONCE else 'showInLine="true"'
+    choices = "".join(f"    <Choice value={quoteattr(label)}/>\n" for label in labels)
+    return (
+        "<View>\n"
+        f'  <Text name="{_OBJECT}" value="${_OBJECT}" valueType="text"/>\n'
+        '  <Header value="Given label: $given_label" size="5"/>\n'
+        f'  <Choices name="{_CONTROL}" toName="{_OBJECT}" choice="single" {layout}>\n'
+        f"{choices}"
+        "  </Choices>\n"
+        "</View>\n"
+    )
+
+
+def _held(task: dict[str, Any], people: dict[int, str]) -> Held:
+    data = task["data"]
+    row = data.get("row_id")
+    return Held(
+        row=row if isinstance(row, int) else None,
+        text=data.get(_OBJECT),
+        loss=data.get("loss"),
+        answers=tuple(_answers(task, people)),
+    )
+
+
+def _answers(task: dict[str, Any], people: dict[int, str]) -> Iterator[Answer]:
+    for annotation in task.get("annotations") or []:
+        by = annotation.get("completed_by")
+        who = int(by["id"] if isinstance(by, dict) else by)
+        annotator = people.get(who) or f"user {who}"
+        chosen = [
+            choice
+            for region in annotation.get("result") or []
+            if region.get("from_name") == _CONTROL
+            for choice in region["value"].get("choices") or []
+        ]
+        if annotation.get("was_cancelled"):
+            yield Answer(None, "unsure", annotator, annotation["updated_at"])
+        elif len(chosen) == 1:
+            yield Answer(chosen[0], None, annotator, annotation["updated_at"])
+
+
+def _access_token(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["access"])
+    except (ValueError, KeyError, TypeError):
+        return ""  # the server will refuse it, and that is said
+
+
+def _is_personal(key: str) -> bool:
+    """Whether a key is a JSON Web Token, as personal access tokens are."""
+    parts = key.split(".")
+    if len(parts) != 3:
+        return False
+    try:
+        return isinstance(json.loads(base64.urlsafe_b64decode(parts[1] + "==")), dict)
+    except ValueError:
+        return False

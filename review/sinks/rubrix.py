@@ -1,0 +1,176 @@
+"""Rubrix 0.18, over its HTTP interface: its own client needs pandas 1 and httpx 0.15, which can't stand beside ours.
+
+A record's JSON is what that client's `rb.log` sends for the same record (tests/contracts/rubrix holds it).
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.records import Record
+from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
+from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url
+
+_URL, _KEY = "http://localhost:6900", "rubrix.apikey"
+"""What Rubrix' own client takes where nothing is said."""
+_TASK = "TextClassification"
+_LONGEST_LABEL = 128
+_LONGEST_AGENT = 64
+_PAGE = 1000
+
+
+class Rubrix:
+    """A text classification dataset on a Rubrix server."""
+
+    batch_size = 500
+
+    def __init__(self, server: Server, name: str, workspace: str | None, about: About) -> None:
+        self._server = server
+        self._name = name
+        self._workspace = workspace
+        self._about = about
+        self._agent = shortened(about.dataset, _LONGEST_AGENT)
+
+    @property
+    def address(self) -> str:
+        where = f" in the workspace {self._workspace}" if self._workspace else ""
+        return f"Rubrix dataset {self._name}{where} at {self._server.account.url}"
+
+    def find(self, *, create: bool) -> None:
+        if create:
+            _check_labels(self._about.labels)
+        self._check_workspace()
+        try:
+            dataset = self._server.get(f"/api/datasets/{self._name}")
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            if not create:
+                raise LossAuditError(f"there is no {self.address}{self._others()}") from error
+            self._server.post("/api/datasets", {"name": self._name, "task": _TASK})
+            return
+        if dataset.get("task") != _TASK:
+            raise LossAuditError(f"{self.address} is one of {dataset.get('task')}, not of {_TASK}; give another --name")
+
+    def held(self) -> Iterator[Held]:
+        last: str | None = None
+        while True:
+            page = self._page(last)
+            yield from map(self._held, page)
+            if len(page) < _PAGE:
+                return
+            last = str(page[-1]["id"])
+
+    def send(self, records: Sequence[Record]) -> None:
+        bulk = {"tags": {}, "metadata": {}, "records": [self._record(record) for record in records]}
+        done = self._server.post(f"/api/datasets/{self._name}/{_TASK}:bulk", bulk)
+        if done.get("failed") or done.get("processed") != len(records):
+            raise ServerError(f"{self._server.account} stored some records of a bulk and not others: {done}")
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _check_workspace(self) -> None:
+        try:
+            user = self._server.get("/api/me")
+        except ServerError as error:
+            if error.status == 404:
+                raise LossAuditError(
+                    f"there is no Rubrix at {self._server.account.url}; is that the right --url?"
+                ) from error
+            raise
+        theirs = [user.get("username"), *(user.get("workspaces") or [])]
+        # A server without workspaces of its own has a user who may use all of them.
+        if self._workspace and user.get("workspaces") is not None and self._workspace not in theirs:
+            raise LossAuditError(
+                f"there is no workspace {self._workspace} for the user {theirs[0]} on {self._server.account}; "
+                f"there are {', '.join(sorted(filter(None, theirs)))}"
+            )
+
+    def _others(self) -> str:
+        names = sorted(dataset["name"] for dataset in self._server.get("/api/datasets/") if dataset["task"] == _TASK)
+        return f"; there are {', '.join(names[:20])}" if names else ""
+
+    def _record(self, record: Record) -> dict[str, Any]:
+        return {
+            "id": record.row,
+            "inputs": {"text": storable(record.text)},
+            "prediction": {
+                "agent": shortened(self._about.model, _LONGEST_AGENT),
+                "labels": [{"class": label, "score": min(score, 1.0)} for label, score in record.probabilities],
+            },
+            "annotation": {"agent": self._agent, "labels": [{"class": record.label, "score": 1.0}]},
+            # Not validated, which Rubrix' client takes for an annotated record: nobody has looked at it yet, and on a
+            # validated record the page offers no button to say that the label is right.
+            "status": "Default",
+            "metadata": {"loss": record.loss, "rank": record.rank, "row_id": record.row},
+            "multi_label": False,
+            "event_timestamp": None,
+            "explanation": None,
+            "metrics": {},
+            "search_keywords": None,
+        }
+
+    def _page(self, last: str | None) -> list[dict[str, Any]]:
+        """The next records by id, as lines of JSON; the server also tells of a failure in such a line."""
+        params = {"limit": _PAGE} | ({"id_from": last} if last is not None else {})
+        response = self._server.request("POST", f"/api/datasets/{self._name}/{_TASK}/data", body={}, params=params)
+        try:
+            page = [json.loads(line) for line in response.text.split("\n") if line.strip()]
+        except ValueError as error:
+            raise self._server.account.nonsense() from error
+        for record in page:
+            if "inputs" not in record:
+                raise ServerError(
+                    f"{self._server.account} can't list the records of {self._name}: {record.get('detail')}"
+                )
+        return page
+
+    def _held(self, record: dict[str, Any]) -> Held:
+        metadata = record.get("metadata") or {}
+        row = str(record["id"])
+        return Held(
+            row=int(row) if re.fullmatch(r"\d{1,18}", row) else None,
+            text=record["inputs"].get("text"),
+            loss=metadata.get("loss"),
+            answers=tuple(self._answers(record)),
+        )
+
+    def _answers(self, record: dict[str, Any]) -> Iterator[Answer]:
+        annotation = record.get("annotation") or {}
+        ours = annotation.get("agent", self._agent) == self._agent
+        annotator = "rubrix" if ours else annotation["agent"]
+        made_at = utc(record["last_updated"])
+        if record.get("status") == "Discarded":
+            yield Answer(None, "discard", annotator, made_at)
+        # What the dataset itself says is the given label, not a person's answer; "Edited" isn't saved yet.
+        elif record.get("status") == "Validated" and not ours and annotation.get("labels"):
+            yield Answer(str(annotation["labels"][0]["class"]), None, annotator, made_at)
+
+
+def connect(place: Place, about: About) -> Rubrix:
+    """A dataset by name; URL, key and workspace may come from RUBRIX_API_URL, RUBRIX_API_KEY and RUBRIX_WORKSPACE."""
+    name = place.name or ""
+    if not re.fullmatch(r"(?![-_])[a-z0-9_-]+", name):
+        raise LossAuditError(
+            f"--name {name!r} can't name a Rubrix dataset: use a-z, 0-9, - and _, and begin with a letter or digit"
+        )
+    url = checked_url(place.url or os.environ.get("RUBRIX_API_URL") or _URL, "RUBRIX_API_URL")
+    key = checked_key(place.key or os.environ.get("RUBRIX_API_KEY") or _KEY, "RUBRIX_API_KEY")
+    workspace = place.workspace or os.environ.get("RUBRIX_WORKSPACE") or None
+    if workspace is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]*", workspace):
+        raise LossAuditError(f"--workspace {workspace!r} can't name a workspace: use letters, digits, - and _")
+    headers = {"X-Rubrix-Api-Key": key, "Authorization": f"Bearer {key}"}
+    if workspace is not None:
+        headers["X-Rubrix-Workspace"] = workspace
+    server = Server(Account("Rubrix", url, key, "RUBRIX_API_KEY"), headers=headers)
+    return Rubrix(server, name, workspace, about)
+
+
+def _check_labels(labels: Sequence[str]) -> None:
+    for label in labels:
+        if not 1 <= len(label) <= _LONGEST_LABEL:
+            raise LossAuditError(f"Rubrix takes labels of 1 to {_LONGEST_LABEL} characters; {label[:60]!r} isn't one")
