@@ -69,6 +69,7 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 )
 @click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
 @click.option("--restart", is_flag=True, help="Score all rows anew, also those that an interrupted audit had done.")
+@click.option("--strict", is_flag=True, help="Stop where a row can't get a loss: no label, no text, or a failure.")
 @click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def audit(
     model: str,
@@ -86,6 +87,7 @@ def audit(
     precision: str,
     top: int | None,
     restart: bool,
+    strict: bool,
     no_tune: bool,
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
@@ -115,6 +117,7 @@ def audit(
         precision="exact-top" if top is not None and precision == "auto" else precision,
         top=top,
         tune=not no_tune,
+        strict=strict,
     )
     with steps("Reading") as on_step:
         on_step(dataset)
@@ -131,9 +134,10 @@ def audit(
             print_choice(prepared.choice)
         with rows_bar() as on_stage:
             audited = prepared.run(on_stage)
-        write_table(audited.table, output)
+        write_table(audited.rows(), audited.schema, output)
         kept.discard()
     print_summary(prepared, audited)
+    print_unranked(prepared, audited)
     out.print(f"Wrote {output}. Look at the top: lossaudit top {output}", soft_wrap=True)
 
 
@@ -147,6 +151,10 @@ def print_plan(audit: "Audit") -> None:
     shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
     more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
     out.print(f"Labels matched {audit.alignment.how}: {', '.join(shown)}{more}", soft_wrap=True)
+    if audit.alignment.not_in_model:
+        unknown = [f"{name} ({seen.rows:,} rows)" for name, seen in audit.alignment.not_in_model.items()]
+        more = f" and {len(unknown) - _LABELS_SHOWN} more" if len(unknown) > _LABELS_SHOWN else ""
+        out.print(f"Labels not in the model, not ranked: {', '.join(unknown[:_LABELS_SHOWN])}{more}", soft_wrap=True)
     if audit.options.threads is not None and audit.options.threads > audit.cpus:
         out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
 
@@ -198,6 +206,20 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
             )
         out.print("\nWhere the model disagrees most:")
         out.print(table)
+
+
+def print_unranked(audit: "Audit", audited: "Audited") -> None:
+    """Says which rows have no loss, and where the first of each kind is."""
+    from lossaudit.engine.source import locate
+
+    unranked = audited.summary.unranked
+    if not unranked:
+        return
+    where = locate(audit.rows.origin, [seen.first for seen in unranked.values()])
+    total = sum(seen.rows for seen in unranked.values())
+    out.print(f"\nNot ranked, {total:,} rows, which stand at the end of the table:")
+    for status, seen in unranked.items():
+        out.print(f"  {status}: {seen.rows:,} (first: {where[seen.first]})", soft_wrap=True)
 
 
 def _print_tip(choice: "Choice") -> None:

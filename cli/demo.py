@@ -85,9 +85,7 @@ def _run(ctx: click.Context, command: click.Command, line: str, **arguments: obj
 
 
 def _print_found(losses: Path, planted: int) -> None:
-    from lossaudit.engine.formats import read_table
-    from lossaudit.engine.ranking import Filters
-    from lossaudit.engine.ranking import top as top_rows
+    from lossaudit.engine.losses import Losses
 
-    found = sum(top_rows(read_table(losses), planted, Filters())["planted"].to_pylist())
+    found = sum(Losses.open(losses).top(planted)["planted"].to_pylist())
     out.print(f"\nOf the {planted} planted mistakes, {found} stand in the top {planted} by loss.", style="bold")

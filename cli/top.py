@@ -47,18 +47,18 @@ def top(
     format_: str,
 ) -> None:
     """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
-    from lossaudit.engine.formats import read_table, write_csv, write_jsonl
-    from lossaudit.engine.ranking import Filters, text_column
-    from lossaudit.engine.ranking import top as top_rows
+    from lossaudit.engine.formats import write_csv, write_jsonl
+    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.ranking import Filters
 
-    table = read_table(losses)
-    found = top_rows(table, rows, Filters(given, predicted, min_loss, truncated))
+    table = Losses.open(losses)
+    found = table.top(rows, Filters(given, predicted, min_loss, truncated))
     if format_ == "jsonl":
-        write_jsonl(found, sys.stdout)
+        write_jsonl([found], found.schema, sys.stdout)
     elif format_ == "csv":
-        write_csv(found, sys.stdout)
+        write_csv([found], found.schema, sys.stdout)
     else:
-        print_rows(found, text_column(found))
+        print_rows(found, table.text_column)
         if len(found) < rows:
             out.print(f"{len(found)} of {len(table):,} rows pass.")
 

@@ -1,14 +1,17 @@
 """The audit: a bundle and a dataset come in, the ranked losses table goes out.
 
 `Audit` decides everything first (columns, labels, precision), so that a mistake shows before any work and the
-command can say what was decided; `run` then goes shard by shard.
+command can say what was decided; `run` then goes shard by shard. Nothing holds all texts or all losses.
 """
 
 import dataclasses
 import functools
 import hashlib
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,34 +19,39 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from lossaudit.engine import backends, scoring
+from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.columns import find_label_column, find_text_column
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.exact_top import ExactTop, exact_top
-from lossaudit.engine.kept_parts import KeptParts
-from lossaudit.engine.labels import align
-from lossaudit.engine.loss import Floats, Ints, score
+from lossaudit.engine.exact_top import ExactTop
+from lossaudit.engine.kept_parts import KeptParts, part_stem
+from lossaudit.engine.labels import Given, align, given_labels, values_of_classes
+from lossaudit.engine.merge import ranked
+from lossaudit.engine.outcomes import read_texts
 from lossaudit.engine.precision import Choice, choice_from, choose
-from lossaudit.engine.scoring import Scorer
-from lossaudit.engine.summary import Summary, summarise
-from lossaudit.engine.table import rank, shard_table, source_names, with_facts
-from lossaudit.engine.tuning import Plan
+from lossaudit.engine.rescoring import Rescoring
+from lossaudit.engine.rows import Rows
+from lossaudit.engine.scoring import one_ahead
+from lossaudit.engine.shards import SHARD_ROWS, ShardJob, ShardScorer
+from lossaudit.engine.source import locate
+from lossaudit.engine.summary import Summary, Tally
+from lossaudit.engine.table import source_names, with_facts
 from lossaudit.version import __version__
 
-SHARD_ROWS = 4096
-"""Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
 _SAMPLE_ROWS = 256
 """Rows that plans are measured on, spread over the dataset."""
 _WORTH_MEASURING = 1000
 """Rows below which measuring takes longer than it can save."""
+_FAILED_SHARE, _FAILED_ROWS = 0.01, 10
+"""Above this share of all rows, and so many of them, failures are no matter of single rows: the audit stops."""
 
 OnStage = Callable[[str, int], Callable[[int], None]]
 """Told of a stage and its rows; gives the function to tell of rows done."""
+ScoreShards = Callable[[ShardJob, Choice, list[int], KeptParts], Iterator[pa.Table]]
+"""Scores and keeps the shards that begin with some rows, in any order, somewhere else (see `engine/cluster.py`)."""
 
 
 def _quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
@@ -70,167 +78,178 @@ class AuditOptions:
     """Rows of the ranking that must be exact under exact-top."""
     tune: bool = True
     """Whether to measure what is fastest here, the first time a bundle is used."""
+    strict: bool = False
+    """Whether a row without a loss is an error."""
 
 
 @dataclass(frozen=True)
 class Audited:
     """What an audit gives."""
 
-    table: pa.Table
-    """The losses table, by falling loss."""
+    rows: Callable[[], Iterator[pa.Table]]
+    """Gives the losses table by falling loss, in pieces, once."""
+    schema: pa.Schema
+    """Of the losses table, with the run's facts."""
     summary: Summary
     exact: ExactTop | None
     """Under exact-top, which rows were scored again, and the margin."""
     scored: int
     """Rows that this run scored; the others were kept from an interrupted one."""
     seconds: float
-    """Wall-clock time of tokenising, scoring and ranking."""
+    """Wall-clock time of tokenising and scoring."""
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """The whole losses table, in memory."""
+        return pa.concat_tables(self.rows()).cast(self.schema)
 
 
 class Audit:
     """One audit, prepared: the opened dataset, its columns and labels, and what will compute the losses."""
 
-    def __init__(self, bundle: Bundle, dataset: datasets.Dataset, options: AuditOptions | None = None) -> None:
+    def __init__(self, bundle: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None) -> None:
         """Raises LossAuditError for whatever of the dataset, the labels or the options doesn't fit the bundle."""
         self.options = options = options or AuditOptions()
         self.bundle = bundle
-        if options.limit is not None:
-            dataset = dataset.select(range(min(options.limit, len(dataset))))
-        self._rows = dataset.with_format("arrow")
-        features = dataset.features
+        self.rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
+        if not len(self.rows):
+            raise LossAuditError("the dataset has no rows")
+        features = self.rows.features
         self.label_column = find_label_column(features, options.label_column)
         self.text_column = find_text_column(features, options.text_column, self.label_column)
         manifest = bundle.manifest
-        self.alignment = align(
-            self._column(self.label_column), features[self.label_column], manifest.labels, options.label_map
-        )
-        self._refuse_missing_text()
-        same = self.label_column if self.alignment.identity else None
-        self._names = source_names(features, same)
         if options.max_length is not None and options.max_length > manifest.max_length:
             raise LossAuditError(
                 f"--max-length {options.max_length} is more than the model's own {manifest.max_length} tokens"
             )
         self.max_length = options.max_length or manifest.max_length
         self.cpus = min(options.threads or usable_cpus(), usable_cpus())
-        self._encoder = TextEncoder(bundle.tokenizer, self.max_length, manifest.pad_id, manifest.truncation_side)
         if options.provider != "auto":
             backends.check_available(options.provider)
+        given, self._sample = self._surveyed()
+        self.alignment = align(given, manifest.labels, options.label_map)
+        same = self.label_column if self.alignment.identity else None
+        self._names = source_names(features, same)
         self._kept: KeptParts | None = None
 
-    def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
-        """Keeps each finished shard in `folder`, and goes on with those that are there (see `kept_parts.py`)."""
-        self._kept = kept = KeptParts.open(folder, self._identity(), restart)
+    def keep_parts(self, folder: Path, restart: bool = False, elsewhere: str | None = None) -> KeptParts:
+        """Keeps each finished shard in `folder` (or `elsewhere`), and goes on with those that are there."""
+        self._kept = kept = KeptParts.open(folder, self._identity(), restart, elsewhere)
         if kept.facts:
             self.choice = choice_from(kept.facts)
         return kept
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @functools.cached_property
     def choice(self) -> Choice:
         """What computes the losses. The first time a bundle is used, measuring it takes a few seconds."""
-        options = self.options
+        options, manifest = self.options, self.bundle.manifest
         sample = None
-        if options.tune and len(self) >= _WORTH_MEASURING:
-            rows = np.linspace(0, len(self) - 1, num=min(_SAMPLE_ROWS, len(self)), dtype=np.int64)
-            sample = self._encoder.encode(self._rows[rows.tolist()][self.text_column].to_pylist())
+        if options.tune and len(self) >= _WORTH_MEASURING and self._sample:
+            side = manifest.truncation_side
+            sample = TextEncoder(self.bundle.tokenizer, self.max_length, manifest.pad_id, side).encode(self._sample)
         return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
 
-    def run(self, on_stage: OnStage = _quietly) -> Audited:
-        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done."""
-        choice = self.choice
-        begun = time.perf_counter()
-        parts = self._parts_kept()
-        table = self._score_all(choice.first, parts, on_stage)
+    def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards | None = None) -> Audited:
+        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
+
+        score_shards: what scores the shards that aren't there, instead of this process. Raises LossAuditError when too
+        many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
+        """
+        choice, begun = self.choice, time.perf_counter()
+        kept = self._kept or self._in_a_temporary_folder()
+        if not kept.facts:
+            kept.decide(dataclasses.asdict(choice))
+        scored = self._score_all(kept, choice, on_stage, score_shards)
+        rescoring = Rescoring(self._job, kept, len(self))
         exact = None
         if choice.again is not None:
-            table, exact = self._with_exact_top(table, choice.top, choice.again, on_stage)
-        table = rank(table)
-        summary = summarise(table, len(self.bundle.manifest.labels))
-        scored = len(table) - sum(map(len, parts.values()))
-        return Audited(with_facts(table, self._facts(exact)), summary, exact, scored, time.perf_counter() - begun)
+            exact = rescoring.make_exact(choice.top, choice.again, on_stage)
+        tally = Tally(len(self.bundle.manifest.labels))
+        for part in rescoring.parts():
+            tally.add(part)
+        losses = functools.partial(rescoring.parts, ["id", "loss"])
+        audited = Audited(
+            rows=lambda: ranked(rescoring.parts, losses, len(self), kept.path),
+            schema=with_facts(part.schema, self._facts(exact)),
+            summary=tally.summary(),
+            exact=exact,
+            scored=scored,
+            seconds=time.perf_counter() - begun,
+        )
+        if kept is not self._kept:
+            weakref.finalize(audited, shutil.rmtree, kept.path, ignore_errors=True)
+        return audited
 
-    def _score_all(self, plan: Plan, kept: dict[int, pa.Table], on_stage: OnStage) -> pa.Table:
-        """The losses table of every row, in the dataset's order. kept: the shards that are done, by first row."""
+    @property
+    def _job(self) -> ShardJob:
+        return ShardJob(self.bundle, self.text_column, self.label_column, self.alignment, self._names, self.max_length)
+
+    def _score_all(self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards | None) -> int:
+        """Makes the part of every shard that isn't there; gives how many rows that were."""
         done = on_stage("Scoring", len(self))
-        parts = dict(kept)
-        done(sum(map(len, parts.values())))
-        missing = [start for start in range(0, len(self), SHARD_ROWS) if start not in parts]
-        shards = (np.arange(start, min(start + SHARD_ROWS, len(self))) for start in missing)
-        with self._scorer(plan) as scorer:
-            for source, ids, shard in scoring.one_ahead(map(self._encoded, shards)):
-                start = int(ids[0])
-                parts[start] = self._table(source, ids, scorer.score(shard, done), plan)
-                if self._kept is not None:
-                    self._kept.write(start, parts[start])
-        return pa.concat_tables([parts[start] for start in sorted(parts)])
+        tally = Tally(len(self.bundle.manifest.labels))
+        missing = []
+        for start in range(0, len(self), SHARD_ROWS):
+            part = kept.read(part_stem(start))
+            if part is None:
+                missing.append(start)
+            else:
+                tally.add(part)
+                done(len(part))
+        before = tally.rows
+        if missing and score_shards is not None:
+            for part in score_shards(self._job, choice, missing, kept):
+                done(len(part))
+                self._check(tally, part)
+        elif missing:
+            with ShardScorer(self._job, choice.first) as scorer:
+                shards = self.rows.shards(SHARD_ROWS, set(missing).__contains__)
+                for rows in one_ahead(scorer.encode(start, source) for start, source in shards):
+                    part = scorer.score(rows, done)
+                    self._check(tally, part)
+                    kept.write(part_stem(rows.start), part)
+        if not tally.ranked:
+            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}")
+        return tally.rows - before
 
-    def _parts_kept(self) -> dict[int, pa.Table]:
-        """The shards that were scored before, by their first row."""
-        if self._kept is None:
-            return {}
-        if not self._kept.facts:
-            self._kept.decide(dataclasses.asdict(self.choice))
-        found = {start: self._kept.read(start) for start in range(0, len(self), SHARD_ROWS)}
-        return {start: part for start, part in found.items() if part is not None}
-
-    def _with_exact_top(self, table: pa.Table, top: int, plan: Plan, on_stage: OnStage) -> tuple[pa.Table, ExactTop]:
-        """The table with its top K, and the rows that might have been in it, scored again."""
-        again: list[pa.Table] = []
-        with self._scorer(plan) as scorer:
-
-            def rescore(ids: Ints) -> Floats:
-                done = on_stage(f"Scoring the top {top} again", len(ids))
-                parts = []
-                for start in range(0, len(ids), SHARD_ROWS):
-                    source, part, shard = self._encoded(ids[start : start + SHARD_ROWS])
-                    parts.append(self._table(source, part, scorer.score(shard, done), plan))
-                again.extend(parts)
-                return np.asarray(pa.concat_tables(parts)["loss"].to_numpy(), dtype=np.float64)
-
-            exact = exact_top(table["loss"].to_numpy(), top, rescore)
-        kept = np.ones(len(table), dtype=np.bool_)
-        kept[exact.rows] = False
-        return pa.concat_tables([table.filter(pa.array(kept)), *again]), exact
-
-    def _scorer(self, plan: Plan) -> Scorer:
-        runner = backends.load(plan.backend, self.bundle.file_of(plan.graph), plan.workers, plan.threads)
-        return Scorer(runner, plan.workers, plan.budget)
-
-    def _encoded(self, ids: Ints) -> tuple[pa.Table, Ints, scoring.EncodedShard]:
-        """Source rows, their ids, and their tokens."""
-        source: pa.Table = self._rows[ids.tolist()]
-        return source, ids, scoring.encode_shard(source[self.text_column].to_pylist(), self._encoder)
-
-    def _table(self, source: pa.Table, ids: Ints, shard: scoring.ShardLogits, plan: Plan) -> pa.Table:
-        classes = self.bundle.manifest.labels
-        model = self.bundle.file_of(plan.graph)
-        if shard.logits.shape[1] != len(classes):
+    def _check(self, tally: Tally, part: pa.Table) -> None:
+        """Counts a part in. Raises LossAuditError where the audit can't go on with it."""
+        tally.add(part)
+        if tally.failed > max(_FAILED_ROWS, _FAILED_SHARE * len(self)):
             raise LossAuditError(
-                f"{model} gives {shard.logits.shape[1]} logits for {len(classes)} labels; export it again"
+                f"the model fails on {tally.failed:,} of the first {tally.rows:,} rows ({tally.first_failure}); the "
+                "shards before are kept, and the same command goes on with them. Export the model again, or use "
+                "another --provider"
             )
-        labels = self.alignment.indices(source[self.label_column])
-        try:
-            scores = score(shard.logits, labels)
-        except ValueError as error:
-            raise LossAuditError(
-                f"{model} fails in rows {ids[0]}…{ids[-1]}: {error}; export the model again"
-            ) from error
-        precision = self.bundle.graph(plan.graph).precision
-        return shard_table(source, ids, labels, scores, shard, precision, classes, self._names)
+        if self.options.strict and tally.ranked < tally.rows:
+            raise LossAuditError(f"--strict: {self._unranked(tally)}; mend these rows or leave --strict out")
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        return self._rows.select_columns([name])[:][name]
+    def _unranked(self, tally: Tally) -> str:
+        """The rows without a loss, and where the first of each kind is."""
+        where = locate(self.rows.origin, [seen.first for seen in tally.unranked.values()])
+        return ", ".join(
+            f"{seen.rows:,} {status} (first: {where[seen.first]})" for status, seen in tally.unranked.items()
+        )
 
-    def _refuse_missing_text(self) -> None:
-        texts = self._column(self.text_column)
-        if texts.null_count:
-            row = pc.index(pc.is_null(texts), True).as_py()
-            raise LossAuditError(
-                f"row {row} has no text in column {self.text_column!r} ({texts.null_count} such rows); leave them out"
-            )
+    def _surveyed(self) -> tuple[Given, list[str]]:
+        """The labels that the dataset gives, and the texts of some rows, in one pass."""
+        texts: list[str] = []
+        wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
+
+        def label_columns() -> Iterator[pa.ChunkedArray]:
+            for start, table in self.rows.shards(SHARD_ROWS):
+                here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
+                found = read_texts(table[self.text_column].take(pa.array(here))).values
+                texts.extend(text for text in found if text is not None)
+                yield table[self.label_column]
+
+        return given_labels(label_columns(), self.rows.features[self.label_column]), texts
+
+    def _in_a_temporary_folder(self) -> KeptParts:
+        return KeptParts.open(Path(tempfile.mkdtemp(prefix="lossaudit-")), self._identity())
 
     def _identity(self) -> dict[str, Any]:
         """What makes another audit's shards of use to this one."""
@@ -238,7 +257,7 @@ class Audit:
         return {
             "lossaudit": __version__,
             "bundle": hashlib.sha256(self.bundle.manifest.to_json().encode()).hexdigest()[:16],
-            "dataset": self._rows._fingerprint,
+            "dataset": self.rows.fingerprint,
             "rows": len(self),
             "shard rows": SHARD_ROWS,
             "text column": self.text_column,
@@ -251,10 +270,11 @@ class Audit:
         }
 
     def _facts(self, exact: ExactTop | None) -> dict[str, Any]:
-        source = self.bundle.manifest.source
+        """docs/losses.md describes them."""
+        model, origin = self.bundle.manifest.source, self.rows.origin
         return {
-            "model": source.name,
-            "revision": source.revision,
+            "model": model.name,
+            "revision": model.revision,
             "labels": list(self.bundle.manifest.labels),
             "text_column": self._names[self.text_column],
             "label_column": self._names[self.label_column] or "label",
@@ -263,4 +283,17 @@ class Audit:
             "graph": self.choice.first.graph,
             "backend": self.choice.first.backend,
             "exact_top": self.choice.top if exact else None,
+            "source": {
+                "name": origin.name if origin else None,
+                "config": origin.config if origin else None,
+                "split": origin.split if origin else None,
+                "limit": self.options.limit,
+                "rows": len(self),
+                "fingerprint": self.rows.fingerprint,
+                "text_column": self.text_column,
+                "label_column": self.label_column,
+            },
+            "label_values": values_of_classes(
+                self.alignment, self.rows.features[self.label_column], self.bundle.manifest.labels
+            ),
         }

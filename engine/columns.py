@@ -1,6 +1,8 @@
 """Which column holds the text and which the label: as named by the user, or guessed from the usual names."""
 
-from datasets import ClassLabel, Features, Value
+from collections.abc import Mapping
+
+from datasets import ClassLabel, Json, Value
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table import TEXT_NAMES
@@ -8,7 +10,7 @@ from lossaudit.engine.table import TEXT_NAMES
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "topic", "sentiment", "intent", "y")
 
 
-def find_text_column(features: Features, asked: str | None, label_column: str) -> str:
+def find_text_column(features: Mapping[str, object], asked: str | None, label_column: str) -> str:
     """The text column's name. Raises LossAuditError, which lists the columns, if there is none or no text in it."""
     if asked is not None:
         name = _existing(features, asked, "--text-column")
@@ -28,7 +30,7 @@ def find_text_column(features: Features, asked: str | None, label_column: str) -
     return usual
 
 
-def find_label_column(features: Features, asked: str | None) -> str:
+def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
     """The label column's name. Raises LossAuditError, which lists the columns, if it can't be told."""
     if asked is not None:
         return _existing(features, asked, "--label-column")
@@ -46,18 +48,19 @@ def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
     return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
 
 
-def _existing(features: Features, name: str, option: str) -> str:
+def _existing(features: Mapping[str, object], name: str, option: str) -> str:
     if name not in features:
         raise LossAuditError(f"there is no column {name!r}; {_choose(features, option)}")
     return name
 
 
-def _choose(features: Features, option: str) -> str:
+def _choose(features: Mapping[str, object], option: str) -> str:
     return f"name one with {option}: {', '.join(features)}"
 
 
 def _is_text(feature: object) -> bool:
-    return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+    """Strings, or values of several types, of which some may be strings."""
+    return isinstance(feature, Json) or (isinstance(feature, Value) and feature.dtype in ("string", "large_string"))
 
 
 def _kind(feature: object) -> str:

@@ -3,11 +3,12 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
@@ -19,6 +20,9 @@ from lossaudit.engine.table import SCHEMA
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
 _REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 _TYPES = {field.name: field.type for field in SCHEMA}
+_PROBABILITIES = "probabilities"
+_ROW_GROUP = 16_384
+"""Rows of a Parquet file that are read at once where only some are wanted."""
 _MOST_BYTES = 2**31 - 1
 """The largest block that Arrow's readers take."""
 
@@ -39,39 +43,41 @@ def check_output(path: Path, dataset: str | None = None) -> None:
         raise LossAuditError(f"{path} is a file of the dataset; name another to write the losses to")
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Writes a table beside `path` and renames it into place; floats read back to the same value."""
+def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
+    """Writes a table, piece by piece, beside `path` and renames it into place; floats read back to the same value."""
     check_output(path)
     with file_beside(path) as temporary:
         if path.suffix.lower() == ".parquet":
-            pq.write_table(table, temporary, compression="zstd")
+            with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as parquet:
+                for piece in pieces:
+                    parquet.write_table(piece.cast(schema), row_group_size=_ROW_GROUP)
             return
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            _TEXT_WRITERS[path.suffix.lower()](table, file)
+            _TEXT_WRITERS[path.suffix.lower()](pieces, schema, file)
 
 
-def write_jsonl(table: pa.Table, file: TextIO) -> None:
+def write_jsonl(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:  # noqa: ARG001 - as the others
     """One JSON object a line. JSON has no NaN or infinity: they are written as null."""
-    for row in _rows(table):
+    for row in _rows(pieces):
         file.write(_json(row) + "\n")
 
 
-def write_json(table: pa.Table, file: TextIO) -> None:
+def write_json(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:  # noqa: ARG001 - as the others
     """One JSON array of objects, as in `write_jsonl`."""
     file.write("[")
     separator = "\n"
-    for row in _rows(table):
+    for row in _rows(pieces):
         file.write(separator + _json(row))
         separator = ",\n"
     file.write("\n]\n")
 
 
-def write_csv(table: pa.Table, file: TextIO) -> None:
+def write_csv(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:
     """A header and one line a row; nested values are written as JSON, missing ones are empty."""
     # All strings are quoted: only when needed, Python leaves a lone carriage return bare, which ends the row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(table.column_names)
-    for row in _rows(table):
+    writer.writerow(schema.names)
+    for row in _rows(pieces):
         writer.writerow([_cell(value) for value in row.values()])
 
 
@@ -86,33 +92,50 @@ def read_table(path: Path) -> pa.Table:
         table = reader(path)
     except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
-    missing = [name for name in _REQUIRED if name not in table.column_names]
+    check_losses(table.schema, path)
+    table = _typed(table, path)
+    suspects = table.filter(pc.is_valid(table["loss"]))
+    incomplete = [name for name in _REQUIRED if suspects[name].null_count]
+    if incomplete or table["id"].null_count:
+        raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete or ['id'])}")
+    return table
+
+
+def check_losses(schema: pa.Schema, path: Path) -> None:
+    """Raises LossAuditError if a file's columns aren't those of a losses table."""
+    missing = [name for name in _REQUIRED if name not in schema.names]
     if missing:
         raise LossAuditError(
             f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"
         )
-    incomplete = [name for name in _REQUIRED if table[name].null_count]
-    if incomplete:
-        raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete)}")
-    return _typed(table, path)
 
 
 def _typed(table: pa.Table, path: Path) -> pa.Table:
     """The table with its own columns in the types of `SCHEMA`, whatever a text format made of them."""
     for index, name in enumerate(table.column_names):
         if name in _TYPES:
+            column = table[name]
             try:
-                table = table.set_column(index, name, table[name].cast(_TYPES[name]))
-            except pa.ArrowException as error:
+                if pa.types.is_string(column.type):
+                    column = pc.if_else(pc.equal(column, ""), None, column)  # what CSV makes of a missing one
+                if pa.types.is_list(_TYPES[name]) and pa.types.is_string(column.type):
+                    column = pa.chunked_array([[json.loads(cell) if cell else None for cell in column.to_pylist()]])
+                table = table.set_column(index, name, column.cast(_TYPES[name]))
+            except (ValueError, pa.ArrowException) as error:
                 raise LossAuditError(
                     f"{path} is no losses table: its column {name!r} holds {table[name].type}, not {_TYPES[name]}"
                 ) from error
     return table
 
 
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.to_batches(max_chunksize=1024):
-        yield from batch.to_pylist()
+def _rows(pieces: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
+    for piece in pieces:
+        if _PROBABILITIES in piece.column_names:
+            # As few digits as read back to the same float32, where a float64 of the same value has 17.
+            shortest = piece[_PROBABILITIES].cast(pa.list_(pa.string())).cast(pa.list_(pa.float64()))
+            piece = piece.set_column(piece.column_names.index(_PROBABILITIES), _PROBABILITIES, shortest)
+        for batch in piece.to_batches(max_chunksize=1024):
+            yield from batch.to_pylist()
 
 
 def _cell(value: object) -> object:
@@ -145,7 +168,7 @@ def _read_csv(path: Path) -> pa.Table:
         path,
         pa_csv.ReadOptions(block_size=_whole(path)),
         pa_csv.ParseOptions(newlines_in_values=True),
-        pa_csv.ConvertOptions(column_types=_TYPES, null_values=[""]),
+        pa_csv.ConvertOptions(column_types={**_TYPES, _PROBABILITIES: pa.string()}, null_values=[""]),
     )
 
 
@@ -172,7 +195,7 @@ def _whole(path: Path) -> int:
     return min(path.stat().st_size + 1, _MOST_BYTES)
 
 
-_TEXT_WRITERS: dict[str, Callable[[pa.Table, TextIO], None]] = {
+_TEXT_WRITERS: dict[str, Callable[[Iterable[pa.Table], pa.Schema, TextIO], None]] = {
     ".jsonl": write_jsonl,
     ".json": write_json,
     ".csv": write_csv,

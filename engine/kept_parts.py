@@ -4,17 +4,19 @@ What identifies the audit comes in; out comes a folder beside its output, held b
 
     run.json                     what is audited with what, and the plan that scores it
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
+    again-NUMBER-HASH.parquet    rows that were scored again for an exact top
     lock, owner                  who holds the folder
 
-It is deleted once the losses table is written. A part that was cut short or altered doesn't have its hash any more and
-is scored again.
+The parts may lie elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
+altered doesn't have its hash any more and is scored again.
 """
 
+import hashlib
 import json
 import os
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,32 +25,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside, sha256_of, write_errors
+from lossaudit.engine.files import write_errors
+from lossaudit.engine.folders import Folder, LocalFolder, folder_at
 
 _RUN = "run.json"
 _HASH_DIGITS = 32
 
 
 class KeptParts:
-    """The folder of one audit. Use it in a `with`, which lets go of it."""
+    """The parts of one audit. Use it in a `with`, which lets go of them."""
 
-    def __init__(self, folder: Path, lock: filelock.BaseFileLock, identity: Mapping[str, Any], facts: dict[str, Any]):
-        self._folder = folder
+    def __init__(
+        self, path: Path, lock: filelock.BaseFileLock, place: Folder, identity: Mapping[str, Any], facts: dict[str, Any]
+    ):
+        self.path = path
+        """The folder of this machine."""
         self._lock = lock
+        self._place = place
         self._identity = dict(identity)
         self.facts = facts
         """What was decided when the audit began ({} for a new one)."""
+        self._names = {name.rpartition("-")[0]: name for name in place.names() if _is_part(name)}
 
     @classmethod
-    def open(cls, folder: Path, identity: Mapping[str, Any], restart: bool = False) -> Self:
+    def open(
+        cls, folder: Path, identity: Mapping[str, Any], restart: bool = False, elsewhere: str | None = None
+    ) -> Self:
         """Takes the folder, makes it or goes on with it.
 
         identity: what must be the same for the parts to be of use, as JSON. restart: begin anew whatever is there.
-        Raises LossAuditError if another process holds it, or if it is of another audit: then it says what differs.
+        elsewhere: the path or URL of another folder for the parts. Raises LossAuditError if another process holds the
+        folder, or if it is of another audit: then it says what differs.
         """
+        local = LocalFolder(folder)
         lock = filelock.FileLock(folder / "lock")
         with write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout as error:
@@ -57,45 +68,80 @@ class KeptParts:
                 ) from error
             try:
                 (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+                place = local if elsewhere is None else folder_at(elsewhere)
                 if restart:
-                    _clear(folder)
-                facts = _facts_of(folder, identity)
+                    _clear(place)
+                facts = _facts_of(place, identity)
+                return cls(folder, lock, place, identity, facts)
             except BaseException:
                 lock.release()
                 raise
-        return cls(folder, lock, identity, facts)
 
     def decide(self, facts: dict[str, Any]) -> None:
         """Writes down what was decided, before the first part."""
         self.facts = facts
-        with file_beside(self._folder / _RUN) as temporary:
-            temporary.write_text(json.dumps({"identity": self._identity, "facts": facts}, indent=2), encoding="utf-8")
+        self._place.write(_RUN, json.dumps({"identity": self._identity, "facts": facts}, indent=2).encode())
 
-    def read(self, start: int) -> pa.Table | None:
-        """The part that begins with this row; None if it isn't there or isn't sound."""
-        for path in self._folder.glob(f"{_stem(start)}-*.parquet"):
-            if path.stem.endswith(sha256_of(path)[:_HASH_DIGITS]):
-                return pq.read_table(path)
-            path.unlink()
-        return None
+    def read(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """A part by its stem (`part_stem`, `again_stem`); None if it isn't there or isn't sound."""
+        name = self._names.get(stem)
+        if name is None:
+            return None
+        try:
+            data = self._place.read(name)
+        except FileNotFoundError:
+            return None
+        if not name.endswith(f"-{_digest(data)}.parquet"):
+            self._place.delete(name)
+            del self._names[stem]
+            return None
+        return pq.read_table(pa.BufferReader(data), columns=columns)
 
-    def write(self, start: int, part: pa.Table) -> None:
+    def sound(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A part that must be there. Raises LossAuditError if it was damaged since it was written or looked at."""
+        part = self.read(stem, columns)
+        if part is None:
+            raise LossAuditError(f"{stem} in {self._place} was damaged; run the same command again to score it anew")
+        return part
+
+    def write(self, stem: str, part: pa.Table) -> None:
         """Keeps a part. Raises LossAuditError if it can't be written; those before it stay."""
-        unnamed = self._folder / f"{_stem(start)}.new.parquet"
-        with file_beside(unnamed) as temporary:
-            pq.write_table(part, temporary, compression="zstd")
-        unnamed.rename(self._folder / f"{_stem(start)}-{sha256_of(unnamed)[:_HASH_DIGITS]}.parquet")
+        self._names[stem] = write_part(self._place, stem, part)
 
     def discard(self) -> None:
-        """Deletes the folder, once its parts are in the losses table."""
+        """Deletes all, once the parts are in the losses table."""
+        _clear(self._place)
         self._lock.release()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        if self._names or not self._lock.is_locked:
+            self._lock.release()
+        else:
+            self.discard()
+
+
+def write_part(place: Folder, stem: str, part: pa.Table) -> str:
+    """Writes a part under its stem and hash; gives the name."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(part, sink, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    name = f"{stem}-{_digest(data)}.parquet"
+    place.write(name, data)
+    return name
+
+
+def part_stem(start: int) -> str:
+    """Of the shard that begins with a row."""
+    return f"part-{start:012d}"
+
+
+def again_stem(number: int) -> str:
+    """Of rows that were scored again."""
+    return f"again-{number:06d}"
 
 
 def folder_for(output: Path) -> Path:
@@ -103,8 +149,12 @@ def folder_for(output: Path) -> Path:
     return output.with_name(f"{output.name}.parts")
 
 
-def _stem(start: int) -> str:
-    return f"part-{start:012d}"
+def _is_part(name: str) -> bool:
+    return name.startswith(("part-", "again-")) and name.endswith(".parquet")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
 
 
 def _owner(folder: Path) -> str:
@@ -114,24 +164,25 @@ def _owner(folder: Path) -> str:
         return "another process"
 
 
-def _clear(folder: Path) -> None:
-    for path in [folder / _RUN, *folder.glob("part-*")]:
-        path.unlink(missing_ok=True)
+def _clear(place: Folder) -> None:
+    for name in place.names():
+        if name == _RUN or _is_part(name):
+            place.delete(name)
 
 
-def _facts_of(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of(place: Folder, identity: Mapping[str, Any]) -> dict[str, Any]:
     """What the audit decided whose parts are in the folder. A folder without a sound run.json is begun anew."""
     try:
-        run = json.loads((folder / _RUN).read_text(encoding="utf-8"))
+        run = json.loads(place.read(_RUN))
         found, facts = dict(run["identity"]), dict(run["facts"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        _clear(folder)
+        _clear(place)
         return {}
     differing = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
     if differing:
         what = "; ".join(f"{key} was {found.get(key)} and is {identity.get(key)}" for key in differing)
         raise LossAuditError(
-            f"{folder} holds parts of another audit ({what}); run that one again to finish it, "
+            f"{place} holds parts of another audit ({what}); run that one again to finish it, "
             "or begin anew with --restart"
         )
     return facts

@@ -1,14 +1,16 @@
 """Aligns the labels of a dataset with the labels of a model, by name wherever both have names.
 
 A label column and the model's label names come in; a `LabelAlignment` goes out, which turns the column into
-class indices. Whatever can't be told apart is an error that shows both sides: a silent permutation would
-make every correct label look wrong.
+class indices. Where most labels can't be told apart it is an error that shows both sides: a silent permutation
+would make every correct label look wrong.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +21,36 @@ from numpy.typing import NDArray
 from lossaudit.engine.errors import LossAuditError, brief
 
 Key = int | str
+MISSING, NOT_IN_MODEL = -1, -2
+"""What stands in the place of a class index where a row has none."""
 _SHOWN = 12
+_MOST_LABELS = 100_000
 _SEPARATORS = r"[\s_\-/.&]+"
 # Only between words: the signs of "C++", "-1" and "A-" mean something, and "1-2" isn't "12".
 _BETWEEN_WORDS = re.compile(rf"(?<=[^\W_]){_SEPARATORS}(?=[^\W\d_])|(?<=[^\W\d_]){_SEPARATORS}(?=[^\W_])")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a given label is in the dataset."""
+
+    rows: int
+    first: int
+    """The first row with it."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The labels that a dataset gives: what `align` needs to know of a label column."""
+
+    labels: Mapping[Key, Seen]
+    """The values as stored, in the order of their first rows."""
+    missing: Seen | None
+    """The rows without a label: nothing, NaN, or -1 in a column that names its classes."""
+    names: Mapping[Key, str]
+    """What the user calls each value: a ClassLabel's name, "False" or "True", or the value itself."""
+    class_names: tuple[str, ...] | None
+    """All names of a ClassLabel."""
 
 
 @dataclass(frozen=True)
@@ -35,40 +63,117 @@ class LabelAlignment:
     """A sentence for the user: by name or by index, and why."""
     identity: bool
     """Whether the stored values are the class indices themselves."""
+    not_in_model: Mapping[str, Seen]
+    """The given labels, by name, that the model doesn't have."""
+    missing: Seen | None
+    """The rows without a label."""
+    names: Mapping[Key, str]
+    """What the user calls each given value."""
 
     def indices(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
-        """Class indices (n,) of a label column whose values were all seen by `align`."""
+        """Class indices (n,) of a label column; MISSING or NOT_IN_MODEL where a row has none."""
         values = _stored(column)
-        keys = pa.array(list(self.classes), type=values.type)
-        classes = pa.array(list(self.classes.values()), type=pa.int64())
-        return np.asarray(classes.take(pc.index_in(values, value_set=keys)).to_numpy(), dtype=np.int64)
+        missing = pc.is_null(values)
+        if pa.types.is_integer(values.type) and -1 not in self.names:
+            missing = pc.or_kleene(missing, pc.equal(values, -1))
+        found = pc.if_else(missing, MISSING, NOT_IN_MODEL)
+        if self.classes:
+            places = pc.index_in(values, value_set=pa.array(list(self.classes), type=values.type))
+            classes = pa.array(list(self.classes.values()), type=pa.int64()).take(pc.fill_null(places, 0))
+            found = pc.if_else(pc.is_null(places), found, classes)
+        return np.asarray(found.to_numpy(), dtype=np.int64)
+
+    def names_of(self, column: pa.ChunkedArray) -> list[str | None]:
+        """What the user calls each row's label; None where there is none."""
+        return [self.names.get(key) for key in _stored(column).to_pylist()]
 
 
-def align(
-    column: pa.ChunkedArray,
-    feature: object,
-    model_labels: tuple[str, ...],
-    label_map: Mapping[str, str] | None = None,
-) -> LabelAlignment:
-    """Aligns a dataset's whole label column with the model's labels.
+def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
+    """Counts the labels of a column that comes in pieces, in memory for one piece.
 
-    column: integers (a ClassLabel's, or plain), whole floats, booleans or names. feature: its `datasets`
-    feature, whose ClassLabel names count. label_map: given label → model label (or its index), for what
-    can't be told by itself. Raises LossAuditError for a missing label, or one that isn't in the model.
+    columns: integers (a ClassLabel's, or plain), whole floats, booleans or names. feature: its `datasets` feature.
+    Raises LossAuditError for a column of another kind, or with more different values than labels can have.
     """
-    values = _stored(column)
-    _refuse_missing(values, feature)
-    given = _given_names(values.unique().to_pylist(), column.type, feature)
+    rows: dict[Key | None, int] = {}
+    first: dict[Key | None, int] = {}
+    start = 0
+    boolean = False
+    for column in columns:
+        boolean = boolean or pa.types.is_boolean(column.type)
+        values = _stored(column)
+        for item in values.value_counts().to_pylist():
+            rows[item["values"]] = rows.get(item["values"], 0) + item["counts"]
+        for value in rows.keys() - first.keys():
+            at = pc.index(pc.is_null(values), True) if value is None else pc.index(values, value)
+            first[value] = start + at.as_py()
+        if len(rows) > _MOST_LABELS:
+            raise LossAuditError(
+                f"the label column holds over {_MOST_LABELS:,} different values, too many for labels; "
+                "name another with --label-column"
+            )
+        start += len(column)
+    class_names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
+    none = [key for key in rows if key is None or (class_names is not None and key == -1)]
+    missing = Seen(sum(rows[key] for key in none), min(first[key] for key in none)) if none else None
+    keys = sorted((key for key in rows if key is not None and key not in none), key=lambda key: first[key])
+    names = _names(keys, boolean, class_names)
+    return Given({key: Seen(rows[key], first[key]) for key in keys}, missing, names, class_names)
+
+
+def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str] | None = None) -> LabelAlignment:
+    """Aligns a dataset's labels with the model's.
+
+    label_map: given label → model label (or its index), for what can't be told by itself. A label that isn't in the
+    model leaves its rows without a class. Raises LossAuditError where that would be most of the rows, or where
+    the labels look like class indices that don't begin at 0.
+    """
     mapped = _from_map(given, model_labels, label_map or {})
-    rest = {key: name for key, name in given.items() if key not in mapped}
-    classes, how = _classes(rest, feature, model_labels)
+    rest = {key: name for key, name in given.names.items() if key not in mapped}
+    classes, how = _classes(rest, given.class_names, model_labels)
+    missing = given.missing
+    if how.startswith("by index") and not mapped and given.class_names is None:
+        _refuse_other_numbers(given, model_labels)
+    if -1 in given.labels and -1 not in classes and -1 not in mapped and how.startswith("by index"):
+        # `datasets` writes -1 for an example without a label.
+        given, missing = _without(given, -1), _both(given.missing, given.labels[-1])
     classes |= mapped
     if mapped:
         how = "by --label-map" if not rest else f"{how}; {len(mapped)} by --label-map"
-    unknown = {key: name for key, name in given.items() if key not in classes}
-    if unknown:
-        raise LossAuditError(_unknown(unknown, values, given, model_labels))
-    return LabelAlignment(classes, how, identity=all(key == index for key, index in classes.items()))
+    unknown = {key: seen for key, seen in given.labels.items() if key not in classes}
+    without, rows = (sum(seen.rows for seen in labels.values()) for labels in (unknown, given.labels))
+    if not rows:
+        raise LossAuditError(f"no row has a label (row {missing.first if missing else 0} is the first without)")
+    if 2 * without > rows:
+        raise LossAuditError(_unknown(next(iter(unknown)), without, rows, given, model_labels))
+    return LabelAlignment(
+        classes=classes,
+        how=how,
+        identity=all(key == index for key, index in classes.items()),
+        not_in_model={given.names[key]: seen for key, seen in unknown.items()},
+        missing=missing,
+        names=given.names,
+    )
+
+
+def _without(given: Given, key: Key) -> Given:
+    labels = {other: seen for other, seen in given.labels.items() if other != key}
+    return replace(given, labels=labels, names={other: given.names[other] for other in labels})
+
+
+def _both(one: Seen | None, other: Seen) -> Seen:
+    return other if one is None else Seen(one.rows + other.rows, min(one.first, other.first))
+
+
+def _refuse_other_numbers(given: Given, model_labels: tuple[str, ...]) -> None:
+    """Labels from 1 to n or from -1 to n - 2, or -1 and 1, for a model of n labels are another numbering."""
+    numbers, n = {int(name) for name in given.names.values() if _are_numbers([name])}, len(model_labels)
+    from_one = min(numbers, default=0) == 1 and max(numbers) == n
+    if from_one or numbers == set(range(-1, n - 1)) or (n == 2 and numbers == {-1, 1}):
+        raise LossAuditError(
+            f"the labels are numbers from {min(numbers)} to {max(numbers)}, but the model's are numbered from 0 to "
+            f"{n - 1}. Model: {_list(model_labels)}. "
+            f"Say which is which, such as --label-map {min(numbers)}={_quoted(model_labels[0])}"
+        )
 
 
 def parse_label_map(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -83,6 +188,23 @@ def parse_label_map(pairs: tuple[str, ...]) -> dict[str, str]:
     return label_map
 
 
+def values_of_classes(alignment: LabelAlignment, feature: object, model_labels: tuple[str, ...]) -> list[Any]:
+    """What a label column of this feature holds for each of the model's classes; None where that isn't known."""
+    values: list[Any] = [None] * len(model_labels)
+    if isinstance(feature, ClassLabel):
+        named = _index_by_name(feature.names, model_labels)
+        for value, name in enumerate(feature.names):
+            if name in named:
+                values[named[name]] = value
+    elif alignment.how.startswith("by index"):
+        values = list(range(len(model_labels)))
+    for key, index in reversed(list(alignment.classes.items())):
+        values[index] = key
+    if getattr(feature, "dtype", None) == "bool":
+        return [value if value is None else bool(value) for value in values]
+    return values
+
+
 def is_unnamed(labels: tuple[str, ...]) -> bool:
     """Whether the names are only LABEL_0, LABEL_1 …, as transformers gives to a model without names, or 0, 1 …"""
     return all(name.upper() in (f"LABEL_{index}", str(index)) for index, name in enumerate(labels))
@@ -91,6 +213,8 @@ def is_unnamed(labels: tuple[str, ...]) -> bool:
 def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The column as int64 or string. Whole floats and booleans are integers, NaN is missing; others are refused."""
     kind = column.type
+    if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
+        return pa.chunked_array([[_of_json(cell) for cell in column.cast(pa.string()).to_pylist()]], pa.large_string())
     if pa.types.is_dictionary(kind):
         return _stored(column.cast(kind.value_type))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
@@ -105,34 +229,26 @@ def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
 
 
-def _refuse_missing(values: pa.ChunkedArray, feature: object) -> None:
-    missing = pc.is_null(values)
-    if isinstance(feature, ClassLabel):
-        missing = pc.or_(missing, pc.fill_null(pc.equal(values, -1), True))
-    count = pc.sum(missing).as_py() or 0
-    if count:
-        row = pc.index(missing, True).as_py()
-        raise LossAuditError(f"row {row} has no label ({count} such rows); fill in the labels or leave the rows out")
+def _of_json(cell: str | None) -> str | None:
+    value = None if cell is None else json.loads(cell)
+    return value if value is None or isinstance(value, str) else str(value)
 
 
-def _given_names(keys: list[Key], kind: pa.DataType, feature: object) -> dict[Key, str]:
-    """What the user calls each stored value: a ClassLabel's name, "False" or "True", or the value itself."""
-    if pa.types.is_boolean(kind):
+def _names(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ...] | None) -> dict[Key, str]:
+    if boolean:
         return {key: str(bool(key)) for key in keys}
-    if not isinstance(feature, ClassLabel):
-        return {key: str(key) for key in keys}
-    names = feature.names
+    names = class_names or ()
     return {key: names[key] if isinstance(key, int) and 0 <= key < len(names) else str(key) for key in keys}
 
 
-def _from_map(given: dict[Key, str], model_labels: tuple[str, ...], label_map: Mapping[str, str]) -> dict[Key, int]:
+def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str]) -> dict[Key, int]:
     mapped: dict[Key, int] = {}
     for name, model_name in label_map.items():
-        keys = [key for key, given_name in given.items() if name == given_name]
-        keys = keys or [key for key in given if name == str(key)]
+        keys = [key for key, given_name in given.names.items() if name == given_name]
+        keys = keys or [key for key in given.labels if name == str(key)]
         if not keys:
             raise LossAuditError(
-                f"--label-map names {name!r}, which isn't a label of the dataset; it has {_list(given.values())}"
+                f"--label-map names {name!r}, which isn't a label of the dataset; it has {_list(given.names.values())}"
             )
         index = _index_by_name([model_name], model_labels).get(model_name)
         if index is None and model_name.isdecimal() and int(model_name) < len(model_labels):
@@ -145,11 +261,13 @@ def _from_map(given: dict[Key, str], model_labels: tuple[str, ...], label_map: M
     return mapped
 
 
-def _classes(given: dict[Key, str], feature: object, model_labels: tuple[str, ...]) -> tuple[dict[Key, int], str]:
+def _classes(
+    given: dict[Key, str], class_names: tuple[str, ...] | None, model_labels: tuple[str, ...]
+) -> tuple[dict[Key, int], str]:
     """The classes of all given labels that have one, and how they were found."""
     found = _index_by_name(given.values(), model_labels)
     by_name = {key: found[name] for key, name in given.items() if name in found}
-    names = list(feature.names) if isinstance(feature, ClassLabel) else list(given.values())
+    names = list(class_names or given.values())
     if _are_numbers(model_labels) and not is_unnamed(model_labels):
         return by_name, "by name, since the model's labels are numbers too"
     if _are_numbers(names):
@@ -160,7 +278,7 @@ def _classes(given: dict[Key, str], feature: object, model_labels: tuple[str, ..
         return _by_index(given, model_labels), "by index, since the labels are false and true"
     if not is_unnamed(model_labels):
         return {}, "not at all, since no name is the model's"
-    if isinstance(feature, ClassLabel) and len(names) == len(model_labels):
+    if class_names is not None and len(names) == len(model_labels):
         return _by_index(given, model_labels), "by index, since the model has no label names"
     return {}, "not at all, since the model has no label names"
 
@@ -192,15 +310,12 @@ def _normalised(name: str) -> str:
     return _BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", name).casefold().strip())
 
 
-def _unknown(
-    unknown: dict[Key, str], values: pa.ChunkedArray, given: dict[Key, str], model_labels: tuple[str, ...]
-) -> str:
-    first = next(iter(unknown))
-    row = pc.index(values, pa.scalar(first, type=values.type)).as_py()
+def _unknown(key: Key, without: int, rows: int, given: Given, model_labels: tuple[str, ...]) -> str:
+    name = given.names[key]
     return (
-        f"the label {_shown(unknown[first])} of row {row} is not in the model. "
-        f"Dataset: {_list(given.values())}. Model: {_list(model_labels)}. "
-        f"Say which is which, such as --label-map {_quoted(unknown[first])}={_quoted(model_labels[0])}"
+        f"the label {_shown(name)} of row {given.labels[key].first} is not in the model ({without:,} of {rows:,} rows "
+        f"have such labels). Dataset: {_list(given.names.values())}. Model: {_list(model_labels)}. "
+        f"Say which is which, such as --label-map {_quoted(name)}={_quoted(model_labels[0])}"
     )
 
 

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says of n examples; every array has shape (n,)."""
+    """What the model says of n examples; every array has shape (n,) unless it says another."""
 
     prediction: Ints
     """The class with the highest logit, the lowest index among equals."""
@@ -27,6 +27,8 @@ class Scores:
     """Cross-entropy of the given label in nats, ≥ 0."""
     margin: Floats
     """Probability of the given label less the highest other one, in [-1, 1]; < 0 where the model disagrees."""
+    probabilities: Floats
+    """(n, classes): of each class."""
 
 
 def log_softmax(logits: ArrayLike) -> Floats:
@@ -60,16 +62,18 @@ def score(logits: ArrayLike, labels: ArrayLike) -> Scores:
     rows = np.arange(len(log_p))
     prediction = log_p.argmax(axis=1)
     label_log_p = log_p[rows, given]
-    others = log_p.copy()
-    others[rows, given] = -np.inf
-    label_probability = np.exp(label_log_p)
-    highest_other = np.exp(others.max(axis=1)) if others.shape[1] > 1 else np.zeros(len(log_p))
+    probabilities = np.exp(log_p)
+    label_probability = probabilities[rows, given]
+    others = probabilities.copy()
+    others[rows, given] = 0.0
+    highest_other = others.max(axis=1, initial=0.0)
     return Scores(
         prediction=prediction,
-        probability=np.exp(log_p[rows, prediction]),
+        probability=probabilities[rows, prediction],
         label_probability=label_probability,
         loss=0.0 - label_log_p,
         margin=label_probability - highest_other,
+        probabilities=probabilities,
     )
 
 

@@ -1,12 +1,16 @@
-"""The top of a losses table: filters in, the n rows of highest loss out."""
+"""The top of a losses table: its rows in pieces come in, the places of the n rows of highest loss go out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table import SCHEMA, TEXT_NAMES, facts_of, rank
+from lossaudit.engine.table import rank
+
+PLACE = "place"
+"""The column that says where in the whole table a row stands, from 0."""
 
 
 @dataclass(frozen=True)
@@ -21,42 +25,45 @@ class Filters:
     truncated: bool = False
     """Only texts that were cut at the model's maximum length."""
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a losses table that ranking and filtering look at."""
+        looked_at = {"label_name": self.given, "prediction_name": self.predicted, "truncated": self.truncated}
+        return ["id", "loss", *(name for name, wanted in looked_at.items() if wanted)]
 
-def top(table: pa.Table, n: int, filters: Filters) -> pa.Table:
-    """The n rows (fewer if there aren't as many) of highest loss, ties by id.
 
+def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters) -> list[int]:
+    """Where the n rows (fewer if there aren't as many) of highest loss stand, by falling loss, ties by id.
+
+    pieces: `filters.columns` of the table and PLACE, in memory one at a time. A row without a loss is no suspect.
     Raises LossAuditError if a filter names a label that the table hasn't.
     """
-    keep = pc.is_valid(table["loss"])
-    if filters.given is not None:
-        keep = pc.and_(keep, _has_name(table, "label_name", filters.given, "--given"))
-    if filters.predicted is not None:
-        keep = pc.and_(keep, _has_name(table, "prediction_name", filters.predicted, "--predicted"))
-    if filters.min_loss is not None:
-        keep = pc.and_(keep, pc.greater_equal(table["loss"], filters.min_loss))
-    if filters.truncated:
-        if "truncated" not in table.column_names:
-            raise LossAuditError("this losses table has no column 'truncated'; leave --truncated out")
-        keep = pc.and_(keep, table["truncated"])
-    return rank(table.filter(keep)).slice(0, n)
+    best: pa.Table | None = None
+    names: dict[str, set[str]] = {"label_name": set(), "prediction_name": set()}
+    for piece in pieces:
+        keep = pc.is_valid(piece["loss"])
+        for column, wanted in (("label_name", filters.given), ("prediction_name", filters.predicted)):
+            if wanted is not None:
+                here = {str(value) for value in piece[column].unique().to_pylist() if value is not None}
+                names[column] |= here
+                found = [name for name in here if name.casefold() == wanted.casefold()]
+                keep = pc.and_(keep, pc.is_in(piece[column], value_set=pa.array(found, type=pa.string())))
+        least = filters.min_loss
+        if best is not None and len(best) == n:  # what is below the n-th can't get in
+            least = max(best["loss"][-1].as_py(), least or 0.0)
+        if least is not None:
+            keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
+        if filters.truncated:
+            keep = pc.and_(keep, piece["truncated"])
+        passing = piece.filter(keep)
+        if len(passing):
+            best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)
+    _check_name(filters.given, names["label_name"], "--given")
+    _check_name(filters.predicted, names["prediction_name"], "--predicted")
+    return [] if best is None else list(best[PLACE].to_pylist())
 
 
-def text_column(table: pa.Table) -> str | None:
-    """The column that holds the text: the audit's own word for it, else a guess from names and types."""
-    told = facts_of(table).get("text_column")
-    if told in table.column_names:
-        return str(told)
-    texts = [f.name for f in table.schema if f.name not in SCHEMA.names and _is_text(f.type)]
-    return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
-
-
-def _has_name(table: pa.Table, column: str, name: str, option: str) -> pa.ChunkedArray:
-    names = [str(value) for value in table[column].unique().to_pylist()]
-    found = [value for value in names if value.casefold() == name.casefold()]
-    if not found:
-        raise LossAuditError(f"{option} {name!r}: there is no such label; the table has {', '.join(sorted(names))}")
-    return pc.is_in(table[column].cast(pa.string()), value_set=pa.array(found, type=pa.string()))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _check_name(wanted: str | None, names: set[str], option: str) -> None:
+    if wanted is not None and wanted.casefold() not in {name.casefold() for name in names}:
+        listed = ", ".join(sorted(names))
+        raise LossAuditError(f"{option} {wanted!r}: there is no such label; the table has {listed}")

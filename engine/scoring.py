@@ -1,6 +1,9 @@
-"""Scores a shard: tokenise in one call, cut into batches of like length, run them on a pool, put back in order."""
+"""Scores a shard: tokenise in one call, cut into batches of like length, run them on a pool, put back in order.
 
-from collections.abc import Callable, Iterable, Iterator
+What can't be tokenised or fails in the runtime is found by halving until it is alone; the rest goes on.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import islice
@@ -12,8 +15,10 @@ from numpy.typing import NDArray
 from lossaudit.engine.backends import Runner
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.encoding import Encoded, Ids, TextEncoder
+from lossaudit.engine.errors import LossAuditError, brief
 
 T = TypeVar("T")
+NOT_FINITE = "the model gives NaN or infinity"
 
 
 @dataclass(frozen=True)
@@ -23,62 +28,106 @@ class EncodedShard:
     encoded: Encoded
     """The different texts, in the order of their first appearance."""
     places: Ids
-    """(n,) which of them each text is."""
+    """(n,) which of them each text is; -1 for a row without a text, or with one that can't be tokenised."""
+    failed: dict[int, str]
+    """The rows that can't be tokenised, and why."""
 
 
 @dataclass(frozen=True)
 class ShardLogits:
-    """What the model gave for the n texts of a shard, in their order."""
+    """What the model gave for the n rows of a shard, in their order."""
 
     logits: NDArray[np.float32]
-    """(n, classes)"""
+    """(n, classes); NaN for a row without a text, or that failed."""
     tokens: NDArray[np.int64]
-    """(n,) tokens of each text that went through the model."""
+    """(n,) tokens of each text that went through the model, 0 where there was none."""
     truncated: NDArray[np.bool_]
     """(n,) whether the text was longer than the maximum."""
+    failed: dict[int, str]
+    """The rows that failed, and why."""
 
 
-def encode_shard(texts: list[str], encoder: TextEncoder) -> EncodedShard:
-    """Tokenises n ≥ 1 texts; those that are the same are tokenised, and later scored, once."""
+def encode_shard(texts: Sequence[str | None], encoder: TextEncoder) -> EncodedShard:
+    """Tokenises n ≥ 1 texts (None: there is none); those that are the same are tokenised, and later scored, once."""
     first: dict[str, int] = {}
-    places = np.fromiter((first.setdefault(text, len(first)) for text in texts), dtype=np.int64, count=len(texts))
-    return EncodedShard(encoder.encode(list(first)), places)
+    for text in texts:
+        if text is not None:
+            first.setdefault(text, len(first))
+    try:
+        encoded, reasons = encoder.encode(list(first)), {}
+    except BaseException as error:  # the library's panics are no Exceptions
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        reasons = _not_tokenised(list(first), encoder)
+        first = {text: place for place, text in enumerate(text for text in first if text not in reasons)}
+        encoded = encoder.encode(list(first))
+    places = np.fromiter((first.get(text, -1) if text is not None else -1 for text in texts), np.int64, len(texts))
+    failed = {row: reasons[text] for row, text in enumerate(texts) if text in reasons}
+    return EncodedShard(encoded, places, failed)
+
+
+def _not_tokenised(texts: list[str], encoder: TextEncoder) -> dict[str, str]:
+    reasons = {}
+    for text in texts:
+        try:
+            encoder.encode([text])
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            reasons[text] = f"the tokenizer fails: {brief(error)}"
+    return reasons
 
 
 class Scorer:
     """A runner with the threads that call it. Close it, or use it in a `with`."""
 
-    def __init__(self, runner: Runner, workers: int, budget: int) -> None:
-        """workers: batches that run at once. budget: tokens of a padded batch (see `batches_by_token_budget`)."""
+    def __init__(self, runner: Runner, workers: int, budget: int, classes: int) -> None:
+        """workers: batches that run at once. budget: tokens of a padded batch (see `batches_by_token_budget`).
+        classes: how many logits a row must get."""
         self._runner = runner
         self._budget = budget
+        self._classes = classes
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="score")
 
     def score(self, shard: EncodedShard, on_rows: Callable[[int], None] = lambda rows: None) -> ShardLogits:
-        """Logits of a shard of at least one text. `on_rows` is told of each batch's rows when they are done."""
-        encoded = shard.encoded
-        copies = np.bincount(shard.places)
+        """Logits of a shard. `on_rows` is told of each batch's rows when they are done.
+
+        Raises LossAuditError if the graph gives something else than `classes` logits a row.
+        """
+        encoded, n = shard.encoded, len(shard.encoded.lengths)
+        copies = np.bincount(shard.places[shard.places >= 0], minlength=n)
+        logits = np.full((n, self._classes), np.nan, dtype=np.float32)
+        reasons: dict[int, str] = {}
         batches = batches_by_token_budget(encoded.lengths, self._budget)
-        running = {self._pool.submit(self._run, encoded, rows): rows for rows in batches}
-        logits: NDArray[np.float32] | None = None
+        running = {self._pool.submit(self._run, encoded, rows, logits): rows for rows in batches}
         try:
             for done in as_completed(running):
-                batch, rows = done.result(), running[done]
-                if logits is None:
-                    logits = np.empty((len(encoded.lengths), batch.shape[1]), dtype=np.float32)
-                logits[rows] = batch
-                on_rows(int(copies[rows].sum()))
+                reasons |= done.result()
+                on_rows(int(copies[running[done]].sum()))
         except BaseException:
             for future in running:
                 future.cancel()
             raise
-        if logits is None:
-            raise ValueError("there are no texts to score")
-        places = shard.places
-        return ShardLogits(logits[places], encoded.lengths[places], encoded.truncated[places])
+        return _of_rows(shard, logits, reasons)
 
-    def _run(self, encoded: Encoded, rows: Ids) -> NDArray[np.float32]:
-        return self._runner.run(*encoded.padded(rows))
+    def _run(self, encoded: Encoded, rows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
+        """Writes the logits of some rows to their places; gives those that failed, and why."""
+        try:
+            logits = self._runner.run(*encoded.padded(rows))
+        except Exception as error:  # whatever the runtime raises, out of memory among it
+            if len(rows) == 1:
+                return {int(rows[0]): brief(error)}
+            half = len(rows) // 2
+            return self._run(encoded, rows[:half], into) | self._run(encoded, rows[half:], into)
+        if logits.shape != (len(rows), self._classes):
+            raise LossAuditError(
+                f"the graph gives logits of the shape {logits.shape} for {len(rows)} texts and {self._classes} labels; "
+                "export the model again"
+            )
+        into[rows] = logits
+        finite = np.isfinite(logits).all(axis=1)
+        into[rows[~finite]] = np.nan
+        return dict.fromkeys(rows[~finite].tolist(), NOT_FINITE)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -88,6 +137,19 @@ class Scorer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _of_rows(shard: EncodedShard, logits: NDArray[np.float32], reasons: dict[int, str]) -> ShardLogits:
+    """From the different texts to the rows."""
+    places = shard.places
+    there = places >= 0
+    rows = np.full((len(places), logits.shape[1]), np.nan, dtype=np.float32)
+    tokens, truncated = np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.bool_)
+    rows[there] = logits[places[there]]
+    tokens[there] = shard.encoded.lengths[places[there]]
+    truncated[there] = shard.encoded.truncated[places[there]]
+    failed = shard.failed | {row: reasons[place] for row, place in enumerate(places.tolist()) if place in reasons}
+    return ShardLogits(rows, tokens, truncated, failed)
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:

@@ -1,11 +1,8 @@
-"""Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out comes a `datasets.Dataset`.
-
-Rows stay on disk (memory-mapped Arrow); whatever reads them takes slices.
-"""
+"""Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out come its `Rows`."""
 
 import contextlib
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import datasets
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import files_of
+from lossaudit.engine.rows import Origin, Rows
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says.
 _CSV = {"keep_default_na": False, "na_values": [""]}
@@ -23,28 +21,54 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
+_COUNTED_ROWS = 4096
 _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
 """What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
 
 
-def open_dataset(name: str, config: str | None = None, split: str | None = None) -> datasets.Dataset:
+def open_dataset(name: str, config: str | None = None, split: str | None = None) -> Rows:
     """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
 
     config: a hub dataset's configuration. split: for a hub or saved dataset, "train" (or the only one)
     if None. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
     """
+    files = [] if Path(name).is_dir() else files_of(name)
     with _quiet():
-        dataset = _open(name, config, split)
+        dataset = _open(name, files, config, split)
     if len(dataset) == 0:
         raise _no_rows(name)
-    return dataset
+    return Rows(dataset, Origin(name, config, split, tuple(files)))
 
 
-def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
+    """Where rows of a dataset are for the person who has its files: the file and the row in it, counted from 0.
+
+    Several files are read again up to the last of the rows, since their rows were only numbered through.
+    """
+    if origin is None or len(origin.files) < 2:
+        where = f" of {origin.files[0] if origin.files else origin.name}" if origin else ""
+        return {row: f"row {row}{where}" for row in rows}
+    found: dict[int, str] = {}
+    start, left = 0, sorted(set(rows))
+    for file in origin.files:
+        if not left:
+            break
+        builder, options = _FORMATS[_kind(file)]
+        with _quiet(), _reading(str(file)):
+            pieces = datasets.load_dataset(
+                builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
+            )
+            stop = start + sum(len(piece) for piece in pieces.with_format("arrow").iter(batch_size=_COUNTED_ROWS))
+        found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
+        left = [row for row in left if row >= stop]
+        start = stop
+    return found
+
+
+def _open(name: str, files: list[Path], config: str | None, split: str | None) -> datasets.Dataset:
     path = Path(name)
     if path.is_dir():
         return _saved(path, split)
-    files = files_of(name)
     if files:
         if config is not None or split is not None:
             raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")

@@ -5,14 +5,17 @@ in Parquet): which model and data it came from and which column holds the text. 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lossaudit.engine.loss import Ints, score
+from lossaudit.engine.outcomes import Outcomes
+
 if TYPE_CHECKING:  # `top` reads tables without loading a runtime
-    from lossaudit.engine.loss import Ints, Scores
     from lossaudit.engine.scoring import ShardLogits
 
 SCHEMA = pa.schema(
@@ -29,6 +32,9 @@ SCHEMA = pa.schema(
         ("tokens", pa.int64()),
         ("truncated", pa.bool_()),
         ("precision", pa.string()),
+        ("status", pa.string()),
+        ("status_reason", pa.string()),
+        ("probabilities", pa.list_(pa.float32())),
     ]
 )
 TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
@@ -38,41 +44,71 @@ _FACTS = b"lossaudit"
 
 def shard_table(
     source: pa.Table,
-    ids: "Ints",
-    labels: "Ints",
-    scores: "Scores",
+    start: int,
+    labels: Ints,
+    label_names: Sequence[str | None],
+    outcomes: Outcomes,
     shard: "ShardLogits",
     precision: str,
-    names: tuple[str, ...],
-    renamed: dict[str, str | None],
+    classes: tuple[str, ...],
+    renamed: Mapping[str, str | None],
 ) -> pa.Table:
-    """The losses table of a shard: n source rows, their scores, and the model's label names.
+    """The losses table of a shard: n source rows, and what became of each.
 
-    ids: (n,) their positions in the dataset. precision: what computed the scores. renamed: see `source_names`.
+    start: the first row's position in the dataset. labels: (n,) class indices, below 0 where a row has none.
+    label_names: (n,) of the given labels. precision: what computed the scores. renamed: see `source_names`.
     """
-    label_names = pa.array(names, type=pa.string())
-    ours = pa.table(
-        {
-            "id": ids,
-            "label": labels,
-            "label_name": label_names.take(pa.array(labels)),
-            "prediction": scores.prediction,
-            "prediction_name": label_names.take(pa.array(scores.prediction)),
-            "probability": scores.probability,
-            "label_probability": scores.label_probability,
-            "loss": scores.loss,
-            "margin": scores.margin,
-            "tokens": shard.tokens,
-            "truncated": shard.truncated,
-            "precision": pa.repeat(precision, len(labels)),
-        },
-        schema=SCHEMA,
-    )
+    n = len(source)
+    names = np.array([*classes, None], dtype=object)
+    given = np.where(labels >= 0, names[np.maximum(labels, -1)], np.array(label_names, dtype=object))
+    status, reasons = outcomes.of_rows(n)
+    scores = score_columns(labels, shard, precision, classes)
+    ours = {
+        **{name: scores[name] for name in scores.column_names},
+        "id": np.arange(start, start + n),
+        "label": pa.array(labels, mask=labels < 0),
+        "label_name": pa.array(given, type=pa.string()),
+        "status": status,
+        "status_reason": reasons,
+    }
+    table = pa.table([ours[name] for name in SCHEMA.names], schema=SCHEMA)
     for name in source.column_names:
         new_name = renamed[name]
         if new_name is not None:
-            ours = ours.append_column(new_name, source[name])
-    return ours
+            table = table.append_column(new_name, _storable(source[name]))
+    return table
+
+
+def score_columns(labels: Ints, shard: "ShardLogits", precision: str, classes: tuple[str, ...]) -> pa.Table:
+    """The columns that the model's logits decide, of n rows; nothing where a row has no logits or no label."""
+    scored = np.isfinite(shard.logits).all(axis=1)
+    given = labels[scored]
+    scores = score(shard.logits[scored], np.maximum(given, 0))
+    without_label = given < 0
+    m = len(given)
+    class_names = pa.array(classes, type=pa.string())
+    offsets = np.arange(0, (m + 1) * len(classes), len(classes))
+    columns = {
+        "prediction": scores.prediction,
+        "prediction_name": class_names.take(pa.array(scores.prediction)),
+        "probability": scores.probability,
+        "label_probability": pa.array(scores.label_probability, mask=without_label),
+        "loss": pa.array(scores.loss, mask=without_label),
+        "margin": pa.array(scores.margin, mask=without_label),
+        "tokens": shard.tokens[scored],
+        "truncated": shard.truncated[scored],
+        "precision": pa.repeat(precision, m),
+        "probabilities": pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), pa.array(scores.probabilities.ravel(), pa.float32())
+        ),
+    }
+    table = pa.table(list(columns.values()), schema=pa.schema([SCHEMA.field(name) for name in columns]))
+    return table.take(pa.array(np.cumsum(scored) - 1, mask=~scored))
+
+
+def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of values of several types is kept as the JSON text that `datasets` makes of them."""
+    return column.cast(pa.string()) if isinstance(column.type, pa.JsonType) else column
 
 
 def source_names(columns: Iterable[str], same_as_label: str | None) -> dict[str, str | None]:
@@ -102,14 +138,14 @@ def rank(table: pa.Table) -> pa.Table:
     return table.take(pc.sort_indices(table, sort_keys=[("loss", "descending"), ("id", "ascending")]))
 
 
-def with_facts(table: pa.Table, facts: dict[str, Any]) -> pa.Table:
-    """The table with facts of the run (anything JSON holds) in its schema's metadata."""
-    return table.replace_schema_metadata({_FACTS: json.dumps(facts, ensure_ascii=False).encode()})
+def with_facts(schema: pa.Schema, facts: dict[str, Any]) -> pa.Schema:
+    """The schema with facts of the run (anything JSON holds) in its metadata."""
+    return schema.with_metadata({_FACTS: json.dumps(facts, ensure_ascii=False).encode()})
 
 
-def facts_of(table: pa.Table) -> dict[str, Any]:
-    """The facts of a table, {} where it carries none (it was read from CSV or JSON)."""
-    stored = (table.schema.metadata or {}).get(_FACTS)
+def facts_of(schema: pa.Schema) -> dict[str, Any]:
+    """The facts of a table with this schema, {} where it carries none (it was read from CSV or JSON)."""
+    stored = (schema.metadata or {}).get(_FACTS)
     try:
         facts = json.loads(stored) if stored else {}
     except ValueError:

@@ -104,7 +104,10 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
             if len(candidates) == 1 or plan.backend == backends.CPU:
                 raise
             return replace(plan, tokens_per_second=0.0)  # installed, but not in order: another one is taken
-        return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
+        try:
+            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
+        except Exception:  # what the runtime can't do with a batch shows, row by row, when the batch is scored
+            return replace(plan, tokens_per_second=0.0)
 
     best = functools.reduce(_faster, map(measured, candidates))
     best = functools.reduce(_faster, (measured(replace(best, budget=budget)) for budget in _BUDGETS), best)

@@ -80,7 +80,7 @@ def make_forms(
         # As exported, it may still be right; then it is only slower.
         parity = check_fp32(_load(backends.CPU, SharedWeights(folder).save(onnx.load(exported), MODEL)))
         return Forms((_fp32_graph((f"as exported: {error}",)),), {"int8": str(error)}, parity)
-    int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts)
+    int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts, config.num_labels)
     return Forms((_fp32_graph(rewritten.applied), *int8), left_out, parity)
 
 
@@ -106,7 +106,7 @@ def _rewrite(exported: Path, config: transformers.PretrainedConfig) -> _Rewritte
 
 
 def _int8_forms(
-    rewritten: _Rewritten, weights: SharedWeights, folder: Path, encoder: TextEncoder, texts: list[str]
+    rewritten: _Rewritten, weights: SharedWeights, folder: Path, encoder: TextEncoder, texts: list[str], classes: int
 ) -> tuple[list[Graph], dict[str, str]]:
     editor = GraphEditor(copy.deepcopy(rewritten.model))
     names = activations(editor, find_layers(editor, rewritten.end))
@@ -114,7 +114,7 @@ def _int8_forms(
         seen = calibrate(rewritten.model, names, encoder, texts)
     except (EncodeError, ValueError) as error:
         return [], {"int8": f"the graph can't be calibrated: {brief(error)}"}
-    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts)
+    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts, classes)
     kinds: list[tuple[str, Arithmetic, str]] = [
         ("int8-static", StaticInt8(dict(seen)), backends.CPU),
         ("int8-dynamic", DynamicInt8(dict(seen)), backends.CPU),
@@ -127,7 +127,7 @@ def _int8_forms(
         file = weights.save(model, f"model.{name}.onnx")
         # Where its own backend isn't installed, ONNX Runtime gives the same numbers more slowly.
         runner = _load(backend if backend in backends.available() else backends.CPU, file)
-        difference = float(np.abs(_probabilities(runner, encoder, texts) - expected).mean())
+        difference = float(np.abs(_probabilities(runner, encoder, texts, classes) - expected).mean())
         if difference <= INT8_TOLERANCE:
             applied = (*rewritten.applied, f"{len(names)} activations in int8")
             graphs.append(Graph(name, file.name, "int8", (backend,), applied, difference))
@@ -141,7 +141,9 @@ def _load(backend: str, model: Path) -> backends.Runner:
     return backends.load(backend, model, workers=1, threads=usable_cpus())
 
 
-def _probabilities(runner: backends.Runner, encoder: TextEncoder, texts: list[str]) -> NDArray[np.float64]:
+def _probabilities(
+    runner: backends.Runner, encoder: TextEncoder, texts: list[str], classes: int
+) -> NDArray[np.float64]:
     """(texts, classes)"""
-    with Scorer(runner, workers=1, budget=BUDGET) as scorer:
+    with Scorer(runner, workers=1, budget=BUDGET, classes=classes) as scorer:
         return np.exp(log_softmax(scorer.score(encode_shard(texts, encoder)).logits))

@@ -69,7 +69,8 @@ class Ours(Contender):
 
         backends.load = watched
         try:
-            write_table(self._audit(job).run().table, job.out)
+            audited = self._audit(job).run()
+            write_table(audited.rows(), audited.schema, job.out)
         except LossAuditError as error:
             raise UnavailableError(str(error)) from error
         finally:

@@ -1,0 +1,122 @@
+"""A losses table on disk: what `audit` wrote, and `top`, `review`, `log` and `apply` read.
+
+A path comes in, rows go out. Parquet is read in pieces, so that ten million rows need no more memory than ten
+thousand; the text formats are read whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.formats import check_losses, read_table
+from lossaudit.engine.ranking import PLACE, Filters, places_of_top
+from lossaudit.engine.table import SCHEMA, TEXT_NAMES, facts_of
+
+_PIECE_ROWS = 65_536
+
+
+class Losses:
+    """The rows of a losses table, in the order of the file."""
+
+    def __init__(self, path: Path, schema: pa.Schema, rows: int, source: "pq.ParquetFile | pa.Table") -> None:
+        """See `open`."""
+        self.path = path
+        self.schema = schema
+        self.facts: dict[str, Any] = facts_of(schema)
+        """What the audit says of itself (docs/losses.md); {} where the file's format carries none."""
+        self._rows = rows
+        self._source = source
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Opens a losses table in any of the formats. Raises LossAuditError if it isn't one."""
+        if path.suffix.lower() != ".parquet" or not path.is_file():
+            table = read_table(path)
+            return cls(path, table.schema, len(table), table)
+        try:
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+            schema = file.schema_arrow
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+        check_losses(schema, path)
+        return cls(path, schema, file.metadata.num_rows, file)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def text_column(self) -> str | None:
+        """The column that holds the text: the audit's own word for it, else a guess from names and types."""
+        told = self.facts.get("text_column")
+        if told in self.schema.names:
+            return str(told)
+        texts = [f.name for f in self.schema if f.name not in SCHEMA.names and _is_text(f.type)]
+        return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
+
+    def top(self, n: int, filters: Filters | None = None) -> pa.Table:
+        """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
+
+        Raises LossAuditError if a filter names a label that the table hasn't, or the file can't be read.
+        """
+        filters = filters or Filters()
+        if filters.truncated and "truncated" not in self.schema.names:
+            raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
+        return self._take(places_of_top(self._with_places(filters.columns), n, filters))
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows in pieces, of all columns or some. Raises LossAuditError if the file can't be read."""
+        if isinstance(self._source, pa.Table):
+            yield from self._source.select(columns or self.schema.names).to_batches(max_chunksize=_PIECE_ROWS)
+            return
+        try:
+            yield from self._source.iter_batches(batch_size=_PIECE_ROWS, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
+
+    def _with_places(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        place = 0
+        for batch in self.batches(columns):
+            places = pa.array(np.arange(place, place + len(batch)))
+            yield self._cast(pa.table(batch).select(columns)).append_column(PLACE, places)
+            place += len(batch)
+
+    def _cast(self, piece: pa.Table) -> pa.Table:
+        """The audit's own columns in the types that they have now; another program may have written the file."""
+        try:
+            return piece.cast(pa.schema([SCHEMA.field(name) for name in piece.column_names]))
+        except pa.ArrowException as error:
+            raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
+
+    def _take(self, places: Sequence[int]) -> pa.Table:
+        """Whole rows by their places in the file, in the order of `places`."""
+        wanted = np.asarray(places, dtype=np.int64)
+        if isinstance(self._source, pa.Table):
+            return self._source.take(pa.array(wanted))
+        order = np.argsort(wanted, kind="stable")
+        rising = wanted[order]
+        parts, start = [self.schema.empty_table()], 0
+        for group in range(self._source.num_row_groups):
+            stop = start + self._source.metadata.row_group(group).num_rows
+            here = rising[np.searchsorted(rising, start) : np.searchsorted(rising, stop)]
+            if len(here):
+                parts.append(self._read_group(group).take(pa.array(here - start)))
+            start = stop
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return pa.concat_tables(parts).take(pa.array(back))
+
+    def _read_group(self, group: int) -> pa.Table:
+        assert not isinstance(self._source, pa.Table)
+        try:
+            return self._source.read_row_group(group)
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -1,0 +1,111 @@
+"""The shard function: source rows come in, their part of the losses table goes out.
+
+One machine runs it in a loop, a cluster in many processes: a `ShardJob` is all that it depends on, so a shard's part
+is the same wherever and whenever it is made.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from lossaudit.engine import backends, outcomes
+from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.labels import MISSING, NOT_IN_MODEL, LabelAlignment
+from lossaudit.engine.outcomes import Outcomes, Texts, read_texts
+from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard
+from lossaudit.engine.table import SCHEMA, score_columns, shard_table
+from lossaudit.engine.tuning import Plan
+
+SHARD_ROWS = 4096
+"""Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
+
+OnRows = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What a shard's part depends on, besides its rows."""
+
+    bundle: Bundle
+    text_column: str
+    label_column: str
+    alignment: LabelAlignment
+    names: Mapping[str, str | None]
+    """What each source column is called in the losses table (see `table.source_names`)."""
+    max_length: int
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """A shard's rows, read and tokenised."""
+
+    start: int
+    source: pa.Table
+    texts: Texts
+    tokens: EncodedShard
+
+
+class ShardScorer:
+    """A job with a loaded graph. Close it, or use it in a `with`."""
+
+    def __init__(self, job: ShardJob, plan: Plan) -> None:
+        """Raises LossAuditError if the bundle's files can't be loaded."""
+        bundle, manifest = job.bundle, job.bundle.manifest
+        self._job = job
+        self._classes = manifest.labels
+        self._precision = bundle.graph(plan.graph).precision
+        self._encoder = TextEncoder(bundle.tokenizer, job.max_length, manifest.pad_id, manifest.truncation_side)
+        runner = backends.load(plan.backend, bundle.file_of(plan.graph), plan.workers, plan.threads)
+        self._scorer = Scorer(runner, plan.workers, plan.budget, len(self._classes))
+
+    def encode(self, start: int, source: pa.Table) -> EncodedRows:
+        """Tokenises source rows, of which the first is row `start` of the dataset."""
+        texts = read_texts(source[self._job.text_column])
+        return EncodedRows(start, source, texts, encode_shard(texts.values, self._encoder))
+
+    def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
+        """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
+        scored = self._scorer.score(rows.tokens, on_rows)
+        column = rows.source[self._job.label_column]
+        labels = self._job.alignment.indices(column)
+        said = Outcomes()
+        said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
+        said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(labels == NOT_IN_MODEL))
+        said.say(outcomes.MISSING_LABEL, np.flatnonzero(labels == MISSING))
+        said.say(outcomes.FAILED, scored.failed)
+        said.say(outcomes.EMPTY_TEXT, rows.texts.empty)
+        said.say(outcomes.BAD_TEXT, rows.texts.bad)
+        label_names = self._job.alignment.names_of(column)
+        part = shard_table(
+            rows.source, rows.start, labels, label_names, said, scored, self._precision, self._classes, self._job.names
+        )
+        on_rows(len(rows.texts.empty) + len(rows.texts.bad) + len(rows.tokens.failed))
+        return part
+
+    def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
+        """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
+        name = self._job.names[self._job.text_column]
+        scored = self._scorer.score(encode_shard(part[name].to_pylist(), self._encoder), on_rows)
+        labels = np.asarray(part["label"].to_numpy(), dtype=np.int64)
+        said = Outcomes()
+        said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
+        said.say(outcomes.FAILED, scored.failed)
+        status, reasons = said.of_rows(len(part))
+        scores = score_columns(labels, scored, self._precision, self._classes)
+        changed = {name: scores[name] for name in scores.column_names} | {"status": status, "status_reason": reasons}
+        for column, values in changed.items():
+            part = part.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), values)
+        return part
+
+    def close(self) -> None:
+        self._scorer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
