@@ -5,6 +5,9 @@ import click
 from lossaudit.cli.audit import audit
 from lossaudit.cli.demo import demo
 from lossaudit.cli.export import export
+from lossaudit.cli.log import log
+from lossaudit.cli.pull import pull
+from lossaudit.cli.review import review
 from lossaudit.cli.top import top
 from lossaudit.version import __version__
 
@@ -33,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top, demo):
+for command in (export, audit, top, review, log, pull, demo):
     main.add_command(command)

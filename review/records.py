@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.losses import Losses
 from lossaudit.engine.table import SCHEMA
 
+_NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_METADATA = 300
 """Characters of a metadata text that are kept: it stands beside the example, it isn't the example."""
 
@@ -43,14 +45,14 @@ class Records(Sequence[Record]):
     """The n rows of highest loss (fewer if fewer have one), by falling loss, as records made on demand."""
 
     def __init__(self, losses: Losses, n: int) -> None:
-        """Raises LossAuditError if the losses file holds no texts."""
+        """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
         text = losses.text_column
         if text is None:
             raise LossAuditError(
                 f"{losses.path} has no column with the texts, so there is nothing to look at; "
                 "run `lossaudit audit` again, which writes them beside the losses"
             )
-        self.table = losses.top(n)
+        self.table = _checked(losses.top(n), text, losses.path)
         """The rows themselves, ranked: the losses table's columns."""
         self.text_column = text
         self._classes = _classes(losses)
@@ -107,6 +109,19 @@ def records_of(losses: Losses, n: int) -> list[Record]:
     Raises LossAuditError if the losses file holds no texts.
     """
     return list(Records(losses, n))
+
+
+def _checked(table: pa.Table, text: str, path: Path) -> pa.Table:
+    """The table with the columns that a record needs in the types that they should have, and nothing missing."""
+    for name, kind in {**{name: SCHEMA.field(name).type for name in _NEEDED}, text: pa.large_string()}.items():
+        at = table.schema.get_field_index(name)
+        try:
+            table = table.set_column(at, name, table[name].cast(kind))
+        except pa.ArrowException as error:
+            raise LossAuditError(f"{path}: column {name!r} holds {table[name].type}, not {kind}") from error
+        if name != text and table[name].null_count:
+            raise LossAuditError(f"{path} is no losses table: it has rows with a loss and without {name}")
+    return table
 
 
 def label_names(losses: Losses) -> list[str]:

@@ -1,0 +1,80 @@
+"""`lossaudit review`: a page on which a person decides about the top of a ranking."""
+
+import shlex
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import err, out
+from lossaudit.engine.errors import LossAuditError
+
+if TYPE_CHECKING:
+    from lossaudit.review.listening import Place
+
+_EXAMPLES = """
+lossaudit review losses.parquet
+lossaudit review losses.parquet -n 2000 --annotator Ada
+lossaudit review losses.parquet --no-open --port 9000
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Decide about the most suspicious rows on a page.")
+@click.argument("losses", type=click.Path(path_type=Path))
+@click.option("-n", "--n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many rows.")
+@click.option("--annotator", metavar="NAME", help="Who decides.  [default: the page asks]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Port of the page; the next free one if it is taken.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--no-open", is_flag=True, help="Only print the link, open no browser.")
+def review(losses: Path, rows: int, annotator: str | None, port: int, host: str, no_open: bool) -> None:
+    """Open a page with the rows of highest loss in LOSSES, a table made by `lossaudit audit`.
+
+    Decisions are stored beside it, in LOSSES.reviews.sqlite, the moment they are made. Ctrl-C ends the page.
+    """
+    import secrets
+
+    from lossaudit.review.listening import listen, serve
+    from lossaudit.review.server import make_app
+    from lossaudit.review.session import Session
+
+    if annotator is not None and not annotator.strip():
+        raise LossAuditError("--annotator is empty; give a name, or leave it out and the page asks")
+    session = Session.open(losses, rows)
+    try:
+        place = listen(host, port)
+        token = secrets.token_urlsafe(24)
+        _say_where(place, token, port, f"{len(session.records):,} records, {session.decided():,} decided")
+        if not no_open:
+            # Some browsers block until they are closed.
+            threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
+        serve(make_app(session, token, place.host, place.port, annotator), place)
+        decided = session.decided()
+    finally:
+        session.close()
+    out.print(f"\n{decided:,} rows are decided, stored in {session.store_path}", soft_wrap=True)
+    if decided:
+        out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
+
+
+def _say_where(place: "Place", token: str, asked: int, what: str) -> None:
+    if asked not in (0, place.port):
+        err.print(f"Port {asked} is taken; this is on {place.port}.")
+    if not place.is_private:
+        err.print(
+            f"Warning: {place.host} can be reached from other machines: whoever has the link can read the texts and "
+            "decide, and both go over the network unencrypted.",
+            style="yellow",
+        )
+    out.print(f"{what}. Ctrl-C ends the page.")
+    out.print(place.link(token), style="bold", soft_wrap=True)
+    if elsewhere := place.link_from_elsewhere(token):
+        out.print(f"From other machines: {elsewhere}", soft_wrap=True)

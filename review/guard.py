@@ -1,0 +1,134 @@
+"""Who may talk to the page's server: requests come in, those of the page that this server opened go on.
+
+The server listens where every page in the browser, and every program of the machine, can send requests to. So each
+request must name a host of this server (against DNS rebinding), come from its own page, and carry the token.
+"""
+
+import hmac
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LARGEST_BODY = 1 << 20
+"""Bytes of a request's body."""
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-cache",
+}
+_NO_TOKEN = "This link lacks the token of the running review, or has an older one: open the link that it printed."
+
+
+class Guard:
+    """ASGI middleware that lets through what has the token, and sends every answer with strict headers."""
+
+    def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
+        """host: what the server is bound to. port: its port, which keeps the cookies of several servers apart."""
+        self.app = app
+        self._token = token
+        self._hosts = _names_of(host)
+        self._any_address = _address(host) is not None and ipaddress.ip_address(host).is_unspecified
+        self._cookie = f"lossaudit_{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_strict(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        request = Request(scope)
+        answer = self._refused(request) or self._entering(request) or self._without_cookie(request)
+        await (answer or self.app)(scope, receive, send_strict)
+
+    def _refused(self, request: Request) -> Response | None:
+        headers = request.headers
+        if not self._is_ours(_host_name(headers)):
+            return _refusal(403, f"This server doesn't go by the name {headers.get('host')!r}.")
+        origin = headers.get("origin")
+        if origin is None and request.method not in ("GET", "HEAD"):
+            return _refusal(403, "A request that changes something must say its origin.")
+        if origin is not None and urlsplit(origin).netloc != headers["host"]:
+            return _refusal(403, "Requests from other pages are refused.")
+        if request.method in ("GET", "HEAD"):
+            return None
+        if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            return _refusal(415, "Only application/json is taken.")
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > LARGEST_BODY:
+            return _refusal(413, f"A body must say its length, of at most {LARGEST_BODY} bytes.")
+        return None
+
+    def _entering(self, request: Request) -> Response | None:
+        """The start link: its token becomes a cookie, and the page is opened under a link without it."""
+        token = request.query_params.get("token")
+        if request.url.path != "/" or token is None:
+            return None
+        if not self._is_token(token):
+            return HTMLResponse(_NO_TOKEN, 403)
+        response: Response = RedirectResponse("/", 303)
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            # A redirect would still count as the other page's doing, and a strict cookie wouldn't be sent with it.
+            response = HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>…</title>')
+        response.set_cookie(self._cookie, self._token, path="/", httponly=True, samesite="strict")
+        return response
+
+    def _without_cookie(self, request: Request) -> Response | None:
+        if self._is_token(request.cookies.get(self._cookie, "")):
+            return None
+        return HTMLResponse(_NO_TOKEN, 403) if request.url.path == "/" else _refusal(403, _NO_TOKEN)
+
+    def _is_token(self, value: str) -> bool:
+        return hmac.compare_digest(value.encode(), self._token.encode())
+
+    def _is_ours(self, name: str | None) -> bool:
+        if name is None:
+            return False
+        # A name can be made to point here; an address can't.
+        return name in self._hosts or (self._any_address and _address(name) is not None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach a server on this host."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _refusal(status: int, why: str) -> JSONResponse:
+    return JSONResponse({"error": why}, status)
+
+
+def _host_name(headers: Headers) -> str | None:
+    """The host of a request without its port, which differs behind a tunnel."""
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname
+    except ValueError:
+        return None
+
+
+def _names_of(host: str) -> set[str]:
+    names = {host.lower(), "localhost", "127.0.0.1", "::1"}
+    return names if is_loopback(host) else names | {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

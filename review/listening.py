@@ -1,0 +1,85 @@
+"""Where the review page is served: a host and a port come in, a listening socket and its links go out."""
+
+import socket
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.guard import is_loopback
+
+_TRIES = 50
+"""Ports after the one that was asked for."""
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Place:
+    """A socket that listens, and where."""
+
+    socket: socket.socket
+    host: str
+    port: int
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no other machine can reach it."""
+        return is_loopback(self.host)
+
+    def link(self, token: str) -> str:
+        """What to open on this machine."""
+        host = "127.0.0.1" if self._is_everywhere else self.host
+        return self._link(host, token)
+
+    def link_from_elsewhere(self, token: str) -> str | None:
+        """What to open on another machine, None where it is the same link."""
+        return self._link(socket.gethostname(), token) if self._is_everywhere else None
+
+    @property
+    def _is_everywhere(self) -> bool:
+        return self.host in ("0.0.0.0", "::")
+
+    def _link(self, host: str, token: str) -> str:
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={token}"
+
+
+def listen(host: str, port: int) -> Place:
+    """Listens on the first free port from `port` on; 0 is any free one. Raises LossAuditError if none can be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise LossAuditError(f"can't listen on {host!r}: {error.strerror or error}; name another --host") from error
+    last = min(port + _TRIES, _LAST_PORT) if port else 0
+    for candidate in range(port, last + 1):
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        # A port that a killed server used a moment ago is free.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((address[0], candidate, *address[2:]))
+            listening.listen(128)
+        except OSError as error:
+            listening.close()
+            why = error.strerror or str(error)
+            continue
+        return Place(listening, host, listening.getsockname()[1])
+    where = f"ports {port} to {last}" if last > port else f"port {port}"
+    raise LossAuditError(f"can't listen on {where} of {host!r}: {why}; name another --port or --host")
+
+
+def serve(app: ASGIApp, place: Place) -> None:
+    """Serves until Ctrl-C or SIGTERM."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[place.socket])
+    except KeyboardInterrupt:  # uvicorn has stopped in good order and passes the signal on
+        return

@@ -1,0 +1,61 @@
+// The dialogs: who reviews, and a decision about all records of the list.
+
+import { $, count, labelText, records } from "./dom.js";
+
+const KEPT_NAME = "lossaudit.annotator";
+const KEPT_KEYS = "lossaudit.single-keys";
+
+/** The annotator's name: `given` by the command, else as last time in this browser; null if there is none. */
+export const keptName = (given) => given ?? localStorage.getItem(KEPT_NAME);
+
+/** Asks for the name. known: who has decided so far; onName: told of the answer. */
+export function askName(current, known, onName) {
+  const dialog = $("name-dialog");
+  $("names").replaceChildren(...known.map((name) => new Option(name)));
+  $("name").value = current ?? "";
+  $("name").select();
+  dialog.oncancel = (event) => current ?? event.preventDefault(); // nothing can be decided without one
+  dialog.onclose = () => {
+    const name = $("name").value.trim();
+    if (dialog.returnValue !== "ok" && current) return;
+    if (!name) return askName(current, known, onName);
+    localStorage.setItem(KEPT_NAME, name);
+    onName(name);
+  };
+  dialog.returnValue = "";
+  dialog.showModal();
+}
+
+/** Asks how to decide all records of a list. found: how many, of which `decided` have a decision. */
+export function askBulk(found, decided, narrow, labels, onDecision) {
+  const dialog = $("bulk");
+  const select = $("bulk-label");
+  if (!select.length) select.replaceChildren(...labels.map((label) => new Option(labelText(label))));
+  $("bulk-title").textContent = found === 1 ? "Decide 1 record" : `Decide ${narrow ? "these" : "all"} ${records(found)}`;
+  $("bulk-note").textContent =
+    (narrow ? "All that the filters find. " : "No filter is set: these are all records under review. ") +
+    (decided ? `${count(decided)} of them ${decided === 1 ? "has a decision, which this replaces. " : "have a decision, which this replaces. "}` : "") +
+    "One undo takes it back.";
+  $("bulk-confirm").textContent = `Decide ${records(found)}`;
+  $("bulk-cancel").onclick = () => dialog.close("");
+  select.onchange = () => {
+    dialog.querySelector("[value=relabel]").checked = true;
+  };
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "ok") return;
+    const verdict = dialog.querySelector("[name=verdict]:checked").value;
+    onDecision(verdict, verdict === "relabel" ? labels[select.selectedIndex] : null);
+  };
+  dialog.querySelector("[value=accept]").checked = true;
+  dialog.returnValue = "";
+  dialog.showModal();
+}
+
+/** Whether letters and digits decide. */
+export const singleKeys = () => localStorage.getItem(KEPT_KEYS) !== "off";
+
+export function openHelp() {
+  $("single-keys").checked = singleKeys();
+  $("single-keys").onchange = () => localStorage.setItem(KEPT_KEYS, $("single-keys").checked ? "on" : "off");
+  $("help").showModal();
+}

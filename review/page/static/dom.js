@@ -1,0 +1,52 @@
+// Makes elements. Texts go in as text nodes alone: nothing on the page is ever parsed as HTML.
+
+export const $ = (id) => document.getElementById(id);
+
+const number = new Intl.NumberFormat("en");
+export const count = (value) => number.format(value);
+export const percent = (share) => (share === null ? "–" : share > 0 && share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
+export const fixed = (value) => (value === null ? "–" : value.toFixed(2));
+export const records = (n) => `${count(n)} ${n === 1 ? "record" : "records"}`;
+
+/** An element with attributes (false and null leave one out) and children (texts or elements). */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A label's name apart from the text around it, its outer spaces shown, since labels may differ in those alone. */
+export function labelName(name) {
+  const element = make("bdi", { class: "name" });
+  const [, before, middle, after] = /^(\s*)([^]*?)(\s*)$/u.exec(name);
+  if (before) element.append(spaces(before));
+  element.append(middle);
+  if (after) element.append(spaces(after));
+  if (!name) element.append(make("span", { class: "faint" }, "(empty)"));
+  return element;
+}
+
+const spaces = (run) => make("span", { class: "faint", title: "spaces" }, "␣".repeat(run.length));
+
+/** A text with the places marked where `part` stands, in any case. */
+export function marked(text, part) {
+  const lower = text.toLowerCase();
+  const wanted = part.toLowerCase();
+  // Where lower case has another length, places don't carry over; then nothing is marked.
+  if (!wanted || lower.length !== text.length) return [text];
+  const pieces = [];
+  let start = 0;
+  for (let at = lower.indexOf(wanted); at >= 0 && pieces.length < 400; at = lower.indexOf(wanted, start)) {
+    pieces.push(text.slice(start, at), make("mark", {}, text.slice(at, at + wanted.length)));
+    start = at + wanted.length;
+  }
+  pieces.push(text.slice(start));
+  return pieces;
+}
+
+/** The same where only text can stand. */
+export const labelText = (name) =>
+  name ? name.replace(/^\s+|\s+$/gu, (run) => "␣".repeat(run.length)) : "(empty)";

@@ -1,0 +1,80 @@
+// The filters and the order: a form, the query that it makes, and the same in the page's address.
+
+import { $, count, labelText } from "./dom.js";
+
+const DEFAULTS = { given: null, predicted: null, status: "all", text: "", sort: "loss" };
+const TYPING_MS = 150; // a search begins when no key was pressed for so long
+
+export class Filters {
+  #names;
+  #timer;
+
+  /** counts: {given, predicted}, each [[label, records], …]; onChange: told when the query is another one. */
+  constructor(counts, onChange) {
+    this.#names = { given: fill($("filter-given"), counts.given), predicted: fill($("filter-predicted"), counts.predicted) };
+    this.#read(new URLSearchParams(location.search));
+    $("filter-text").addEventListener("input", () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(onChange, TYPING_MS);
+    });
+    for (const id of ["given", "predicted", "status", "sort"]) $(`filter-${id}`).addEventListener("change", onChange);
+    $("filters").addEventListener("submit", (event) => event.preventDefault());
+    $("clear").addEventListener("click", () => {
+      this.#read(new URLSearchParams({ sort: this.query.sort ?? DEFAULTS.sort }));
+      onChange();
+    });
+  }
+
+  /** What differs from the defaults, as the server takes it. */
+  get query() {
+    const values = {
+      given: this.#names.given[$("filter-given").selectedIndex],
+      predicted: this.#names.predicted[$("filter-predicted").selectedIndex],
+      status: $("filter-status").value,
+      text: $("filter-text").value,
+      sort: $("filter-sort").value,
+    };
+    return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== DEFAULTS[name]));
+  }
+
+  get search() {
+    return $("filter-text").value;
+  }
+
+  /** Whether any record may be left out. */
+  get isNarrow() {
+    return Object.keys(this.query).some((name) => name !== "sort");
+  }
+
+  /** Puts the query and the record's rank into the address, so that a reload shows the same. */
+  remember(rank) {
+    const values = new URLSearchParams(this.query);
+    if (rank !== undefined) values.set("rank", rank);
+    history.replaceState(null, "", `/?${values}`);
+  }
+
+  /** The rank in the address, or null. */
+  static rank() {
+    const rank = Number(new URLSearchParams(location.search).get("rank"));
+    return rank > 0 ? rank : null;
+  }
+
+  #read(values) {
+    for (const name of ["given", "predicted"]) {
+      const place = this.#names[name].indexOf(values.get(name));
+      $(`filter-${name}`).selectedIndex = Math.max(0, place);
+    }
+    for (const name of ["status", "sort"]) {
+      const select = $(`filter-${name}`);
+      select.value = values.get(name) ?? DEFAULTS[name];
+      if (select.selectedIndex < 0) select.value = DEFAULTS[name];
+    }
+    $("filter-text").value = values.get("text") ?? "";
+  }
+}
+
+/** Fills a choice of labels; returns the label of each option, null for any. */
+function fill(select, counts) {
+  select.replaceChildren(new Option("Any label"), ...counts.map(([name, n]) => new Option(`${labelText(name)} · ${count(n)}`)));
+  return [null, ...counts.map(([name]) => name)];
+}

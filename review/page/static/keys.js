@@ -1,0 +1,72 @@
+// Which key does what: a key press comes in, the name of an action goes out.
+
+import { $, make } from "./dom.js";
+
+const KEYS = [
+  ["accept", ["Enter", "a"], "Accept the prediction"],
+  ["keep", ["k"], "Keep the given label"],
+  ["class", ["1", "0"], "Choose the class with this digit"],
+  ["find", ["/"], "Find another label by its name"],
+  ["unsure", ["u"], "Unsure"],
+  ["discard", ["d"], "Discard the example from the dataset"],
+  ["undo", ["z", "Ctrl+z"], "Take back your last step"],
+  ["next", ["→", "j"], "Next record"],
+  ["back", ["←", "p"], "Record before"],
+  ["scroll", ["Space"], "Scroll a long text"],
+  ["search", ["s"], "Search the texts"],
+  ["bulk", ["b"], "Decide all records of the list"],
+  ["help", ["?"], "This help"],
+];
+const NAMES = { ArrowRight: "→", ArrowLeft: "←" };
+const SCROLLS = { " ": 0.8, PageDown: 0.8, PageUp: -0.8, ArrowDown: 0.12, ArrowUp: -0.12 }; // heights of what scrolls
+const ACTIONS = new Map(KEYS.flatMap(([action, keys]) => keys.map((key) => [key, action])));
+const REPEATABLE = ["next", "back"]; // a key held down must not decide what nobody has seen
+const TYPED_IN = "input, select, textarea, [contenteditable]";
+
+/** Calls act(action, digit) for each key that means something where it is pressed. singleKeys(): whether letters do. */
+export function listen(act, singleKeys) {
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing || event.altKey || document.querySelector("dialog[open]")) return;
+    // A dialog that was just closed has the focus until the next frame.
+    const target = event.target.closest("dialog") ? document.body : event.target;
+    if (target.matches(TYPED_IN)) {
+      if (event.key === "Escape" || (event.key === "Enter" && target.type === "search")) $("record").focus();
+      return;
+    }
+    if (event.key in SCROLLS && [document.body, $("record")].includes(target)) {
+      event.preventDefault();
+      scroll(event.key === " " && event.shiftKey ? -0.8 : SCROLLS[event.key]);
+      return;
+    }
+    const action = actionOf(event, singleKeys());
+    if (!action || (event.repeat && !REPEATABLE.includes(action))) return;
+    event.preventDefault();
+    act(action, event.key);
+  });
+}
+
+/** Scrolls the record, which scrolls by itself, or with the whole page where that is narrow. */
+function scroll(heights) {
+  for (const box of [$("record"), document.querySelector("main")]) box.scrollBy({ top: heights * box.clientHeight });
+}
+
+function actionOf(event, singleKeys) {
+  if (event.ctrlKey || event.metaKey) return event.key.toLowerCase() === "z" && !event.shiftKey ? "undo" : null;
+  if (event.key === "Enter" && event.target.closest("button, a, summary")) return null; // that is pressed, then
+  const isCharacter = [...event.key].length === 1;
+  if (isCharacter && !singleKeys) return null;
+  if (/^[0-9]$/.test(event.key)) return "class";
+  return ACTIONS.get(NAMES[event.key] ?? (isCharacter ? event.key.toLowerCase() : event.key));
+}
+
+/** Fills the help's table. */
+export function describe() {
+  const rows = KEYS.map(([, keys, what]) => {
+    const shown = keys.flatMap((key, index) => [
+      ...(index ? [make("span", { class: "faint" }, what.includes("digit") ? " … " : " or ")] : []),
+      make("kbd", {}, key.length === 1 ? key.toUpperCase() : key.replace("+z", "+Z")),
+    ]);
+    return make("tr", {}, make("th", { scope: "row" }, ...shown), make("td", {}, what));
+  });
+  $("keys").replaceChildren(...rows);
+}

@@ -1,0 +1,293 @@
+// The page: wires the list, the record, the filters and the keys to the server's answers.
+
+import { get, post } from "./api.js";
+import { askBulk, askName, keptName, openHelp, singleKeys } from "./dialogs.js";
+import { $, count, labelText, percent, records } from "./dom.js";
+import { Filters } from "./filters.js";
+import { describe, listen } from "./keys.js";
+import { List, VERDICTS } from "./list.js";
+import { Picker } from "./picker.js";
+import { showProgress } from "./progress.js";
+import { Queue } from "./queue.js";
+import { showDecision, showNothing, showRecord } from "./record.js";
+
+const POLL_MS = 1500;
+
+const queue = new Queue();
+let start; // what the server told at the start
+let filters;
+let list;
+let picker;
+let annotator = null;
+let version = 0; // of the decisions that the page shows
+let view = { decided: 0 };
+let busy = false; // while a change is under way; keys pressed meanwhile would speak of a record not yet seen
+let searches = 0;
+
+try {
+  start = await get("start");
+  begin();
+} catch (error) {
+  fail(error.message);
+}
+
+function begin() {
+  list = new List($("list"), queue, (place, clicked) => {
+    if (clicked) showList(false);
+    go(place);
+  });
+  filters = new Filters(start, () => search());
+  picker = new Picker(start.labels);
+  $("file").title = start.losses;
+  $("store").textContent = start.store;
+  describe();
+  listen(act, singleKeys);
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.dataset.action) act(button.dataset.action);
+    else if (button.dataset.label !== undefined) choose(button.dataset.label);
+    // A button that was clicked would take the next Enter; one that was reached by keyboard keeps the focus.
+    if (event.detail > 0 && !button.closest("dialog")) button.blur();
+  });
+  $("help-open").addEventListener("click", openHelp);
+  $("bulk-open").addEventListener("click", () => act("bulk"));
+  $("list-toggle").addEventListener("click", () => showList(!document.body.classList.contains("with-list")));
+  $("who").addEventListener("click", askWho);
+  setName(keptName(start.annotator));
+  if (annotator === null) askWho();
+  search(Filters.rank());
+  setInterval(() => document.hidden || poll(), POLL_MS);
+  document.addEventListener("visibilitychange", () => document.hidden || poll());
+  window.addEventListener("focus", poll);
+}
+
+// What keys and buttons do.
+
+function act(action, key) {
+  if (action === "help") return openHelp();
+  if (action === "search") return focusSearch();
+  if (action === "undo") return change(undo);
+  const record = queue.record;
+  if (!record) return undefined;
+  if (action === "next") return go(queue.index + 1);
+  if (action === "back") return go(queue.index - 1);
+  if (action === "accept") return choose(record.prediction);
+  if (action === "class") return choose(record.classes[(Number(key) + 9) % 10]?.[0]);
+  if (action === "find") return picker.open(record.classes.map(([name]) => name), choose);
+  if (action === "bulk") return bulk();
+  return change(() => decide(record, action, null));
+}
+
+/** Gives the record a label; the given one is kept. */
+function choose(label) {
+  const record = queue.record;
+  if (!record || label === undefined) return;
+  if (label === record.label) change(() => decide(record, "keep", null));
+  else change(() => decide(record, "relabel", label));
+}
+
+/** Does one change at a time; what fails is said and changes nothing on the page. */
+async function change(work) {
+  if (busy) return;
+  if (annotator === null) return void askWho();
+  busy = true;
+  document.body.classList.add("storing");
+  try {
+    await work();
+  } catch (error) {
+    fail(`Not stored. ${error.message}`);
+  } finally {
+    busy = false;
+    document.body.classList.remove("storing");
+  }
+}
+
+async function decide(record, verdict, label) {
+  const answer = await post("decide", { row: record.row, verdict, label, annotator });
+  recover();
+  queue.learn(answer.record, answer.version);
+  note(answer);
+  const as = label === null ? "" : ` as ${labelText(label)}`;
+  say(`Record ${count(queue.index + 1)}: ${VERDICTS[verdict].toLowerCase()}${as}`);
+  if (queue.index + 1 < queue.ranks.length) go(queue.index + 1);
+  else await atTheEnd();
+}
+
+async function undo() {
+  const { undone, first, ...answer } = await post("undo", { annotator });
+  recover();
+  if (!undone) return say(`There is nothing of ${annotator} to undo`);
+  queue.forget();
+  note(answer);
+  const place = queue.ranks.indexOf(first.rank);
+  const from = first.origin === "page" ? "" : ` from ${first.origin}`;
+  const what = undone === 1 ? `the decision on row ${first.row}` : `${count(undone)} decisions${from}`;
+  say(`Took back ${what}${place < 0 ? ", which isn't in this list" : ""}`);
+  if (place >= 0) go(place);
+  else show();
+  return undefined;
+}
+
+async function bulk() {
+  if (annotator === null) return askWho();
+  if (!(await search(queue.rank)) || !queue.ranks.length) return undefined; // what is confirmed is what is there now
+  const { query } = filters;
+  const expected = queue.ranks.length;
+  return askBulk(expected, view.decided, filters.isNarrow, start.labels, (verdict, label) =>
+    change(async () => {
+      const answer = await post("decide-all", { query, verdict, label, annotator, expected });
+      recover();
+      queue.forget();
+      note(answer);
+      await search(queue.rank);
+      say(`Decided ${records(answer.decided)}; undo takes all of it back`);
+    }),
+  );
+}
+
+/** After the last record: the first undecided one of a fresh list, or the end. */
+async function atTheEnd() {
+  if (!(await search())) return;
+  if (view.first_undecided !== null) say("End of the list: back to the first undecided record");
+  else if (queue.ranks.length) say(filters.isNarrow ? "All records of this list are decided" : allDone());
+}
+
+function allDone() {
+  return `All ${records(queue.ranks.length)} are decided. Next, in a terminal: lossaudit apply`;
+}
+
+// What is shown.
+
+/** Runs the query; shows the record of that rank if it is found, else the first undecided one. True if it was shown. */
+async function search(rank = null) {
+  const mine = ++searches;
+  let answer;
+  try {
+    answer = await get("view", filters.query);
+  } catch (error) {
+    fail(error.message);
+    return false;
+  }
+  if (mine !== searches) return false; // another search has begun since
+  recover();
+  view = answer;
+  if (view.version > version) {
+    version = view.version;
+    queue.forget();
+  }
+  const place = rank === null ? -1 : view.ranks.indexOf(rank);
+  queue.begin(view.ranks, place >= 0 ? place : (view.first_undecided ?? 0));
+  $("found").textContent = records(view.ranks.length);
+  $("clear").hidden = !filters.isNarrow;
+  $("bulk-open").disabled = !view.ranks.length;
+  list.begin(filters.search);
+  showProgress(view.progress);
+  await show();
+  return true;
+}
+
+function go(place) {
+  if (place < 0 || place >= queue.ranks.length) return say(place < 0 ? "This is the first record" : "This is the last record");
+  queue.index = place;
+  list.reveal();
+  return show();
+}
+
+/** Shows the current record, at once if it is here. */
+async function show() {
+  const { rank } = queue;
+  filters.remember(rank);
+  if (rank === undefined) return showNothing("No record passes these filters.");
+  if (queue.record) draw();
+  const had = queue.record;
+  try {
+    await queue.load();
+  } catch (error) {
+    return fail(error.message);
+  }
+  if (!had && rank === queue.rank) draw();
+  return undefined;
+}
+
+function draw() {
+  const { record } = queue;
+  showRecord(record, queue.index, queue.ranks.length, filters.search);
+  $("find").hidden = record.classes.length >= start.labels.length;
+  const share = record.classes.find(([name]) => name === record.prediction)?.[1] ?? null;
+  $("spoken").textContent =
+    `Record ${queue.index + 1} of ${queue.ranks.length}. Given ${labelText(record.label)}. ` +
+    `Predicted ${labelText(record.prediction)}, ${percent(share)}. ${record.text.slice(0, 500)}`;
+}
+
+// What other tabs and people do.
+
+/** Takes the progress and the version that a change of ours has led to. */
+function note(answer) {
+  showProgress(answer.progress);
+  if (answer.version === version + 1) version = answer.version;
+  else catchUp(answer.version);
+  list.draw();
+}
+
+/** Fetches anew what others have changed since the version that the page shows. */
+function catchUp(latest) {
+  if (latest <= version) return false;
+  version = latest;
+  queue.forget();
+  list.draw();
+  return true;
+}
+
+async function poll() {
+  if (busy) return;
+  try {
+    const answer = await get("version");
+    recover();
+    if (busy || !catchUp(answer.version)) return;
+    showProgress(answer.progress);
+    const { rank } = queue;
+    await queue.load();
+    if (rank === queue.rank && queue.record) showDecision(queue.record);
+  } catch (error) {
+    fail(error.message);
+  }
+}
+
+// What is said.
+
+function say(message) {
+  $("said").textContent = message;
+}
+
+function fail(message) {
+  $("failure").textContent = message;
+  $("failure").hidden = false;
+}
+
+function recover() {
+  $("failure").hidden = true;
+}
+
+function setName(name) {
+  annotator = name;
+  $("who").textContent = name ?? "Name…";
+  $("who").setAttribute("aria-label", name === null ? "Say who is reviewing" : `Reviewing as ${name}; change`);
+}
+
+function askWho() {
+  askName(annotator, start.annotators, setName);
+}
+
+function focusSearch() {
+  showList(true);
+  $("filter-text").focus();
+  $("filter-text").select();
+}
+
+/** Shows or hides the list where there is no room for both. */
+function showList(shown) {
+  document.body.classList.toggle("with-list", shown);
+  $("list-toggle").setAttribute("aria-expanded", String(shown));
+  if (shown) list.reveal();
+}

@@ -1,0 +1,30 @@
+// How far the review is, and the share of wrong labels so far, in the page's head.
+
+import { $, count, make, percent } from "./dom.js";
+import { VERDICTS } from "./list.js";
+
+export function showProgress({ total, counts, estimate }) {
+  const decided = Object.values(counts).reduce((sum, n) => sum + n, 0);
+  const told = Object.entries(counts).map(([verdict, n]) => `${VERDICTS[verdict].toLowerCase()} ${count(n)}`);
+  const parts = Object.entries(counts).filter(([, n]) => n).map(([verdict, n]) => {
+    const part = make("span", { "data-verdict": verdict, title: `${VERDICTS[verdict]}: ${count(n)}` });
+    part.style.width = `${(100 * n) / total}%`;
+    return part;
+  });
+  const meter = $("meter");
+  meter.replaceChildren(...parts);
+  meter.setAttribute("aria-valuemax", total);
+  meter.setAttribute("aria-valuenow", decided);
+  meter.setAttribute("aria-valuetext", `${count(decided)} of ${count(total)}: ${told.join(", ")}`);
+  $("counts").textContent = `${count(decided)} of ${count(total)} decided`;
+  showEstimate(estimate);
+}
+
+function showEstimate(estimate) {
+  const box = $("estimate");
+  box.hidden = !estimate;
+  if (!estimate) return;
+  const low = Math.round(100 * estimate.low);
+  box.replaceChildren("Wrong labels ", make("b", {}, percent(estimate.share)), ` (${low}–${percent(estimate.high)})`);
+  box.title = `${count(estimate.wrong)} of ${count(estimate.judged)} that were relabelled or kept; 95 % interval`;
+}

@@ -1,0 +1,226 @@
+"""The review page's server: a session comes in, an application that serves the page and its JSON goes out.
+
+Requests carry and answers give plain JSON; `Guard` lets only the page's own through.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.guard import Guard
+from lossaudit.review.queries import Query
+from lossaudit.review.session import Item, MovedError, Session, Shown
+
+_PAGE = Path(__file__).parent / "page"
+_MOST_RANKS = 200
+"""Records that one request may ask for."""
+_MOST_CLASSES = 10
+"""Classes that a record is shown with: as many as there are digits. All in the model's order where they fit."""
+_LONGEST_NAME = 100
+
+Answer = dict[str, Any]
+
+
+class _BadRequestError(Exception):
+    """What the page would never send."""
+
+
+def make_app(session: Session, token: str, host: str, port: int, annotator: str | None = None) -> Starlette:
+    """The application for a session; it answers at `host` and `port` to who has the token.
+
+    annotator: the name to begin with; None lets the page ask.
+    """
+    api = _Api(session, annotator)
+    routes = [
+        Route("/", api.page),
+        Mount("/static", StaticFiles(directory=_PAGE / "static")),
+        Route("/api/start", _get(api.start)),
+        Route("/api/version", _get(api.version)),
+        Route("/api/view", _get(api.view)),
+        Route("/api/items", _get(api.items)),
+        Route("/api/records", _get(api.records)),
+        Route("/api/decide", _post(api.decide), methods=["POST"]),
+        Route("/api/decide-all", _post(api.decide_all), methods=["POST"]),
+        Route("/api/undo", _post(api.undo), methods=["POST"]),
+    ]
+    guard = Middleware(Guard, token=token, host=host, port=port)
+    return Starlette(routes=routes, middleware=[guard])
+
+
+class _Api:
+    """What the page asks for; each takes a query string's or a body's values and gives what JSON can hold."""
+
+    def __init__(self, session: Session, annotator: str | None) -> None:
+        self.session = session
+        self._annotator = annotator
+        self._order = {label: place for place, label in enumerate(session.labels)}
+        templates = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
+        self._template = templates.get_template("page.html")
+
+    async def page(self, request: Request) -> Response:  # noqa: ARG002
+        return HTMLResponse(self._template.render(losses=self.session.losses_path.name))
+
+    def start(self, values: Answer) -> Answer:  # noqa: ARG002
+        """What doesn't change while the server runs, and who has decided so far."""
+        session = self.session
+        return {
+            "losses": str(session.losses_path),
+            "store": str(session.store_path),
+            "labels": session.labels,
+            "given": session.columns.given.counts(),
+            "predicted": session.columns.predicted.counts(),
+            "annotator": self._annotator,
+            "annotators": session.annotators(),
+        }
+
+    def version(self, values: Answer) -> Answer:  # noqa: ARG002
+        return {"version": self.session.version(), "progress": self._progress()}
+
+    def view(self, values: Answer) -> Answer:
+        version = self.session.version()
+        view = self.session.view(_query(values))
+        return {**dataclasses.asdict(view), "version": version, "progress": self._progress()}
+
+    def items(self, values: Answer) -> Answer:
+        version = self.session.version()
+        items = self.session.items(_ranks(values))
+        return {"version": version, "items": [_item(item) for item in items]}
+
+    def records(self, values: Answer) -> Answer:
+        version = self.session.version()
+        records = self.session.shown(_ranks(values))
+        return {"version": version, "records": [self._shown(record) for record in records]}
+
+    def decide(self, values: Answer) -> Answer:
+        row, verdict, label = values.get("row"), values.get("verdict"), values.get("label")
+        if type(row) is not int or not isinstance(verdict, str) or not isinstance(label, (str, type(None))):
+            raise _BadRequestError("a decision has a row, a verdict and, to relabel, a label")
+        shown = self.session.decide(row, verdict, label, _annotator(values))
+        return {"record": self._shown(shown), "version": self.session.version(), "progress": self._progress()}
+
+    def decide_all(self, values: Answer) -> Answer:
+        verdict, label, expected = values.get("verdict"), values.get("label"), values.get("expected")
+        query = values.get("query")
+        if not isinstance(verdict, str) or not isinstance(label, (str, type(None))) or type(expected) is not int:
+            raise _BadRequestError("a bulk decision has a verdict, an expected number and, to relabel, a label")
+        if not isinstance(query, dict):
+            raise _BadRequestError("a bulk decision has a query")
+        decided = self.session.decide_all(_query(query), verdict, label, _annotator(values), expected)
+        return {"decided": decided, "version": self.session.version(), "progress": self._progress()}
+
+    def undo(self, values: Answer) -> Answer:
+        undone = self.session.undo(_annotator(values))
+        rows = [decision.row for decision in undone]
+        ranks = self.session.ranks_of(rows[:1])
+        return {
+            "undone": len(rows),
+            "first": {"row": rows[0], "rank": ranks[0], "origin": undone[0].origin} if rows else None,
+            "version": self.session.version(),
+            "progress": self._progress(),
+        }
+
+    def _progress(self) -> Answer:
+        return dataclasses.asdict(self.session.progress())
+
+    def _shown(self, shown: Shown) -> Answer:
+        record = shown.record
+        return {
+            "rank": record.rank,
+            "row": record.row,
+            "text": record.text,
+            "label": record.label,
+            "prediction": record.prediction,
+            "loss": _finite(record.loss),
+            "classes": self._classes(shown),
+            "metadata": [[name, str(value)] for name, value in record.metadata.items()],
+            "truncated": shown.truncated,
+            "history": [dataclasses.asdict(decision) for decision in shown.history],
+        }
+
+    def _classes(self, shown: Shown) -> list[tuple[str, float | None]]:
+        """The classes to show, each with its probability if that is known."""
+        record = shown.record
+        known = dict(record.probabilities)
+        # The loss is −log of the given label's probability.
+        known.setdefault(record.label, math.exp(-max(record.loss, 0.0)))
+        if len(self._order) <= _MOST_CLASSES:
+            names = list(self._order)
+        else:
+            names = sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
+        if record.label not in names:
+            names = [*names[: _MOST_CLASSES - 1], record.label]
+        return [(name, _finite(known[name]) if name in known else None) for name in names]
+
+
+def _item(item: Item) -> Answer:
+    return dataclasses.asdict(item) | {"loss": _finite(item.loss)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _query(values: Answer) -> Query:
+    known = {field.name for field in dataclasses.fields(Query)}
+    if unknown := set(values) - known:
+        raise _BadRequestError(f"there is no filter {', '.join(sorted(unknown))}")
+    if not all(isinstance(value, str) for value in values.values()):
+        raise _BadRequestError("filters are texts")
+    return Query(**values)
+
+
+def _ranks(values: Answer) -> list[int]:
+    asked = values.get("ranks", "").split(",")
+    if len(asked) > _MOST_RANKS or not all(rank.isascii() and rank.isdigit() and len(rank) < 16 for rank in asked):
+        raise _BadRequestError(f"ranks are up to {_MOST_RANKS} numbers between commas")
+    return [int(rank) for rank in asked]
+
+
+def _annotator(values: Answer) -> str:
+    name = values.get("annotator")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME:
+        raise _BadRequestError(f"an annotator has a name of up to {_LONGEST_NAME} characters")
+    return name.strip()
+
+
+def _get(answer: Callable[[Answer], Answer]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await _answered(answer, dict(request.query_params))
+
+    return endpoint
+
+
+def _post(answer: Callable[[Answer], Answer]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            values = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            return JSONResponse({"error": "the body is no JSON object"}, 400)
+        return await _answered(answer, values)
+
+    return endpoint
+
+
+async def _answered(answer: Callable[[Answer], Answer], values: Answer) -> Response:
+    """The answer as JSON. Threads do the work, since it waits for the disk."""
+    try:
+        return JSONResponse(await run_in_threadpool(answer, values))
+    except MovedError as error:
+        return JSONResponse({"error": str(error)}, 409)
+    except (_BadRequestError, LossAuditError) as error:
+        return JSONResponse({"error": str(error)}, 400)

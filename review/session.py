@@ -1,0 +1,254 @@
+"""A review: the records and the store of decisions come in; what the page shows and what it decides go through here.
+
+Decisions are also kept as an array beside the records, which is read anew when another process has changed the store.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow.compute as pc
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.losses import Losses
+from lossaudit.review.estimate import Estimate, wrong_share
+from lossaudit.review.queries import UNDECIDED, Columns, Places, Query
+from lossaudit.review.records import Record, Records, label_names
+from lossaudit.review.store import VERDICTS, Decision, DecisionStore, utc_now
+
+ACCEPT = "accept"
+"""The verdict of a bulk that gives every record its own prediction."""
+_SNIPPET = 160
+"""Characters of a text in the list."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A record as the list shows it."""
+
+    rank: int
+    row: int
+    label: str
+    prediction: str
+    loss: float
+    snippet: str
+    decision: Decision | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A record as the page shows it: with what was decided, and whether the model saw the whole text."""
+
+    record: Record
+    truncated: bool
+    history: list[Decision]
+    """The decision that counts stands last."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the review is."""
+
+    total: int
+    counts: dict[str, int]
+    """Records by verdict."""
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
+class View:
+    """What a query finds."""
+
+    ranks: list[int]
+    decided: int
+    first_undecided: int | None
+    """Its place in `ranks`."""
+
+
+class MovedError(LossAuditError):
+    """A bulk decision that would hit other records than those that were confirmed."""
+
+
+class Session:
+    """A review of the n rows of highest loss. Threads may share it."""
+
+    def __init__(self, losses: Losses, store: DecisionStore, n: int) -> None:
+        """Raises LossAuditError if the losses file holds no texts, or no row with a loss."""
+        self.losses_path = losses.path
+        self.store_path = store.path
+        self.records = Records(losses, n)
+        if not self.records:
+            raise LossAuditError(f"{losses.path} has no row with a loss, so there is nothing to review")
+        self.columns = Columns(self.records)
+        self.labels = label_names(losses)
+        self._store = store
+        self._lock = threading.Lock()
+        self._place_of = {row: place for place, row in enumerate(self.columns.ids.tolist())}
+        self._read_decisions()
+
+    @classmethod
+    def open(cls, losses_path: Path, n: int) -> Self:
+        """The review of a losses file, with the store beside it. Raises LossAuditError if either can't be used."""
+        losses = Losses.open(losses_path)
+        store = DecisionStore.open(losses_path)
+        try:
+            return cls(losses, store, n)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._store.close()
+
+    def version(self) -> int:
+        """Rises with every change of the decisions, by whichever process."""
+        with self._lock:
+            return self._store.version()
+
+    def annotators(self) -> list[str]:
+        with self._lock:
+            return self._store.annotators()
+
+    def decided(self) -> int:
+        """Rows of the losses file that have a decision, also those below the n."""
+        with self._lock:
+            self._catch_up()
+            return len(self._decisions)
+
+    def progress(self) -> Progress:
+        with self._lock:
+            self._catch_up()
+            counts = np.bincount(self._codes, minlength=len(VERDICTS) + 1)[1:].tolist()
+        by_verdict = dict(zip(VERDICTS, counts, strict=True))
+        judged = by_verdict["relabel"] + by_verdict["keep"]
+        return Progress(len(self.records), by_verdict, wrong_share(by_verdict["relabel"], judged))
+
+    def view(self, query: Query) -> View:
+        with self._lock:
+            places = self._places(query)
+            codes = self._codes[places]
+        undecided = np.flatnonzero(codes == UNDECIDED)
+        first = int(undecided[0]) if len(undecided) else None
+        return View((places + 1).tolist(), len(places) - len(undecided), first)
+
+    def items(self, ranks: Sequence[int]) -> list[Item]:
+        """Records as the list shows them. Raises LossAuditError for ranks that aren't there."""
+        table = self.records.table.take(self._checked(ranks) - 1)
+        starts = pc.utf8_slice_codeunits(table[self.records.text_column], 0, 2 * _SNIPPET)
+        rows = zip(
+            ranks, table.select(["id", "label_name", "prediction_name", "loss"]).to_pylist(), starts, strict=True
+        )
+        with self._lock:
+            self._catch_up()
+            return [
+                Item(
+                    rank=rank,
+                    row=row["id"],
+                    label=row["label_name"],
+                    prediction=row["prediction_name"],
+                    loss=row["loss"],
+                    snippet=" ".join((start.as_py() or "").split())[:_SNIPPET],
+                    decision=self._decisions.get(row["id"]),
+                )
+                for rank, row, start in rows
+            ]
+
+    def shown(self, ranks: Sequence[int]) -> list[Shown]:
+        """Records as the page shows them. Raises LossAuditError for ranks that aren't there."""
+        return [self._shown(int(rank) - 1) for rank in self._checked(ranks)]
+
+    def decide(self, row: int, verdict: str, label: str | None, annotator: str) -> Shown:
+        """Stores a decision; it is on disk when this returns. To relabel with the given label is to keep it.
+
+        Raises LossAuditError if the row isn't under review, there is no such label, or it can't be stored.
+        """
+        place = self._place_of.get(row)
+        if place is None:
+            raise LossAuditError(f"row {row} isn't among the {len(self.records)} under review")
+        self._check_label(label)
+        decision = self._decision(place, verdict, label, annotator, utc_now())
+        with self._lock:
+            self._catch_up()
+            self._store.add([decision])
+            if self._store.version() == self._version + 1:
+                self._version += 1
+                self._decisions[row] = latest = self._store.history(row)[-1]
+                self._codes[place] = _code(latest)
+        return self._shown(place)
+
+    def decide_all(self, query: Query, verdict: str, label: str | None, annotator: str, expected: int) -> int:
+        """Decides all records that pass a query, as one step; `verdict` may be "accept". Returns how many.
+
+        Raises MovedError if the query doesn't find `expected` records any more, LossAuditError as `decide` does.
+        """
+        self._check_label(label)
+        with self._lock:
+            places = self._places(query).tolist()
+            if len(places) != expected:
+                raise MovedError(f"the filters find {len(places):,} records now, not {expected:,}; look again")
+            now = utc_now()
+            self._store.add([self._decision(place, verdict, label, annotator, now) for place in places])
+            self._read_decisions()
+        return len(places)
+
+    def undo(self, annotator: str) -> list[Decision]:
+        """Takes back an annotator's last step; see `DecisionStore.undo`."""
+        with self._lock:
+            undone = self._store.undo(annotator)
+            self._read_decisions()
+        return undone
+
+    def ranks_of(self, rows: Sequence[int]) -> list[int | None]:
+        """The rows' ranks, None for those that aren't under review."""
+        places = [self._place_of.get(row) for row in rows]
+        return [None if place is None else place + 1 for place in places]
+
+    def _decision(self, place: int, verdict: str, label: str | None, annotator: str, made_at: str) -> Decision:
+        columns = self.columns
+        if verdict == ACCEPT:
+            verdict, label = "relabel", columns.predicted.at(place)
+        if verdict == "relabel" and label == columns.given.at(place):
+            verdict, label = "keep", None
+        return Decision(int(columns.ids[place]), verdict, label, annotator, "page", made_at)
+
+    def _check_label(self, label: str | None) -> None:
+        if label is not None and label not in self.labels:
+            raise LossAuditError(f"there is no label {label!r}")
+
+    def _shown(self, place: int) -> Shown:
+        record = self.records[place]
+        names = self.records.table.column_names
+        truncated = "truncated" in names and bool(self.records.table["truncated"][place].as_py())
+        with self._lock:
+            return Shown(record, truncated, self._store.history(record.row))
+
+    def _checked(self, ranks: Sequence[int]) -> Places:
+        wanted = np.asarray(ranks, dtype=np.int64)
+        if len(wanted) and not (wanted.min() >= 1 and wanted.max() <= len(self.records)):
+            raise LossAuditError(f"ranks go from 1 to {len(self.records)}")
+        return wanted
+
+    def _places(self, query: Query) -> Places:
+        self._catch_up()
+        return self.columns.places(query, self._codes)
+
+    def _catch_up(self) -> None:
+        if self._store.version() != self._version:
+            self._read_decisions()
+
+    def _read_decisions(self) -> None:
+        self._version = self._store.version()
+        self._decisions = self._store.decisions()
+        self._codes = np.zeros(len(self.records), dtype=np.int8)
+        for row, decision in self._decisions.items():
+            place = self._place_of.get(row)
+            if place is not None:
+                self._codes[place] = _code(decision)
+
+
+def _code(decision: Decision) -> int:
+    return VERDICTS.index(decision.verdict) + 1
