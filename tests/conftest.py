@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -95,6 +96,18 @@ def write_file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the shards of this process's audits so many rows long."""
+
+    def set_rows(rows: int) -> None:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("lossaudit.engine.") and hasattr(module, "SHARD_ROWS"):
+                monkeypatch.setattr(module, "SHARD_ROWS", rows)
+
+    return set_rows
 
 
 @pytest.fixture(scope="session")

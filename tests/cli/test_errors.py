@@ -51,16 +51,34 @@ def test_a_column_that_cannot_be_guessed_says_which_exist(audit_fails, bundle_fo
 
 
 def test_a_label_that_is_not_in_the_model(audit_fails, bundle_folder, write_file):
-    data = write_file("a.csv", "text,label\na,World\nb,Politics\n")
+    data = write_file("a.csv", "text,label\na,World\nb,Politics\nc,Health\n")
     audit_fails(bundle_folder, data, "'Politics' of row 1", "'Sci/Tech'", "--label-map Politics=World")
 
 
-def test_a_missing_label(audit_fails, bundle_folder, write_file):
-    audit_fails(bundle_folder, write_file("a.csv", "text,label\na,World\nb,\n"), "row 1 has no label")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a,World\nb,\n", "1 missing_label (first: row 1 of"),
+        (",World\nb,World\n", "1 empty_text (first: row 0 of"),
+        ("a,World\nb,x\nc,World\n", "1 label_not_in_model (first: row 1 of"),
+    ],
+)
+def test_a_row_without_a_loss_under_strict(content, says, audit_fails, bundle_folder, write_file):
+    data = write_file("a.csv", f"text,label\n{content}")
+    audit_fails(bundle_folder, data, "--strict", f"{says} {data})", "leave --strict out", options=["--strict"])
 
 
-def test_a_missing_text(audit_fails, bundle_folder, write_file):
-    audit_fails(bundle_folder, write_file("a.csv", "text,label\n,World\nb,World\n"), "row 0 has no text")
+def test_a_row_without_a_loss_under_strict_says_its_file(audit_fails, bundle_folder, write_file, tmp_path):
+    for number, last in enumerate(("c,2", ",1", "c,", "c,0")):
+        write_file(f"{number}.csv", f"text,label\na,0\nb,1\n{last}\n")
+    first, second = (f"row 2 of {tmp_path / name}" for name in ("1.csv", "2.csv"))
+    says = f"1 empty_text (first: {first}), 1 missing_label (first: {second})"
+    audit_fails(bundle_folder, tmp_path / "?.csv", says, options=["--strict"])
+
+
+@pytest.mark.parametrize("content", ["a,\nb,\n", ",0\n ,1\n"])
+def test_a_dataset_without_any_loss(content, audit_fails, bundle_folder, write_file):
+    audit_fails(bundle_folder, write_file("a.csv", f"text,label\n{content}"), "no row has a")
 
 
 def test_an_empty_dataset(audit_fails, bundle_folder, write_file):

@@ -17,10 +17,10 @@ def losses(bundle_folder, data_csv, tmp_path_factory):
     from lossaudit.engine.formats import write_table
     from lossaudit.engine.source import open_dataset
 
-    table = Audit(Bundle.load(bundle_folder), open_dataset(str(data_csv))).run().table
+    audited = Audit(Bundle.load(bundle_folder), open_dataset(str(data_csv))).run()
     path = tmp_path_factory.mktemp("losses") / "losses.parquet"
     for ending in ENDINGS:
-        write_table(table, path.with_suffix(ending))
+        write_table([audited.table], audited.schema, path.with_suffix(ending))
     return path
 
 

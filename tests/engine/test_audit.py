@@ -3,11 +3,13 @@
 import datasets
 import numpy as np
 import onnxruntime as ort
+import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.labels import Seen
 from lossaudit.engine.table import SCHEMA, facts_of
 
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -109,7 +111,8 @@ def test_progress_counts_each_row_once(bundle, dataset):
 
 
 def test_the_facts_say_what_was_done(audited, bundle):
-    facts = facts_of(audited.table)
+    facts = facts_of(audited.schema)
+    assert facts_of(audited.table.schema) == facts
     assert facts["labels"] == LABELS
     assert (facts["text_column"], facts["label_column"], facts["max_length"]) == ("text", "label", 64)
     assert facts["revision"] == bundle.manifest.source.revision
@@ -142,15 +145,16 @@ def test_a_longer_maximum_than_the_models_is_refused(bundle, dataset, refused):
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"text": ["a", None, None], "label": [0, 1, 2]}, "row 1 has no text in column 'text' (2 such rows)"),
-        ({"text": ["a", "b", "c"], "label": [0, None, 2]}, "row 1 has no label"),
-        ({"text": ["a", "b", "c"], "label": [0, 1, 4]}, "'4' of row 2"),
+        ({"text": [None, "", " "], "label": [0, 1, 2]}, "3 empty_text (first: row 0)"),
+        ({"text": ["a", "b", "c"], "label": [None, None, None]}, "no row has a label"),
+        ({"text": ["a", "b", "c"], "label": [0, 4, 5]}, "'4' of row 1"),
         ({"text": ["a", "b", "c"], "label": ["World", "x", "x"]}, "'x' of row 1"),
+        ({"text": ["a", None], "label": [None, 0]}, "1 empty_text (first: row 1), 1 missing_label (first: row 0)"),
     ],
 )
-def test_rows_that_cannot_be_scored_are_refused_before_the_work(columns, says, bundle, refused):
+def test_a_dataset_that_would_be_ranked_in_no_or_the_least_part_is_refused(columns, says, bundle, refused):
     with refused(says):
-        audit(bundle, datasets.Dataset.from_dict(columns))
+        audit(bundle, datasets.Dataset.from_dict(columns)).run()
 
 
 def test_a_row_beyond_the_limit_may_be_bad(bundle):
@@ -164,14 +168,69 @@ def test_the_same_text_twice_has_one_loss(bundle):
     assert losses[0] == losses[2] != losses[1]
 
 
-def test_several_shards_are_one_table(bundle, rows, audited, monkeypatch):
-    monkeypatch.setattr("lossaudit.engine.audit.SHARD_ROWS", 7)
+def test_several_shards_are_one_table(bundle, rows, audited, shards_of):
+    shards_of(7)
     again = audit(bundle, datasets.Dataset.from_list(rows)).run()
     np.testing.assert_allclose(by_id(again), by_id(audited), atol=1e-4)
     assert by_id(again, "text") == by_id(audited, "text")
 
 
-def test_empty_texts_and_odd_ones_are_scored(bundle):
-    texts = ["", " ", "😞", "\x00", "a\nb", "the " * 10_000]
+def test_odd_texts_are_scored(bundle):
+    texts = ["😞", "\x00", "a\nb", "the " * 10_000]
     dataset = datasets.Dataset.from_dict({"text": texts, "label": [0] * len(texts)})
-    assert np.isfinite(by_id(audit(bundle, dataset).run())).all()
+    audited = audit(bundle, dataset).run()
+    assert np.isfinite(by_id(audited)).all()
+    assert by_id(audited, "status") == ["ok", "ok", "ok", "truncated"]
+
+
+def test_rows_without_a_loss_stand_at_the_end_by_id_and_are_counted(bundle, rows, audited):
+    mixed = [
+        {"text": " ", "label": 0},
+        rows[0],
+        {"text": "the bank", "label": None},
+        rows[1],
+        {"text": "x", "label": 9},
+    ]
+    found = audit(bundle, datasets.Dataset.from_list(mixed)).run()
+    assert found.table["id"].to_pylist()[2:] == [0, 2, 4]
+    assert by_id(found, "status") == ["empty_text", "ok", "missing_label", "ok", "label_not_in_model"]
+    assert found.summary.unranked == {
+        "empty_text": Seen(1, 0),
+        "missing_label": Seen(1, 2),
+        "label_not_in_model": Seen(1, 4),
+    }
+    assert (found.summary.rows, found.summary.ranked) == (5, 2)
+    np.testing.assert_allclose([by_id(found)[1], by_id(found)[3]], by_id(audited)[:2], atol=1e-5)
+
+
+def test_a_text_without_a_label_still_has_a_prediction(bundle):
+    columns = {"text": ["the bank", "the bank", "the bank"], "label": [1, None, 9]}
+    table = audit(bundle, datasets.Dataset.from_dict(columns)).run().table.sort_by("id")
+    for name in ("prediction", "prediction_name", "probability", "probabilities", "tokens", "precision"):
+        assert len({str(value) for value in table[name].to_pylist()}) == 1
+    for name in ("loss", "margin", "label_probability", "label"):
+        assert table[name].to_pylist()[1:] == [None, None]
+    assert table["label_name"].to_pylist() == ["Sports", None, "9"]
+
+
+def test_strict_makes_rows_without_a_loss_an_error(bundle, refused):
+    columns = {"text": ["a", "", None, "b"], "label": [0, 1, 2, None]}
+    with refused("--strict", "2 empty_text (first: row 1)", "1 missing_label (first: row 3)"):
+        audit(bundle, datasets.Dataset.from_dict(columns), strict=True).run()
+
+
+def test_strict_says_nothing_where_every_row_has_a_loss(bundle, dataset, audited):
+    assert audit(bundle, dataset, strict=True).run().table == audited.table
+
+
+def test_the_pieces_are_the_table(bundle, dataset, audited):
+    pieces = audit(bundle, dataset).run().rows()  # what ran is gone by now, but not what the pieces come from
+    assert pa.concat_tables(pieces).cast(audited.schema) == audited.table
+
+
+def test_nothing_is_left_in_the_temporary_folder(bundle, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    audited = audit(bundle, dataset).run()
+    assert len(audited.table) == len(dataset)
+    del audited
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossaudit.engine.exact_top import SAMPLE, exact_top
+from lossaudit.engine.exact_top import SAMPLE, Chunks, exact_top
+
+
+def chunks_of(approximate: np.ndarray, rows: int = 700, ids: np.ndarray | None = None) -> Chunks:
+    """The approximate losses in pieces of so many rows."""
+    ids = np.arange(len(approximate)) if ids is None else ids
+    starts = range(0, len(approximate), rows)
+    return lambda: ((ids[start : start + rows], approximate[start : start + rows]) for start in starts)
 
 
 def run(exact: np.ndarray, approximate: np.ndarray, k: int) -> tuple[set[int], int]:
@@ -16,7 +23,7 @@ def run(exact: np.ndarray, approximate: np.ndarray, k: int) -> tuple[set[int], i
         asked.extend(rows.tolist())
         return exact[rows]
 
-    found = exact_top(approximate, k, rescore)
+    found = exact_top(chunks_of(approximate), len(approximate), k, rescore)
     assert len(asked) == len(set(asked)) == len(found.rows), "each row is scored again once at most"
     np.testing.assert_array_equal(found.losses, exact[found.rows])
     combined = approximate.copy()
@@ -82,5 +89,37 @@ def test_more_rows_than_there_are() -> None:
 
 def test_the_margin_is_more_than_any_difference_seen() -> None:
     exact = losses(1000, seed=5)
-    found = exact_top(exact * 0.9, 20, lambda rows: exact[rows])
+    found = exact_top(chunks_of(exact * 0.9), len(exact), 20, lambda rows: exact[rows])
     assert found.margin > np.log(np.expm1(exact[found.rows]) / np.expm1(0.9 * exact[found.rows])).max()
+
+
+@pytest.mark.parametrize("rows", [1, 64, 5000])
+def test_how_the_rows_are_cut_does_not_matter(rows: int) -> None:
+    exact = losses(1000, seed=6)
+    approximate = exact * 0.97
+    expected = exact_top(chunks_of(approximate), 1000, 30, lambda ids: exact[ids])
+    found = exact_top(chunks_of(approximate, rows), 1000, 30, lambda ids: exact[ids])
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.losses, expected.losses)
+    assert found.margin == expected.margin
+
+
+def test_ids_may_have_gaps() -> None:
+    ids = np.cumsum(np.random.default_rng(2).integers(1, 9, size=500))
+    exact = losses(500, seed=2)
+    by_id = dict(zip(ids.tolist(), exact.tolist(), strict=True))
+    found = exact_top(chunks_of(exact, 64, ids), 500, 25, lambda rows: np.array([by_id[row] for row in rows.tolist()]))
+    assert set(ids[np.argsort(-exact)[:25]].tolist()) <= set(found.rows.tolist()) <= set(ids.tolist())
+    assert found.rows.tolist() == sorted(found.rows.tolist())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.6, 1.0])
+def test_rows_that_fail_the_second_time_are_in_no_top(share: float) -> None:
+    exact = losses(2000, seed=8)
+    failing = np.random.default_rng(8).random(2000) < share
+    seen = np.where(failing, np.nan, exact)
+    found = exact_top(chunks_of(exact + 0.01), 2000, 50, lambda rows: seen[rows])
+    left = np.flatnonzero(~failing)
+    assert top(exact[left], min(50, len(left))) <= set(np.searchsorted(left, found.rows[~np.isnan(found.losses)]))
+    assert np.isnan(found.losses).sum() == failing[found.rows].sum() > 0
+    assert np.isfinite(found.margin)

@@ -7,10 +7,9 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine import audit as audits
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.kept_parts import KeptParts, folder_for
+from lossaudit.engine.kept_parts import KeptParts, folder_for, part_stem
 from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.source import open_dataset
 
@@ -25,11 +24,11 @@ def folder(tmp_path):
 def test_a_part_is_read_back(folder):
     with KeptParts.open(folder, {"model": "a"}) as kept:
         kept.decide({"plan": 1})
-        kept.write(4096, PART)
+        kept.write(part_stem(4096), PART)
     with KeptParts.open(folder, {"model": "a"}) as kept:
         assert kept.facts == {"plan": 1}
-        assert kept.read(4096) == PART
-        assert kept.read(0) is None
+        assert kept.read(part_stem(4096)) == PART
+        assert kept.read(part_stem(0)) is None
         kept.discard()
     assert not folder.exists()
 
@@ -38,33 +37,33 @@ def test_a_part_is_read_back(folder):
 def test_a_damaged_part_is_not_used(folder, spoil):
     with KeptParts.open(folder, {}) as kept:
         kept.decide({"plan": 1})
-        kept.write(0, PART)
+        kept.write(part_stem(0), PART)
         (part,) = folder.glob("part-*")
         part.write_bytes(spoil(part.read_bytes()))
-        assert kept.read(0) is None
+        assert kept.read(part_stem(0)) is None
         assert not part.exists()
 
 
 def test_parts_of_another_audit_are_refused_with_what_differs(folder, refused):
     with KeptParts.open(folder, {"bundle": "a", "rows": 5}) as kept:
         kept.decide({"plan": 1})
-        kept.write(0, PART)
+        kept.write(part_stem(0), PART)
     with refused("rows was 5 and is 6", "--restart"):
         KeptParts.open(folder, {"bundle": "a", "rows": 6})
     with KeptParts.open(folder, {"bundle": "a", "rows": 6}, restart=True) as kept:
         assert kept.facts == {}
-        assert kept.read(0) is None
+        assert kept.read(part_stem(0)) is None
 
 
 @pytest.mark.parametrize("run", ["", "{", "[]", '{"identity": 1, "facts": {}}'])
 def test_a_spoilt_run_file_begins_anew(folder, run):
     with KeptParts.open(folder, {}) as kept:
         kept.decide({"plan": 1})
-        kept.write(0, PART)
+        kept.write(part_stem(0), PART)
     (folder / "run.json").write_text(run)
     with KeptParts.open(folder, {}) as kept:
         assert kept.facts == {}
-        assert kept.read(0) is None
+        assert kept.read(part_stem(0)) is None
 
 
 OPEN = "import sys; from pathlib import Path; from lossaudit.engine.kept_parts import KeptParts; "
@@ -89,8 +88,8 @@ class StopHereError(Exception):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "exact-top"])
-def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, folder, monkeypatch, precision):
-    monkeypatch.setattr(audits, "SHARD_ROWS", 16)
+def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, folder, monkeypatch, shards_of, precision):
+    shards_of(16)
     bundle, dataset = Bundle.load(bundle_folder), datasets.Dataset.from_list(rows)
     options = AuditOptions(precision=precision, top=3 if precision == "exact-top" else None, tune=False)
     expected = Audit(bundle, dataset, options).run().table
@@ -114,8 +113,8 @@ def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, fol
     with audit.keep_parts(folder) as kept:
         assert kept.facts
         audited = audit.run()
+        assert audited.table == expected
         kept.discard()
-    assert audited.table == expected
     assert audited.scored == len(rows) - sum(scored)
     assert not folder.exists()
 

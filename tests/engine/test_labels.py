@@ -1,5 +1,7 @@
 """Labels of a dataset and of a model: by name where both have names, never a silent permutation."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,17 +9,34 @@ from datasets import ClassLabel, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossaudit.engine.labels import align, is_unnamed, parse_label_map
+from lossaudit.engine.labels import (
+    MISSING,
+    NOT_IN_MODEL,
+    LabelAlignment,
+    Seen,
+    align,
+    given_labels,
+    is_unnamed,
+    parse_label_map,
+    values_of_classes,
+)
 
 MODEL = ("World", "Sports", "Business", "Sci/Tech")
 UNNAMED = ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
 
 
-def indices(values, model=MODEL, feature=None, label_map=None, kind=None):
-    """What `align` makes of a column in two chunks."""
+def aligned(values, model=MODEL, feature=None, label_map=None, kind=None) -> tuple[LabelAlignment, pa.ChunkedArray]:
+    """What `align` makes of a column that comes in two pieces, and the column."""
     half = len(values) // 2
-    column = pa.chunked_array([values[:half], values[half:]], type=kind or pa.array(values).type)
-    alignment = align(column, feature or Value("string"), model, label_map)
+    kind = kind or pa.array(values).type
+    column = pa.chunked_array([values[:half], values[half:]], type=kind)
+    pieces = [pa.chunked_array([chunk], type=kind) for chunk in column.chunks]
+    return align(given_labels(pieces, feature or Value("string")), model, label_map), column
+
+
+def indices(values, *arguments, **options):
+    """The class index of each row."""
+    alignment, column = aligned(values, *arguments, **options)
     return alignment.indices(column).tolist()
 
 
@@ -122,9 +141,23 @@ def test_a_class_label_of_unused_names_only_needs_the_used_ones():
     assert indices([1], feature=ClassLabel(names=["no such", "Sports"])) == [1]
 
 
-def test_a_conflict_shows_both_lists_the_row_and_the_way_out(refused):
-    with refused("'Politics' of row 2", "'World', 'Sports', 'Politics'", "'Business', 'Sci/Tech'", "--label-map"):
-        indices(["World", "Sports", "Politics"])
+def test_a_conflict_of_most_rows_shows_both_lists_the_row_and_the_way_out(refused):
+    with refused(
+        "'Politics' of row 2",
+        "3 of 5 rows",
+        "'World', 'Sports', 'Politics', 'Health'",
+        "'Business', 'Sci/Tech'",
+        "--label-map Politics=World",
+    ):
+        indices(["World", "Sports", "Politics", "Politics", "Health"])
+
+
+def test_labels_that_the_model_has_not_are_counted_where_they_are_fewer():
+    values = ["World", "Politics", "Sports", "Health", "World", "Politics"]
+    alignment, column = aligned(values)
+    assert alignment.indices(column).tolist() == [0, NOT_IN_MODEL, 1, NOT_IN_MODEL, 0, NOT_IN_MODEL]
+    assert alignment.not_in_model == {"Politics": Seen(2, 1), "Health": Seen(1, 3)}
+    assert alignment.names_of(column) == values
 
 
 def test_long_lists_and_long_names_are_cut(refused):
@@ -147,20 +180,111 @@ def test_names_with_line_breaks_stay_on_the_one_line(refused):
         ([0, -1, 1, None], pa.int64(), ClassLabel(names=list(MODEL))),
     ],
 )
-def test_missing_labels_say_where_and_how_many(values, kind, feature, refused):
-    with refused("row 1 has no label", "2 such rows"):
-        indices(values, kind=kind, feature=feature)
+def test_missing_labels_are_counted(values, kind, feature):
+    alignment, column = aligned(values, kind=kind, feature=feature)
+    assert alignment.indices(column).tolist() == [0, MISSING, 1, MISSING]
+    assert alignment.missing == Seen(2, 1)
+    assert alignment.not_in_model == {}
 
 
-def test_a_column_of_nothing_has_no_labels(refused):
-    with refused("row 0 has no label"):
-        indices([None, None], kind=pa.null())
+@pytest.mark.parametrize("values", [[2, -1, 0, -1, 3], [2, None, 0, -1, 3], [2.0, -1.0, 0.0, float("nan"), 3.0]])
+def test_minus_one_is_a_missing_label_among_indices(values):
+    alignment, column = aligned(values)
+    assert alignment.indices(column).tolist() == [2, MISSING, 0, MISSING, 3]
+    assert alignment.missing == Seen(2, 1)
 
 
-@pytest.mark.parametrize("value", [4, -1])
-def test_an_index_out_of_range_is_no_label(value, refused):
-    with refused(f"'{value}' of row 1"):
-        indices([0, value])
+def test_minus_one_is_a_label_where_the_model_has_it():
+    alignment, column = aligned([1, -1, 0], model=("-1", "0", "1"))
+    assert alignment.indices(column).tolist() == [2, 0, 1]
+    assert alignment.missing is None
+
+
+def test_minus_one_is_a_label_where_it_is_mapped():
+    alignment, column = aligned([0, -1, 2, -1], label_map={"-1": "Sci/Tech"})
+    assert alignment.indices(column).tolist() == [0, 3, 2, 3]
+    assert alignment.missing is None
+
+
+@pytest.mark.parametrize(
+    ("values", "model", "says"),
+    [
+        ([1, 2, 3, 4], MODEL, "from 1 to 4"),
+        ([4, 1], MODEL, "from 1 to 4"),
+        (["1", "4"], MODEL, "from 1 to 4"),
+        ([1.0, 4.0, 2.0, None], MODEL, "from 1 to 4"),
+        ([-1, 0, 1, 2], MODEL, "from -1 to 2"),
+        ([1, -1], ("neg", "pos"), "from -1 to 1"),
+        ([-1, 0, 1], ("neg", "neutral", "pos"), "from -1 to 1"),
+    ],
+)
+def test_numbers_that_do_not_begin_at_0_are_refused_with_the_way_out(values, model, says, refused):
+    with refused(says, "numbered from 0", repr(model[0]), f"--label-map {says.split()[1]}={model[0]}"):
+        indices(values, model=model)
+
+
+def test_numbers_that_do_not_begin_at_0_may_be_mapped():
+    label_map = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
+    assert indices([1, 2, 3, 4], label_map=label_map) == [0, 1, 2, 3]
+    assert indices([-1, 1], model=("neg", "pos"), label_map={"-1": "neg", "1": "pos"}) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.string(), pa.int64(), pa.float64(), pa.bool_()])
+def test_a_column_of_nothing_has_no_labels(kind, refused):
+    with refused("no row has a label", "row 0"):
+        indices([None, None], kind=kind)
+
+
+def test_a_column_of_unlabelled_rows_has_no_labels(refused):
+    with refused("no row has a label", "row 0"):
+        indices([-1, -1], feature=ClassLabel(names=list(MODEL)))
+    with refused("no row has a label", "row 0"):
+        indices([-1, -1])
+
+
+@pytest.mark.parametrize("value", [4, 99, -2, -(2**63), 2**63 - 1])
+def test_an_index_out_of_range_is_not_in_the_model(value):
+    alignment, column = aligned([0, value])
+    assert alignment.indices(column).tolist() == [0, NOT_IN_MODEL]
+    assert alignment.not_in_model == {str(value): Seen(1, 1)}
+
+
+def test_values_of_several_types_are_what_they_read():
+    cells = ['"World"', "1", "null", "true", '"Sports"', "[]", '"World"', '"world"']
+    column = pa.chunked_array([pa.array(cells, pa.json_())])
+    alignment = align(given_labels([column], Value("string")), MODEL)
+    assert alignment.indices(column).tolist() == [0, NOT_IN_MODEL, MISSING, NOT_IN_MODEL, 1, NOT_IN_MODEL, 0, 0]
+    assert list(alignment.not_in_model) == ["1", "True", "[]"]
+
+
+def test_whole_numbers_are_the_same_however_they_are_written():
+    column = pa.chunked_array([pa.array(["1", '"1"', "1.0", "0", "null", '"3"'], pa.json_())])
+    alignment = align(given_labels([column], Value("string")), MODEL)
+    assert alignment.indices(column).tolist() == [1, 1, 1, 0, MISSING, 3]
+
+
+def test_too_many_values_are_no_labels(refused):
+    with refused("over 100,000 different values", "--label-column"):
+        given_labels((pa.chunked_array([[f"{n} {m}" for m in range(500)]]) for n in range(201)), Value("string"))
+
+
+@given(
+    values=st.lists(st.sampled_from([*MODEL, "world", "Politics", None]), min_size=1, max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=6),
+)
+def test_counting_in_pieces_is_counting_at_once(values, cuts):
+    column = pa.chunked_array([values], type=pa.string())
+    edges = sorted({0, len(values), *(min(cut, len(values)) for cut in cuts)})
+    pieces = [column.slice(start, stop - start) for start, stop in itertools.pairwise(edges)]
+    found = given_labels(pieces, Value("string"))
+    assert found.missing == seen(values, None)
+    assert found.labels == {value: seen(values, value) for value in dict.fromkeys(values) if value is not None}
+    assert list(found.labels) == list(dict.fromkeys(value for value in values if value is not None))
+
+
+def seen(values, wanted):
+    rows = [row for row, value in enumerate(values) if value == wanted]
+    return Seen(len(rows), rows[0]) if rows else None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +297,7 @@ def test_other_types_are_no_labels(values, says, refused):
 
 def test_the_values_are_the_indices_only_where_they_are():
     def identity(values, feature=None):
-        return align(pa.chunked_array([values]), feature or Value("int64"), MODEL).identity
+        return aligned(values, feature=feature)[0].identity
 
     assert identity([0, 3])
     assert identity([0, 1], ClassLabel(names=["World", "Sports"]))
@@ -211,8 +335,7 @@ class TestLabelMap:
             indices(["a"], label_map=label_map)
 
     def test_how_says_so(self):
-        column = pa.chunked_array([["World", "x"]])
-        assert "1 by --label-map" in align(column, Value("string"), MODEL, {"x": "Sports"}).how
+        assert "1 by --label-map" in aligned(["World", "x"], label_map={"x": "Sports"})[0].how
 
     def test_is_parsed_at_the_last_equals_sign(self):
         assert parse_label_map(("a=b=C", " x = y ")) == {"a=b": "C", "x": "y"}
@@ -234,5 +357,20 @@ def test_unnamed_models_are_known():
 
 
 def test_indices_are_integers():
-    column = pa.chunked_array([["World"]])
-    assert align(column, Value("string"), MODEL).indices(column).dtype == np.int64
+    alignment, column = aligned(["World", None, "Politics"])
+    assert alignment.indices(column).dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("values", "feature", "model", "expected"),
+    [
+        ([2, 0], None, MODEL, [0, 1, 2, 3]),
+        ([1, 0], ClassLabel(names=["Sports", "World", "x"]), MODEL, [1, 0, None, None]),
+        (["Sports", "world"], None, MODEL, ["world", "Sports", None, None]),
+        (["world", "World"], None, MODEL, ["world", None, None, None]),
+        ([True, False], Value("bool"), ("ham", "spam"), [False, True]),
+    ],
+)
+def test_the_values_of_classes_are_what_the_column_holds(values, feature, model, expected):
+    alignment, _ = aligned(values, model=model, feature=feature)
+    assert values_of_classes(alignment, feature or Value("string"), model) == expected

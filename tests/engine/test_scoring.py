@@ -1,4 +1,4 @@
-"""Scoring a shard: every text once, in its place, whatever the threads; and a failing batch stops it."""
+"""Scoring a shard: every text once, in its place, whatever the threads; and what fails stays alone."""
 
 import threading
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossaudit.engine.encoding import Encoded
-from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard, one_ahead
+from lossaudit.engine.scoring import NOT_FINITE, Scorer, encode_shard, one_ahead
 
 
 class Echo:
@@ -30,8 +30,8 @@ class Splitter:
     """An encoder that makes a token of each letter."""
 
     def encode(self, texts):
-        lengths = np.array([len(text) for text in texts])
-        ids = np.array([ord(c) for text in texts for c in text])
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        ids = np.array([ord(c) for text in texts for c in text], dtype=np.int64)
         return Encoded(ids, np.cumsum(lengths) - lengths, lengths, lengths > 20, pad_id=0)
 
 
@@ -42,7 +42,7 @@ texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=6
 @given(texts=texts, workers=st.integers(1, 4), budget=st.integers(1, 200))
 def test_each_text_gets_its_own_logits(texts, workers, budget):
     runner, done = Echo(), []
-    with Scorer(runner, workers, budget) as scorer:
+    with Scorer(runner, workers, budget, classes=2) as scorer:
         found = scorer.score(encode_shard(texts, Splitter()), done.append)
     assert found.logits.tolist() == [[sum(map(ord, text)), len(text)] for text in texts]
     assert found.tokens.tolist() == [len(text) for text in texts]
@@ -56,27 +56,114 @@ def test_batches_depend_on_the_texts_alone():
     seen = []
     for workers in (1, 4):
         runner = Echo()
-        with Scorer(runner, workers, budget=64) as scorer:
+        with Scorer(runner, workers, budget=64, classes=2) as scorer:
             scorer.score(encode_shard(texts, Splitter()))
         seen.append(sorted(runner.batches))
     assert seen[0] == seen[1]
 
 
-def test_a_batch_that_fails_stops_the_shard():
-    class Failing(Echo):
+class Failing(Echo):
+    """Fails on every batch that holds one of these tokens."""
+
+    def __init__(self, token, error):
+        super().__init__()
+        self._token, self._error = ord(token), error
+
+    def run(self, ids, mask):
+        if (ids == self._token).any():
+            raise self._error
+        return super().run(ids, mask)
+
+
+@settings(deadline=None)
+@given(texts=texts, workers=st.integers(1, 3), budget=st.integers(1, 300))
+def test_a_batch_that_fails_is_halved_until_the_rows_that_do_it_are_alone(texts, workers, budget):
+    done = []
+    with Scorer(Failing("c", RuntimeError("bad\ntoken")), workers, budget, classes=2) as scorer:
+        found = scorer.score(encode_shard(texts, Splitter()), done.append)
+    assert found.failed == {row: "bad token" for row, text in enumerate(texts) if "c" in text}
+    for row, text in enumerate(texts):
+        expected = [np.nan, np.nan] if "c" in text else [sum(map(ord, text)), len(text)]
+        np.testing.assert_array_equal(found.logits[row], expected)
+    assert sum(done) == len(texts)
+
+
+def test_what_is_too_much_at_once_is_scored_in_less():
+    class Small(Echo):
         def run(self, ids, mask):
-            if ids.shape[1] == 3:
-                raise RuntimeError("out of memory")
+            if len(ids) > 4:
+                raise MemoryError
             return super().run(ids, mask)
 
-    with Scorer(Failing(), workers=2, budget=8) as scorer, pytest.raises(RuntimeError, match="out of memory"):
+    texts = ["a" * (1 + n % 9) + "b" * (n % 5) for n in range(100)]
+    with Scorer(Small(), workers=2, budget=10_000, classes=2) as scorer:
+        found = scorer.score(encode_shard(texts, Splitter()))
+    assert found.failed == {}
+    assert found.logits.tolist() == [[sum(map(ord, text)), len(text)] for text in texts]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_failures(value):
+    class Overflowing(Echo):
+        def run(self, ids, mask):
+            logits = super().run(ids, mask)
+            logits[(ids == ord("c")).any(axis=1), 1] = value
+            return logits
+
+    texts = ["aa", "ac", "bb", "c", "b"]
+    with Scorer(Overflowing(), workers=1, budget=100, classes=2) as scorer:
+        found = scorer.score(encode_shard(texts, Splitter()))
+    assert found.failed == dict.fromkeys([1, 3], NOT_FINITE)
+    assert np.isnan(found.logits).all(axis=1).tolist() == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("shape", [lambda n: (n, 3), lambda n: (n,), lambda n: (n, 2, 2), lambda n: (n + 1, 2)])
+def test_logits_of_another_shape_stop_the_shard(shape, refused):
+    class Other(Echo):
+        def run(self, ids, mask):  # noqa: ARG002 - as the others
+            return np.zeros(shape(len(ids)), np.float32)
+
+    with Scorer(Other(), workers=2, budget=8, classes=2) as scorer, refused("2 labels", "export the model again"):
         scorer.score(encode_shard(["aaaaa", "aaa", "a"], Splitter()))
 
 
-def test_no_texts_are_an_error():
-    empty = Encoded(*(np.empty(0, np.int64) for _ in range(3)), np.empty(0, bool), pad_id=0)
-    with Scorer(Echo(), workers=1, budget=8) as scorer, pytest.raises(ValueError, match="no texts"):
-        scorer.score(EncodedShard(empty, np.empty(0, np.int64)))
+def test_an_interruption_stops_the_shard():
+    scorer = Scorer(Failing("c", KeyboardInterrupt()), workers=2, budget=8, classes=2)
+    with scorer, pytest.raises(KeyboardInterrupt):
+        scorer.score(encode_shard(["abc", "ab", "a"], Splitter()))
+
+
+def test_rows_without_a_text_get_nothing():
+    runner, done = Echo(), []
+    with Scorer(runner, workers=1, budget=8, classes=2) as scorer:
+        found = scorer.score(encode_shard([None, "ab", None, "ab"], Splitter()), done.append)
+        nothing = scorer.score(encode_shard([None, None], Splitter()))
+    assert np.isnan(found.logits).all(axis=1).tolist() == [True, False, True, False]
+    assert found.tokens.tolist() == [0, 2, 0, 2]
+    assert (found.failed, sum(done), runner.rows) == ({}, 2, 1)
+    assert np.isnan(nothing.logits).all()
+    assert nothing.logits.shape == (2, 2)
+
+
+class Panic(BaseException):
+    """No Exception, as the panics of a library in Rust are none."""
+
+
+@pytest.mark.parametrize("error", [Panic, ValueError])
+def test_a_text_that_cannot_be_tokenised_fails_alone(error):
+    class Choking(Splitter):
+        def encode(self, texts):
+            if any("c" in text for text in texts):
+                raise error("no c\nplease")
+            return super().encode(texts)
+
+    shard = encode_shard(["ab", "c", None, "ab", "b", "c"], Choking())
+    assert shard.failed == dict.fromkeys([1, 5], "the tokenizer fails: no c please")
+    with Scorer(Echo(), workers=1, budget=8, classes=2) as scorer:
+        found = scorer.score(shard)
+    assert found.failed == shard.failed
+    assert found.tokens.tolist() == [2, 0, 0, 2, 1, 0]
+    assert found.logits[[0, 3, 4]].tolist() == [[195, 2], [195, 2], [98, 1]]
 
 
 def test_one_ahead_gives_all_in_order_and_works_ahead():

@@ -8,7 +8,7 @@ import datasets
 import pandas as pd
 import pytest
 
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.source import locate, open_dataset
 
 ROWS = {"text": ["a, b", 'say "c"', "two\nlines", "é 😞"], "label": [0, 1, 1, 0]}
 CSV = 'text,label\n"a, b",0\n"say ""c""",1\n"two\nlines",1\né 😞,0\n'
@@ -16,6 +16,11 @@ JSONL = (
     '{"text": "a, b", "label": 0}\n{"text": "say \\"c\\"", "label": 1}\n'
     '{"text": "two\\nlines", "label": 1}\n{"text": "é 😞", "label": 0}\n'
 )
+
+
+def columns(opened):
+    """All that was opened, as lists by their columns' names."""
+    return opened.take(0, len(opened)).to_pydict()
 
 
 @pytest.mark.parametrize(
@@ -42,50 +47,53 @@ JSONL = (
     ],
 )
 def test_a_file_opens(name, content, write_file):
-    assert open_dataset(str(write_file(name, content)))[:] == ROWS
+    assert columns(open_dataset(str(write_file(name, content)))) == ROWS
 
 
 def test_a_parquet_file_opens(tmp_path):
     pd.DataFrame(ROWS).to_parquet(tmp_path / "rows.parquet")
-    assert open_dataset(str(tmp_path / "rows.parquet"))[:] == ROWS
+    assert columns(open_dataset(str(tmp_path / "rows.parquet"))) == ROWS
 
 
 def test_line_breaks_of_windows_inside_quotes_are_kept(write_file):
     path = write_file("a.csv", 'text,label\r\n"one\r\ntwo",0\r\n')
-    assert open_dataset(str(path))[:] == {"text": ["one\r\ntwo"], "label": [0]}
+    assert columns(open_dataset(str(path))) == {"text": ["one\r\ntwo"], "label": [0]}
 
 
 def test_files_of_a_glob_come_in_the_order_of_their_names(write_file, tmp_path):
     for name, text in {"part-2.csv": "c", "part-10.csv": "b", "part-1.csv": "a"}.items():
         write_file(name, f"text,label\n{text},0\n")
-    assert open_dataset(str(tmp_path / "part-*.csv"))["text"][:] == ["a", "b", "c"]
+    assert columns(open_dataset(str(tmp_path / "part-*.csv")))["text"] == ["a", "b", "c"]
 
 
 def test_a_glob_goes_into_folders_and_compressed_files(write_file, tmp_path):
     write_file("x/1.jsonl.gz", '{"text": "a", "label": 0}\n')
     write_file("x/y/2.jsonl.gz", '{"text": "b", "label": 0}\n')
-    assert open_dataset(str(tmp_path / "**" / "*.jsonl.gz"))["text"][:] == ["a", "b"]
+    assert columns(open_dataset(str(tmp_path / "**" / "*.jsonl.gz")))["text"] == ["a", "b"]
 
 
 def test_only_empty_cells_are_missing(write_file):
     path = write_file("a.csv", "text,label\nNA,None\nnull,n/a\nnan,NaN\n,x\n")
-    assert open_dataset(str(path))[:] == {"text": ["NA", "null", "nan", None], "label": ["None", "n/a", "NaN", "x"]}
+    assert columns(open_dataset(str(path))) == {
+        "text": ["NA", "null", "nan", None],
+        "label": ["None", "n/a", "NaN", "x"],
+    }
 
 
 def test_a_label_that_is_missing_late_in_a_long_csv_is_only_missing(write_file):
     rows = "".join(f"t{number},1\n" for number in range(12_000))
-    dataset = open_dataset(str(write_file("a.csv", f"text,label\n{rows}last,\n")))
-    assert dataset[11_999:]["label"] == [1, None]
+    opened = open_dataset(str(write_file("a.csv", f"text,label\n{rows}last,\n")))
+    assert columns(opened)["label"][11_999:] == [1, None]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl.gz"])
 def test_a_file_that_changed_is_read_again(name, write_file):
     content = "text,label\n{},0\n" if "csv" in name else '{{"text": "{}", "label": 0}}\n'
     path = write_file(name, content.format("old"))
-    assert open_dataset(str(path))["text"][:] == ["old"]
+    assert columns(open_dataset(str(path)))["text"] == ["old"]
     write_file(name, content.format("new"))
     os.utime(path, (time.time() + 5, time.time() + 5))
-    assert open_dataset(str(path))["text"][:] == ["new"]
+    assert columns(open_dataset(str(path)))["text"] == ["new"]
 
 
 class TestSavedDataset:
@@ -104,7 +112,7 @@ class TestSavedDataset:
         return make
 
     def test_opens(self, folder):
-        assert open_dataset(folder)[:] == ROWS
+        assert columns(open_dataset(folder)) == ROWS
 
     def test_keeps_the_names_of_its_labels(self, tmp_path):
         features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["x", "y"])})
@@ -116,9 +124,9 @@ class TestSavedDataset:
             open_dataset(folder, split="train")
 
     def test_gives_the_split_asked_for_or_train_or_the_only_one(self, splits):
-        assert open_dataset(splits("test", "train"))["text"][:] == ["train"]
-        assert open_dataset(splits("test", "train"), split="test")["text"][:] == ["test"]
-        assert open_dataset(splits("validation"))["text"][:] == ["validation"]
+        assert columns(open_dataset(splits("test", "train")))["text"] == ["train"]
+        assert columns(open_dataset(splits("test", "train"), split="test"))["text"] == ["test"]
+        assert columns(open_dataset(splits("validation")))["text"] == ["validation"]
 
     @pytest.mark.parametrize("split", [None, "dev", "train[:10%]"])
     def test_lists_its_splits_where_none_fits(self, splits, split, refused):
@@ -175,7 +183,7 @@ def test_an_empty_part_among_others_is_no_problem(tmp_path):
     frame = pd.DataFrame(ROWS)
     frame[:0].to_parquet(tmp_path / "1.parquet")
     frame.to_parquet(tmp_path / "2.parquet")
-    assert open_dataset(str(tmp_path / "*.parquet"))[:] == ROWS
+    assert columns(open_dataset(str(tmp_path / "*.parquet"))) == ROWS
 
 
 def test_files_of_several_formats_are_refused(write_file, tmp_path, refused):
@@ -223,3 +231,33 @@ def test_the_librarys_settings_are_as_before(write_file):
     before = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
     open_dataset(str(write_file("rows.csv", CSV)))
     assert (datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()) == before
+
+
+class TestLocate:
+    def test_of_one_file_is_the_row_of_it(self, write_file):
+        path = write_file("rows.csv", CSV)
+        assert locate(open_dataset(str(path)).origin, [2, 0]) == {2: f"row 2 of {path}", 0: f"row 0 of {path}"}
+
+    @pytest.mark.parametrize("name", ["{}.csv", "{}.csv.gz", "{}.jsonl", "[{}].csv"])
+    def test_of_several_files_is_the_row_of_the_one(self, name, write_file, tmp_path):
+        csv = ".csv" in name
+        paths = []
+        for number, rows in enumerate((3, 1, 5000, 2)):
+            line = f"some text,{number}\n" if csv else f'{{"text": "some text", "label": {number}}}\n'
+            paths.append(write_file(name.format(number), ("text,label\n" if csv else "") + line * rows))
+        opened = open_dataset(str(tmp_path / name.format("?").replace("[", "[[]")))
+        wanted = {0: (0, 0), 2: (0, 2), 3: (1, 0), 4: (2, 0), 4100: (2, 4096), 5003: (2, 4999), 5005: (3, 1)}
+        assert locate(opened.origin, wanted) == {row: f"row {at} of {paths[n]}" for row, (n, at) in wanted.items()}
+
+    def test_of_parquet_files_too(self, tmp_path):
+        for number in (1, 2):
+            pd.DataFrame(ROWS).to_parquet(tmp_path / f"{number}.parquet")
+        opened = open_dataset(str(tmp_path / "*.parquet"))
+        assert locate(opened.origin, [5]) == {5: f"row 1 of {tmp_path / '2.parquet'}"}
+
+    def test_of_a_saved_dataset_is_the_row_of_it(self, tmp_path):
+        datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "saved")
+        assert locate(open_dataset(str(tmp_path / "saved")).origin, [3]) == {3: f"row 3 of {tmp_path / 'saved'}"}
+
+    def test_of_no_file_is_the_row(self):
+        assert locate(None, [7]) == {7: "row 7"}
