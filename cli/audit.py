@@ -1,5 +1,7 @@
 """`lossaudit audit`: a model and a dataset to a ranked losses table."""
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,9 @@ from rich.table import Column, Table
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import err, out, rows_bar, seconds, steps
-from lossaudit.cli.rooms import bundle_of
+from lossaudit.cli.events import Events, events_to
+from lossaudit.cli.rooms import bundle_of, go_offline
+from lossaudit.version import __version__
 
 if TYPE_CHECKING:
     from lossaudit.engine.audit import Audit, Audited
@@ -70,6 +74,19 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 @click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
 @click.option("--restart", is_flag=True, help="Score all rows anew, also those that an interrupted audit had done.")
 @click.option("--strict", is_flag=True, help="Stop where a row can't get a loss: no label, no text, or a failure.")
+@click.option(
+    "--ray",
+    "ray_address",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Score on a Ray cluster; without an ADDRESS, on a Ray of this machine alone.",
+)
+@click.option(
+    "--parts", metavar="PLACE", help="Folder or URL for the finished shards.  [default: a folder beside the output]"
+)
+@click.option("--log-json", metavar="FILE", help="Add progress events as JSON Lines to FILE; - is standard error.")
+@click.option("--offline", is_flag=True, help="Never ask a hub, also where MODEL or DATASET is a hub name.")
 @click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def audit(
     model: str,
@@ -88,6 +105,10 @@ def audit(
     top: int | None,
     restart: bool,
     strict: bool,
+    ray_address: str | None,
+    parts: str | None,
+    log_json: str | None,
+    offline: bool,
     no_tune: bool,
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
@@ -97,12 +118,18 @@ def audit(
 
     Finished shards are kept beside the output until it is written: after an interruption, the same command goes on.
     """
+    if offline:
+        go_offline()
+    import pyarrow as pa
+
     from lossaudit.engine.audit import Audit, AuditOptions
     from lossaudit.engine.formats import check_output, write_table
     from lossaudit.engine.kept_parts import folder_for
     from lossaudit.engine.labels import parse_label_map
     from lossaudit.engine.source import open_dataset
 
+    # Arrow's own allocator keeps what it frees; the system's needs a fifth less over an audit.
+    pa.set_memory_pool(pa.system_memory_pool())
     if top is not None and precision not in ("auto", "exact-top"):
         raise click.UsageError(f"--top goes with --precision exact-top, not with {precision}")
     check_output(output, dataset)
@@ -119,26 +146,83 @@ def audit(
         tune=not no_tune,
         strict=strict,
     )
-    with steps("Reading") as on_step:
-        on_step(dataset)
-        rows = open_dataset(dataset, config, split)
-    with steps("Opening the model") as on_step:
-        bundle = bundle_of(model, on_step)
-    prepared = Audit(bundle, rows, options)
-    print_plan(prepared)
-    with prepared.keep_parts(folder_for(output), restart) as kept:
-        if kept.facts:
-            out.print(f"Going on with an interrupted audit, whose parts are in {folder_for(output)}", soft_wrap=True)
-        with steps("Preparing") as on_step:
-            on_step("the default way" if no_tune else "what is fastest here, measured once for each bundle and machine")
-            print_choice(prepared.choice)
-        with rows_bar() as on_stage:
-            audited = prepared.run(on_stage)
-        write_table(audited.rows(), audited.schema, output)
-        kept.discard()
+    with events_to(log_json) as events:
+        events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
+        with steps("Reading") as on_step:
+            on_step(dataset)
+            rows = open_dataset(dataset, config, split)
+        with steps("Opening the model") as on_step:
+            bundle = bundle_of(model, on_step)
+        prepared = Audit(bundle, rows, options)
+        print_plan(prepared)
+        with prepared.keep_parts(folder_for(output), restart, parts) as kept:
+            if kept.facts:
+                out.print(f"Going on with an interrupted audit, whose parts are in {kept}", soft_wrap=True)
+            with steps("Preparing") as on_step:
+                on_step("the default way" if no_tune else "what is fastest here, measured once a bundle and machine")
+                print_choice(prepared.choice)
+            say_prepared(events, prepared)
+            audited = scored(prepared, ray_address, events)
+            write_table(audited.rows(), audited.schema, output)
+            kept.discard()
+        say_finished(events, audited, output)
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
     out.print(f"Wrote {output}. Look at the top: lossaudit top {output}", soft_wrap=True)
+
+
+def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited":
+    """Runs the audit here or on a cluster, with bars and events."""
+    with rows_bar() as on_bar, contextlib.ExitStack() as stack:
+
+        def on_stage(stage: str, rows: int) -> Callable[[int], None]:
+            on_bar_rows, on_event_rows = on_bar(stage, rows), events.stage(stage, rows)
+
+            def on_rows(done: int) -> None:
+                on_bar_rows(done)
+                on_event_rows(done)
+
+            return on_rows
+
+        if ray_address is None:
+            return audit.run(on_stage)
+        from lossaudit.engine.cluster import Cluster
+
+        with steps("Ray") as on_step:
+            on_step(ray_address)
+            cluster = stack.enter_context(Cluster(ray_address))
+        cpus = [f"{count:.0f}" for count in cluster.nodes]
+        out.print(f"Ray: {len(cpus)} nodes with {' + '.join(cpus)} CPUs")
+        return audit.run(on_stage, cluster.score)
+
+
+def say_prepared(events: Events, audit: "Audit") -> None:
+    """What was decided before the work."""
+    choice = audit.choice
+    events.say(
+        "prepared",
+        rows=len(audit),
+        text_column=audit.text_column,
+        label_column=audit.label_column,
+        labels=audit.alignment.how,
+        precision=choice.precision,
+        **{name: getattr(choice.first, name) for name in ("graph", "backend", "workers", "threads", "budget")},
+    )
+
+
+def say_finished(events: Events, audited: "Audited", output: Path) -> None:
+    """What came out."""
+    summary = audited.summary
+    events.say(
+        "finished",
+        output=str(output),
+        rows=summary.rows,
+        ranked=summary.ranked,
+        not_ranked={status: seen.rows for status, seen in summary.unranked.items()},
+        scored=audited.scored,
+        seconds=round(audited.seconds, 3),
+        exit_code=0,
+    )
 
 
 def print_plan(audit: "Audit") -> None:

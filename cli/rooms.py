@@ -1,6 +1,7 @@
 """Opens the export room for the commands, which work without it until a checkpoint is to be exported."""
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,11 @@ def export_room(module: str) -> ModuleType:
         raise LossAuditError(
             f"exporting a model needs {error.name}, which isn't installed: pip install 'lossaudit[export]'"
         ) from error
+
+
+def go_offline() -> None:
+    """Forbids the hub. Call it before the libraries that would ask one are imported."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 def bundle_of(model: str, on_step: Callable[[str], None]) -> Bundle:

@@ -34,11 +34,11 @@ from lossaudit.engine.outcomes import read_texts
 from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.rescoring import Rescoring
 from lossaudit.engine.rows import Rows
-from lossaudit.engine.scoring import one_ahead
-from lossaudit.engine.shards import SHARD_ROWS, ShardJob, ShardScorer
+from lossaudit.engine.shards import SHARD_ROWS, OnRows, ShardJob, score_here
 from lossaudit.engine.source import locate
 from lossaudit.engine.summary import Summary, Tally
 from lossaudit.engine.table import source_names, with_facts
+from lossaudit.engine.tuning import Plan
 from lossaudit.version import __version__
 
 _SAMPLE_ROWS = 256
@@ -50,8 +50,8 @@ _FAILED_SHARE, _FAILED_ROWS = 0.01, 10
 
 OnStage = Callable[[str, int], Callable[[int], None]]
 """Told of a stage and its rows; gives the function to tell of rows done."""
-ScoreShards = Callable[[ShardJob, Choice, list[int], KeptParts], Iterator[pa.Table]]
-"""Scores and keeps the shards that begin with some rows, in any order, somewhere else (see `engine/cluster.py`)."""
+ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple[int, pa.Table]]]
+"""`shards.score_here`, or a cluster's way to do the same."""
 
 
 def _quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
@@ -152,11 +152,11 @@ class Audit:
             sample = TextEncoder(self.bundle.tokenizer, self.max_length, manifest.pad_id, side).encode(self._sample)
         return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
 
-    def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards | None = None) -> Audited:
+    def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards = score_here) -> Audited:
         """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
 
-        score_shards: what scores the shards that aren't there, instead of this process. Raises LossAuditError when too
-        many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
+        score_shards: what scores the shards that aren't there; this process, if not a cluster. Raises LossAuditError
+        when too many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
         """
         choice, begun = self.choice, time.perf_counter()
         kept = self._kept or self._in_a_temporary_folder()
@@ -180,14 +180,14 @@ class Audit:
             seconds=time.perf_counter() - begun,
         )
         if kept is not self._kept:
-            weakref.finalize(audited, shutil.rmtree, kept.path, ignore_errors=True)
+            weakref.finalize(rescoring, shutil.rmtree, kept.path, ignore_errors=True)
         return audited
 
     @property
     def _job(self) -> ShardJob:
         return ShardJob(self.bundle, self.text_column, self.label_column, self.alignment, self._names, self.max_length)
 
-    def _score_all(self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards | None) -> int:
+    def _score_all(self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards) -> int:
         """Makes the part of every shard that isn't there; gives how many rows that were."""
         done = on_stage("Scoring", len(self))
         tally = Tally(len(self.bundle.manifest.labels))
@@ -200,17 +200,9 @@ class Audit:
                 tally.add(part)
                 done(len(part))
         before = tally.rows
-        if missing and score_shards is not None:
-            for part in score_shards(self._job, choice, missing, kept):
-                done(len(part))
-                self._check(tally, part)
-        elif missing:
-            with ShardScorer(self._job, choice.first) as scorer:
-                shards = self.rows.shards(SHARD_ROWS, set(missing).__contains__)
-                for rows in one_ahead(scorer.encode(start, source) for start, source in shards):
-                    part = scorer.score(rows, done)
-                    self._check(tally, part)
-                    kept.write(part_stem(rows.start), part)
+        for start, part in score_shards(self._job, choice.first, self.rows, missing, done):
+            self._check(tally, part)
+            kept.write(part_stem(start), part)
         if not tally.ranked:
             raise LossAuditError(f"no row has a loss: {self._unranked(tally)}")
         return tally.rows - before

@@ -114,6 +114,9 @@ class KeptParts:
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def __str__(self) -> str:
+        return str(self._place)
+
     def __enter__(self) -> Self:
         return self
 

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from datasets import ClassLabel
 from numpy.typing import NDArray
 
-from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.utf8 import mended
 
 Key = int | str
 MISSING, NOT_IN_MODEL = -1, -2
@@ -100,7 +101,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     boolean = False
     for column in columns:
         boolean = boolean or pa.types.is_boolean(column.type)
-        values = _stored(column)
+        values = _stored(column, start)
         for item in values.value_counts().to_pylist():
             rows[item["values"]] = rows.get(item["values"], 0) + item["counts"]
         for value in rows.keys() - first.keys():
@@ -129,7 +130,7 @@ def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
     """
     mapped = _from_map(given, model_labels, label_map or {})
     rest = {key: name for key, name in given.names.items() if key not in mapped}
-    classes, how = _classes(rest, given.class_names, model_labels)
+    classes, how = _classes(rest, given, model_labels)
     missing = given.missing
     if how.startswith("by index") and not mapped and given.class_names is None:
         _refuse_other_numbers(given, model_labels)
@@ -210,27 +211,40 @@ def is_unnamed(labels: tuple[str, ...]) -> bool:
     return all(name.upper() in (f"LABEL_{index}", str(index)) for index, name in enumerate(labels))
 
 
-def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as int64 or string. Whole floats and booleans are integers, NaN is missing; others are refused."""
+def _stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
+    """The column, whose first row is row `start`, as int64 or string.
+
+    Whole floats and booleans are integers, NaN is missing; others are refused.
+    """
     kind = column.type
     if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
         return pa.chunked_array([[_of_json(cell) for cell in column.cast(pa.string()).to_pylist()]], pa.large_string())
     if pa.types.is_dictionary(kind):
-        return _stored(column.cast(kind.value_type))
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        return _stored(column.cast(kind.value_type), start)
+    if pa.types.is_null(kind):
         return column.cast(pa.large_string())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return mended(column).cast(pa.large_string())
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid as error:
-            raise LossAuditError(f"the label column holds {kind} that aren't whole numbers ({brief(error)})") from error
+            raise LossAuditError(_no_whole_number(column, start)) from error
     raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
+
+
+def _no_whole_number(column: pa.ChunkedArray, start: int) -> str:
+    values = ((row, value) for row, value in enumerate(column.to_pylist(), start) if value is not None)
+    row, value = next((row, value) for row, value in values if value != value // 1 or abs(value) >= 2**63)
+    return f"the label column holds {value} in row {row}; labels must be whole numbers or names"
 
 
 def _of_json(cell: str | None) -> str | None:
     value = None if cell is None else json.loads(cell)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if value is None or isinstance(value, str) else str(value)
 
 
@@ -261,30 +275,36 @@ def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[st
     return mapped
 
 
-def _classes(
-    given: dict[Key, str], class_names: tuple[str, ...] | None, model_labels: tuple[str, ...]
-) -> tuple[dict[Key, int], str]:
-    """The classes of all given labels that have one, and how they were found."""
-    found = _index_by_name(given.values(), model_labels)
-    by_name = {key: found[name] for key, name in given.items() if name in found}
-    names = list(class_names or given.values())
+def _classes(names_of: dict[Key, str], given: Given, model_labels: tuple[str, ...]) -> tuple[dict[Key, int], str]:
+    """The classes of those given labels that have one, and how they were found. names_of: those that aren't mapped."""
+    class_names = given.class_names
+    found = _index_by_name(names_of.values(), model_labels)
+    by_name = {key: found[name] for key, name in names_of.items() if name in found}
+    names = list(class_names or names_of.values())
     if _are_numbers(model_labels) and not is_unnamed(model_labels):
         return by_name, "by name, since the model's labels are numbers too"
     if _are_numbers(names):
-        return _by_index(given, model_labels), "by index, since the labels are numbers"
+        return _by_index(names_of, model_labels), "by index, since the labels are numbers"
     if by_name:
         return by_name, "by name"
+    if class_names is None and _are_numbers_mostly(names_of, given.labels):
+        return _by_index(names_of, model_labels), "by index, since most labels are numbers"
     if {*names} <= {"False", "True"}:
-        return _by_index(given, model_labels), "by index, since the labels are false and true"
+        return _by_index(names_of, model_labels), "by index, since the labels are false and true"
     if not is_unnamed(model_labels):
         return {}, "not at all, since no name is the model's"
     if class_names is not None and len(names) == len(model_labels):
-        return _by_index(given, model_labels), "by index, since the model has no label names"
+        return _by_index(names_of, model_labels), "by index, since the model has no label names"
     return {}, "not at all, since the model has no label names"
 
 
 def _are_numbers(names: Iterable[str]) -> bool:
     return all(re.fullmatch(r"[+-]?\d+", name) for name in names)
+
+
+def _are_numbers_mostly(names_of: Mapping[Key, str], labels: Mapping[Key, Seen]) -> bool:
+    numbers = sum(labels[key].rows for key, name in names_of.items() if _are_numbers([name]))
+    return 2 * numbers > sum(labels[key].rows for key in names_of)
 
 
 def _by_index(given: dict[Key, str], model_labels: tuple[str, ...]) -> dict[Key, int]:

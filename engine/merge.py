@@ -5,7 +5,6 @@ each range is sorted by itself (a distribution sort: Knuth, The Art of Computer 
 many rows share, such as 0, gets a range of its own, which is in order already.
 """
 
-import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ Floats = NDArray[np.float64]
 Parts = Callable[[], Iterator[pa.Table]]
 """Gives all parts in the dataset's order, each time anew."""
 
-RANGE_BYTES = 8 * 2**20
+RANGE_BYTES = 4 * 2**20
 """Of rows that are sorted together; more only where there would be too many ranges."""
 _MOST_RANGES = 2000
 """Each group of parts touches the file of each range."""
@@ -39,15 +38,15 @@ def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: in
     with write_errors(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix="ranges."))
     try:
-        groups = _grouped(parts(), range_bytes)
-        first, second = next(groups), next(groups, None)
-        if second is None:
+        first = next(_grouped(parts(), range_bytes))
+        if len(first) == rows:
             yield rank(first)
             return
         bytes_a_row = max(1, first.nbytes // len(first))
+        del first
         cuts = _cuts(losses(), max(range_bytes // bytes_a_row, rows // _MOST_RANGES, 1))
         with write_errors(folder):
-            for group in itertools.chain([first, second], groups):
+            for group in _grouped(parts(), range_bytes):
                 _distribute(group, cuts, temporary)
         for place in reversed(range(-1, len(cuts) + 1)):
             yield from _range(temporary / str(place), in_order=_is_one_loss(cuts, place))

@@ -29,7 +29,7 @@ class Rescoring:
         self._starts = range(0, rows, SHARD_ROWS)
         self._chunks: list[tuple[int, int]] = []
         """The first and the last row of each chunk."""
-        self._chunk = functools.lru_cache(maxsize=4)(self._read_chunk)
+        self._chunk = functools.lru_cache(maxsize=4)(functools.partial(_read_chunk, kept))
 
     def make_exact(self, top: int, plan: Plan, on_stage: OnStage) -> ExactTop:
         """Scores rows again with another plan until the top is exact."""
@@ -90,8 +90,9 @@ class Rescoring:
             found.append(part.take(pa.array(here - start)))
         return pa.concat_tables(found)
 
-    def _read_chunk(self, number: int, columns: tuple[str, ...]) -> pa.Table:
-        return self._kept.sound(again_stem(number), list(columns) or None)
+
+def _read_chunk(kept: KeptParts, number: int, columns: tuple[str, ...]) -> pa.Table:
+    return kept.sound(again_stem(number), list(columns) or None)
 
 
 def _between(chunk: pa.Table, first: int, last: int) -> pa.Table:
@@ -100,4 +101,4 @@ def _between(chunk: pa.Table, first: int, last: int) -> pa.Table:
 
 
 def _without(part: pa.Table, ids: pa.ChunkedArray) -> pa.Table:
-    return part.filter(pc.invert(pc.is_in(part["id"], value_set=pa.chunked_array(ids.chunks).combine_chunks())))
+    return part.filter(pc.invert(pc.is_in(part["id"], value_set=ids.combine_chunks())))

@@ -4,6 +4,7 @@ What `open_dataset` opened is read from its Arrow files from front to back, with
 pages count as the process's own, so that memory would grow with the rows.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import datasets
 import pyarrow as pa
 from datasets.table import ConcatenationTable, MemoryMappedTable
+
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.utf8 import check
 
 _READ_ROWS = 4096
 
@@ -32,26 +36,29 @@ class Rows:
 
     def __init__(self, dataset: datasets.Dataset, origin: Origin | None = None, limit: int | None = None) -> None:
         """origin: None for a dataset that was made in memory. limit: only the first rows."""
-        self._dataset = dataset.with_format("arrow")
         self.origin = origin
-        self.limit = limit
         self.features: dict[str, Any] = dict(dataset.features)
+        self.fingerprint = str(dataset._fingerprint)
+        """What `datasets` identifies the data by: it changes when the files do."""
+        self._rows = len(dataset) if limit is None else min(limit, len(dataset))
+        self._files = _files_behind(dataset)
+        # A dataset in files isn't held: its mapping alone would be half of it.
+        self._dataset = dataset.with_format("arrow") if self._files is None else None
 
     def first(self, limit: int | None) -> "Rows":
         """Only so many rows of it."""
-        return Rows(self._dataset, self.origin, limit)
+        rows = copy.copy(self)
+        rows._rows = self._rows if limit is None else min(limit, self._rows)
+        return rows
 
     def __len__(self) -> int:
-        rows = len(self._dataset)
-        return rows if self.limit is None else min(self.limit, rows)
-
-    @property
-    def fingerprint(self) -> str:
-        """What `datasets` identifies the data by: it changes when the files do."""
-        return str(self._dataset._fingerprint)
+        return self._rows
 
     def take(self, start: int, stop: int) -> pa.Table:
-        """The rows from `start` up to `stop`."""
+        """The rows from `start` up to `stop`; of a dataset in files, by mapping them into memory."""
+        if self._dataset is None:
+            mapped = [datasets.Dataset.from_file(file) for file in self._files or ()]
+            self._dataset = datasets.concatenate_datasets(mapped).with_format("arrow")
         return self._dataset[start : min(stop, len(self))]
 
     def shards(self, size: int, wanted: Callable[[int], bool] = lambda start: True) -> Iterator[tuple[int, pa.Table]]:
@@ -74,12 +81,12 @@ class Rows:
     def _in_order(self) -> Iterator[pa.Table]:
         """All rows, in pieces of any size."""
         left = len(self)
-        files = _files_behind(self._dataset)
-        for table in self._from_dataset() if files is None else _from_files(files):
+        for table in self._from_dataset() if self._files is None else _from_files(self._files):
             yield table.slice(0, left)
             left -= min(left, len(table))
             if not left:
                 return
+        raise LossAuditError("the dataset changed while it was read: it has fewer rows now; run the same command again")
 
     def _from_dataset(self) -> Iterator[pa.Table]:
         for start in range(0, len(self), _READ_ROWS):
@@ -108,6 +115,11 @@ def _files_behind(dataset: datasets.Dataset) -> list[str] | None:
 
 def _from_files(files: list[str]) -> Iterator[pa.Table]:
     for file in files:
-        with pa.OSFile(file) as opened, pa.ipc.open_stream(opened) as reader:
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
+        try:
+            with pa.OSFile(file) as opened, pa.ipc.open_stream(opened) as reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    check(table)
+                    yield table
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{file} is damaged: {brief(error)}") from error

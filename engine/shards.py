@@ -4,7 +4,7 @@ One machine runs it in a loop, a cluster in many processes: a `ShardJob` is all 
 is the same wherever and whenever it is made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +16,8 @@ from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.labels import MISSING, NOT_IN_MODEL, LabelAlignment
 from lossaudit.engine.outcomes import Outcomes, Texts, read_texts
-from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard
+from lossaudit.engine.rows import Rows
+from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard, one_ahead
 from lossaudit.engine.table import SCHEMA, score_columns, shard_table
 from lossaudit.engine.tuning import Plan
 
@@ -24,6 +25,7 @@ SHARD_ROWS = 4096
 """Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
 
 OnRows = Callable[[int], None]
+"""Told of rows as they are done."""
 
 
 @dataclass(frozen=True)
@@ -109,3 +111,15 @@ class ShardScorer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def score_here(
+    job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+) -> Iterator[tuple[int, pa.Table]]:
+    """Scores the shards that begin with some rows, in this process; gives each part with its first row."""
+    if not starts:
+        return
+    with ShardScorer(job, plan) as scorer:
+        shards = rows.shards(SHARD_ROWS, set(starts).__contains__)
+        for encoded in one_ahead(scorer.encode(start, source) for start, source in shards):
+            yield encoded.start, scorer.score(encoded, on_rows)

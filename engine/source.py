@@ -1,19 +1,24 @@
 """Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out come its `Rows`."""
 
 import contextlib
+import functools
 import glob
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 
+from lossaudit.engine.bad_lines import first_bad_line
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import files_of
 from lossaudit.engine.rows import Origin, Rows
 
-# Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says.
-_CSV = {"keep_default_na": False, "na_values": [""]}
+# Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
+# the header is a mistake: pandas would take its first cell for a name.
+_CSV = {"keep_default_na": False, "na_values": [""], "index_col": False}
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".csv": ("csv", _CSV),
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
@@ -83,10 +88,21 @@ def _files(name: str, files: list[Path]) -> datasets.Dataset:
     if len(kinds) > 1:
         raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
     builder, options = _FORMATS[kinds.pop()]
-    with _reading(name):
-        # `datasets` reads names as globs, so the found ones are escaped.
-        found = [glob.escape(str(file)) for file in files]
-        return datasets.load_dataset(builder, data_files=found, split="train", **options)
+    # `datasets` reads names as globs, so the found ones are escaped.
+    found = [glob.escape(str(file)) for file in files]
+    load = functools.partial(datasets.load_dataset, builder, data_files=found, split="train", **options)
+    with _reading(name, files=files), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return load()
+        except Exception:
+            if builder != "csv":
+                raise
+            # The types are those of the first rows; where later ones don't fit, "?" among numbers, all are text.
+            with contextlib.suppress(Exception):
+                names = pd.read_csv(files[0], nrows=0, **options).columns
+                return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
+            raise
 
 
 def _kind(file: Path) -> str:
@@ -144,7 +160,7 @@ def _no_rows(name: str) -> LossAuditError:
 
 
 @contextlib.contextmanager
-def _reading(name: str, problem: str | None = None) -> Iterator[None]:
+def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) -> Iterator[None]:
     try:
         yield
     except LossAuditError:
@@ -155,7 +171,10 @@ def _reading(name: str, problem: str | None = None) -> Iterator[None]:
             cause = cause.__cause__
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
             raise _no_rows(name) from error
-        raise LossAuditError(f"{problem or f'{name} can not be read'}: {brief(cause)}") from error
+        why = first_bad_line(files) or brief(cause)
+        if isinstance(cause, pd.errors.ParserWarning):
+            why = "rows have more cells than the header"
+        raise LossAuditError(f"{problem or f'{name} can not be read'}: {why}") from error
 
 
 @contextlib.contextmanager

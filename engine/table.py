@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from lossaudit.engine.loss import Ints, score
 from lossaudit.engine.outcomes import Outcomes
+from lossaudit.engine.utf8 import mended
 
 if TYPE_CHECKING:  # `top` reads tables without loading a runtime
     from lossaudit.engine.scoring import ShardLogits
@@ -107,8 +108,12 @@ def score_columns(labels: Ints, shard: "ShardLogits", precision: str, classes: t
 
 
 def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of values of several types is kept as the JSON text that `datasets` makes of them."""
-    return column.cast(pa.string()) if isinstance(column.type, pa.JsonType) else column
+    """A column that any reader of the table reads. Of values of several types, texts stay, others become JSON."""
+    if isinstance(column.type, pa.JsonType):
+        cells = column.cast(pa.string()).to_pylist()
+        values = [json.loads(cell) if cell is not None and cell.startswith('"') else cell for cell in cells]
+        return pa.chunked_array([values], type=pa.string())
+    return mended(column)
 
 
 def source_names(columns: Iterable[str], same_as_label: str | None) -> dict[str, str | None]:
