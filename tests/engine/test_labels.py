@@ -263,6 +263,30 @@ def test_whole_numbers_are_the_same_however_they_are_written():
     assert alignment.indices(column).tolist() == [1, 1, 1, 0, MISSING, 3]
 
 
+@pytest.mark.parametrize("model", [MODEL, UNNAMED])
+def test_a_few_words_among_numbers_are_not_in_the_model(model):
+    alignment, column = aligned(["1", "?", "0", "unknown", "3", "2", "2"], model=model)
+    assert alignment.how == "by index, since most labels are numbers"
+    assert alignment.indices(column).tolist() == [1, NOT_IN_MODEL, 0, NOT_IN_MODEL, 3, 2, 2]
+
+
+def test_a_few_numbers_among_words_are_not_in_the_model():
+    assert indices(["World", "1", "Sports"]) == [0, NOT_IN_MODEL, 1]
+
+
+def test_numbers_from_1_are_refused_with_a_few_words_among_them(refused):
+    with refused("from 1 to 4"):
+        indices(["1", "?", "2", "4", "3"])
+
+
+def test_bytes_that_are_no_text_are_no_label():
+    good = pa.array([b"World", b"\xff\xfe", b"Sports"], pa.binary())
+    column = pa.chunked_array([pa.StringArray.from_buffers(3, good.buffers()[1], good.buffers()[2])])
+    alignment = align(given_labels([column], Value("string")), MODEL)
+    assert alignment.indices(column).tolist() == [0, NOT_IN_MODEL, 1]
+    assert alignment.names_of(column) == ["World", "\ufffd\ufffd", "Sports"]
+
+
 def test_too_many_values_are_no_labels(refused):
     with refused("over 100,000 different values", "--label-column"):
         given_labels((pa.chunked_array([[f"{n} {m}" for m in range(500)]]) for n in range(201)), Value("string"))
@@ -288,7 +312,14 @@ def seen(values, wanted):
 
 
 @pytest.mark.parametrize(
-    ("values", "says"), [([0.5, 1.0], "whole numbers"), ([[0], [1]], "list"), ([{"a": 1}, {"a": 2}], "struct")]
+    ("values", "says"),
+    [
+        ([0.0, 1.0, 0.5, 1.0], "0.5 in row 2"),
+        ([0.0, float("inf")], "inf in row 1"),
+        ([0.0, 1e300], "1e+300 in row 1"),
+        ([[0], [1]], "list"),
+        ([{"a": 1}, {"a": 2}], "struct"),
+    ],
 )
 def test_other_types_are_no_labels(values, says, refused):
     with refused(says):

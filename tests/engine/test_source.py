@@ -86,6 +86,19 @@ def test_a_label_that_is_missing_late_in_a_long_csv_is_only_missing(write_file):
     assert columns(opened)["label"][11_999:] == [1, None]
 
 
+def test_a_comma_at_the_end_of_each_row_is_no_column(write_file):
+    path = write_file("a.csv", "text,label\na,0,\nb,1,\n")
+    assert columns(open_dataset(str(path))) == {"text": ["a", "b"], "label": [0, 1]}
+
+
+@pytest.mark.parametrize(("first", "late"), [("1", "?"), ("1", "0.5"), ("", "note"), ("12", "twelve")])
+def test_a_csv_whose_later_rows_are_of_another_type_is_text(first, late, write_file):
+    rows = f"some text,{first}\n" * 12_000
+    found = columns(open_dataset(str(write_file("a.csv", f"text,label\n{rows}last,{late}\n"))))
+    assert found["label"] == [first or None] * 12_000 + [late]
+    assert found["text"][-1] == "last"
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl.gz"])
 def test_a_file_that_changed_is_read_again(name, write_file):
     content = "text,label\n{},0\n" if "csv" in name else '{{"text": "{}", "label": 0}}\n'
@@ -149,8 +162,14 @@ class TestSavedDataset:
         ("empty.json", "[]", "has no rows"),
         ("ragged.csv", "text,label\na,0\nb,1,2,3\n", "line 3"),
         ("quote.csv", 'text,label\n"a,0\n', "row 1"),
-        ("latin.csv", "text,label\ncafé,0\n".encode("latin-1"), "decode"),
-        ("bad.jsonl", '{"text": "a"}\n{"text":\n', "row 1"),
+        ("wide.csv", "text,label\na,0,1\nb,1,0\n", "more cells than the header"),
+        ("latin.csv", "text,label\na,1\ncafé,0\n".encode("latin-1"), ": line 3 "),
+        ("latin.csv.gz", "text,label\ncafé,0\n".encode("latin-1"), "is not UTF-8; convert the file"),
+        ("utf16.csv", "text,label\na,0\n".encode("utf-16"), "is not UTF-8"),
+        ("bad.jsonl", '{"text": "a"}\n{"text":\n', ": line 2 "),
+        ("late.jsonl", '{"text": "a"}\n' * 200_000 + "{\n", ": line 200001 "),
+        ("surrogate.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', ": line 2 "),
+        ("list.jsonl", '{"text": "a"}\n[1]\n', "is no JSON object"),
         ("bad.json", '[{"text": "a"},', "bad.json"),
         ("bad.parquet", b"PAR1 and then nothing", "bad.parquet"),
         ("rows.txt", "a", "must end in .csv, .tsv, .json, .jsonl, .parquet"),
@@ -184,6 +203,13 @@ def test_an_empty_part_among_others_is_no_problem(tmp_path):
     frame[:0].to_parquet(tmp_path / "1.parquet")
     frame.to_parquet(tmp_path / "2.parquet")
     assert columns(open_dataset(str(tmp_path / "*.parquet"))) == ROWS
+
+
+def test_a_bad_line_of_several_files_says_which(write_file, tmp_path, refused):
+    write_file("1.jsonl", JSONL)
+    bad = write_file("2.jsonl", JSONL + '{"text": ]\n')
+    with refused(f": line 5 of {bad} is not JSON: Expecting value at character 9"):
+        open_dataset(str(tmp_path / "?.jsonl"))
 
 
 def test_files_of_several_formats_are_refused(write_file, tmp_path, refused):
