@@ -1,5 +1,6 @@
 """`lossaudit review`: a page on which a person decides about the top of a ranking."""
 
+import contextlib
 import shlex
 import threading
 import webbrowser
@@ -52,15 +53,18 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
     try:
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
-        _say_where(place, token, port, f"{len(session.records):,} records, {session.decided():,} decided")
-        if not no_open:
-            # Some browsers block until they are closed.
-            threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
-        serve(make_app(session, token, place.host, place.port, annotator), place)
+        app = make_app(session, token, place.host, place.port, annotator)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+            _say_where(place, token, port, f"{len(session.records):,} records, {session.decided():,} decided")
+            if not no_open:
+                # Some browsers block until they are closed.
+                threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
+            serve(app, place)
         decided = session.decided()
     finally:
         session.close()
-    out.print(f"\n{decided:,} rows are decided, stored in {session.store_path}", soft_wrap=True)
+    rows_are = "row is" if decided == 1 else "rows are"
+    out.print(f"\n{decided:,} {rows_are} decided, stored in {session.store_path}", soft_wrap=True)
     if decided:
         out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
 

@@ -27,7 +27,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-store",
 }
 _NO_TOKEN = "This link lacks the token of the running review, or has an older one: open the link that it printed."
 

@@ -75,14 +75,12 @@ class MovedError(LossAuditError):
 class Session:
     """A review of the n rows of highest loss. Threads may share it."""
 
-    def __init__(self, losses: Losses, store: DecisionStore, n: int) -> None:
-        """Raises LossAuditError if the losses file holds no texts, or no row with a loss."""
+    def __init__(self, losses: Losses, records: Records, store: DecisionStore) -> None:
+        """See `open`."""
         self.losses_path = losses.path
         self.store_path = store.path
-        self.records = Records(losses, n)
-        if not self.records:
-            raise LossAuditError(f"{losses.path} has no row with a loss, so there is nothing to review")
-        self.columns = Columns(self.records)
+        self.records = records
+        self.columns = Columns(records)
         self.labels = label_names(losses)
         self._store = store
         self._lock = threading.Lock()
@@ -93,9 +91,12 @@ class Session:
     def open(cls, losses_path: Path, n: int) -> Self:
         """The review of a losses file, with the store beside it. Raises LossAuditError if either can't be used."""
         losses = Losses.open(losses_path)
+        records = Records(losses, n)
+        if not records:
+            raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
         store = DecisionStore.open(losses_path)
         try:
-            return cls(losses, store, n)
+            return cls(losses, records, store)
         except BaseException:
             store.close()
             raise

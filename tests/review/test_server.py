@@ -193,7 +193,7 @@ def test_every_answer_has_strict_headers(client, serving):
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.headers["cache-control"] == "no-store"
 
 
 def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):

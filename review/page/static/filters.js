@@ -17,7 +17,16 @@ export class Filters {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(onChange, TYPING_MS);
     });
-    for (const id of ["given", "predicted", "status", "sort"]) $(`filter-${id}`).addEventListener("change", onChange);
+    // A choice made with the mouse is over; one made with the keyboard goes through the others on its way.
+    let byMouse = false;
+    $("filters").addEventListener("pointerdown", () => (byMouse = true));
+    $("filters").addEventListener("keydown", () => (byMouse = false));
+    for (const id of ["given", "predicted", "status", "sort"]) {
+      $(`filter-${id}`).addEventListener("change", () => {
+        if (byMouse) $("record").focus();
+        onChange();
+      });
+    }
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("clear").addEventListener("click", () => {
       this.#read(new URLSearchParams({ sort: this.query.sort ?? DEFAULTS.sort }));

@@ -5,11 +5,11 @@ import { $, make } from "./dom.js";
 const KEYS = [
   ["accept", ["Enter", "a"], "Accept the prediction"],
   ["keep", ["k"], "Keep the given label"],
-  ["class", ["1", "0"], "Choose the class with this digit"],
+  ["class", ["0–9"], "Choose the class with this digit"],
   ["find", ["/"], "Find another label by its name"],
   ["unsure", ["u"], "Unsure"],
   ["discard", ["d"], "Discard the example from the dataset"],
-  ["undo", ["z", "Ctrl+z"], "Take back your last step"],
+  ["undo", ["z", "Ctrl+Z"], "Take back your last step"],
   ["next", ["→", "j"], "Next record"],
   ["back", ["←", "p"], "Record before"],
   ["scroll", ["Space"], "Scroll a long text"],
@@ -63,8 +63,8 @@ function actionOf(event, singleKeys) {
 export function describe() {
   const rows = KEYS.map(([, keys, what]) => {
     const shown = keys.flatMap((key, index) => [
-      ...(index ? [make("span", { class: "faint" }, what.includes("digit") ? " … " : " or ")] : []),
-      make("kbd", {}, key.length === 1 ? key.toUpperCase() : key.replace("+z", "+Z")),
+      ...(index ? [make("span", { class: "faint" }, " or ")] : []),
+      make("kbd", {}, key.length === 1 ? key.toUpperCase() : key),
     ]);
     return make("tr", {}, make("th", { scope: "row" }, ...shown), make("td", {}, what));
   });

@@ -12,6 +12,7 @@ import { Queue } from "./queue.js";
 import { showDecision, showNothing, showRecord } from "./record.js";
 
 const POLL_MS = 1500;
+const SLOW_MS = 150; // storing that takes longer is shown
 
 const queue = new Queue();
 let start; // what the server told at the start
@@ -68,14 +69,14 @@ function act(action, key) {
   if (action === "help") return openHelp();
   if (action === "search") return focusSearch();
   if (action === "undo") return change(undo);
-  const record = queue.record;
-  if (!record) return undefined;
   if (action === "next") return go(queue.index + 1);
   if (action === "back") return go(queue.index - 1);
+  if (action === "bulk") return bulk();
+  const { record } = queue;
+  if (!record) return undefined; // it isn't on the page yet
   if (action === "accept") return choose(record.prediction);
   if (action === "class") return choose(record.classes[(Number(key) + 9) % 10]?.[0]);
   if (action === "find") return picker.open(record.classes.map(([name]) => name), choose);
-  if (action === "bulk") return bulk();
   return change(() => decide(record, action, null));
 }
 
@@ -92,13 +93,14 @@ async function change(work) {
   if (busy) return;
   if (annotator === null) return void askWho();
   busy = true;
-  document.body.classList.add("storing");
+  const slow = setTimeout(() => document.body.classList.add("storing"), SLOW_MS);
   try {
     await work();
   } catch (error) {
-    fail(`Not stored. ${error.message}`);
+    fail(`${error.status === 0 ? "Not confirmed as stored" : "Not stored"}. ${error.message}`);
   } finally {
     busy = false;
+    clearTimeout(slow);
     document.body.classList.remove("storing");
   }
 }
@@ -227,7 +229,6 @@ function note(answer) {
   showProgress(answer.progress);
   if (answer.version === version + 1) version = answer.version;
   else catchUp(answer.version);
-  list.draw();
 }
 
 /** Fetches anew what others have changed since the version that the page shows. */
