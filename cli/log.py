@@ -66,9 +66,15 @@ def log(
     out.print(f"Sent {logged.sent:,} records to {address}{there}{others}", soft_wrap=True)
     if len(records) < rows:
         out.print(f"{losses} has {len(records):,} rows with a loss, not {rows:,}.", soft_wrap=True)
-    source = [str(place.file)] if kind == "jsonl" else ["--name", str(name)]
-    back = shlex.join(["lossaudit", "pull", str(losses), "--from", kind, *source])
-    out.print(f"Bring decisions back: {back}", soft_wrap=True)
+    out.print(f"Bring decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
+
+
+def pull_command(losses: Path, kind: str, place: Place) -> str:
+    """How to pull from there; without the key, which isn't printed."""
+    given = {"--name": place.name, "--url": place.url, "--workspace": place.workspace}
+    options = [word for option, value in given.items() if value for word in (option, value)]
+    where = [str(place.file)] if kind == "jsonl" else options
+    return shlex.join(["lossaudit", "pull", str(losses), "--from", kind, *where])
 
 
 def checked_place(kind: str, place: Place, file: str) -> Place:

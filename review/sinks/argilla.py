@@ -3,6 +3,7 @@
 A record is a text with its given label, the model's prediction as a suggestion, and metadata to sort and filter by.
 """
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,8 @@ from lossaudit.review.sinks.http import Account, ServerError, checked_key, check
 
 _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"
-_QUESTION, _TEXT, _GIVEN = "label", "text", "given_label"
+_QUESTION, _TEXT, _GIVEN, _GIVEN_TERM = "label", "text", "given_label", "given"
+"""Fields, questions and metadata share their names' room."""
 _LONGEST_AGENT = 200
 _NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9_:./ -]")
 _PAGE = 500
@@ -30,6 +32,9 @@ _GUIDELINES = (
     "Sort by the metadata `loss`, falling: the likeliest mistakes come first."
 )
 _Result = TypeVar("_Result")
+
+# Whatever the client logs it also raises.
+logging.getLogger("argilla.sdk").setLevel(logging.CRITICAL)
 
 
 class Argilla:
@@ -118,7 +123,7 @@ class Argilla:
                 rg.FloatMetadataProperty("loss", title="Loss", client=client),
                 rg.IntegerMetadataProperty("rank", title="Rank by loss", client=client),
                 rg.IntegerMetadataProperty("row_id", title="Row", client=client),
-                rg.TermsMetadataProperty(_GIVEN, title="Given label", client=client),
+                rg.TermsMetadataProperty(_GIVEN_TERM, title="Given label", client=client),
             ],
         )
 
@@ -131,7 +136,7 @@ class Argilla:
         settings = self._dataset.settings
         names = {item.name for items in (settings.fields, settings.metadata) for item in items}
         question = next((question for question in settings.questions if question.name == _QUESTION), None)
-        if type(question) is not rg.LabelQuestion or not {_TEXT, _GIVEN, "loss"} <= names:
+        if question is None or type(question) is not rg.LabelQuestion or not {_TEXT, _GIVEN, "loss"} <= names:
             raise LossAuditError(f"{self.address} is for another task; give another --name")
         missing = [label for label in self._about.labels if label not in question.labels]
         if missing:
@@ -147,7 +152,7 @@ class Argilla:
         return rg.Record(
             id=str(record.row),
             fields={_TEXT: storable(record.text), _GIVEN: record.label},
-            metadata={"loss": record.loss, "rank": record.rank, "row_id": record.row, _GIVEN: record.label},
+            metadata={"loss": record.loss, "rank": record.rank, "row_id": record.row, _GIVEN_TERM: record.label},
             suggestions=[suggestion],
             _dataset=self._dataset,
         )
@@ -185,7 +190,7 @@ class Argilla:
             # The client has errors of many kinds; beneath those that the server caused lies its answer.
             answer = _answer_beneath(error)
             if answer is None:
-                raise self._account.failure(error) from error
+                raise self._account.failure(error.__cause__ or error) from error
             raise self._account.refusal(answer) from error
         self._reached = True
         return result

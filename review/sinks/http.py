@@ -19,6 +19,7 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 """Seconds. Bulks of long texts take servers long to store."""
+_REASONS = ("validation_errors", "detail", "params", "message")
 _Result = TypeVar("_Result")
 
 
@@ -57,7 +58,7 @@ class Account:
             wait_s=0.0 if passing else None,
         )
 
-    def failure(self, error: Exception) -> ServerError:
+    def failure(self, error: BaseException) -> ServerError:
         """The error for anything else that went wrong between us and the server."""
         return ServerError(f"{self}: {self._without_key(brief(error, 300))}")
 
@@ -164,9 +165,12 @@ def checked_url(url: str, variable: str) -> str:
         raise LossAuditError(f"the URL (--url or {variable}) is none: {brief(error)}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise LossAuditError(f"the URL (--url or {variable}) is none; write it like http://localhost:6900")
-    if parsed.userinfo:
-        raise LossAuditError(f"the URL (--url or {variable}) holds a user or password; give the key with --key instead")
-    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise LossAuditError(
+            f"the URL (--url or {variable}) holds more than an address (a user, password, query or fragment); "
+            "give the key with --key instead"
+        )
+    return str(parsed).rstrip("/")
 
 
 def checked_key(key: str | None, variable: str) -> str:
@@ -202,6 +206,7 @@ def _detail(response: httpx.Response) -> str:
         said = response.json()
     except ValueError:
         said = None  # a page of HTML tells nothing that the status doesn't
-    if isinstance(said, dict):
-        said = said.get("validation_errors") or said.get("detail") or said
+    # The reason lies some levels deep: {"detail": {"code": …, "params": {"message": …}}}.
+    while isinstance(said, dict) and any(said.get(name) for name in _REASONS):
+        said = next(said[name] for name in _REASONS if said.get(name))
     return brief(ValueError(said or response.reason_phrase or "no reason given"), 300)

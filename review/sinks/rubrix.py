@@ -32,7 +32,7 @@ class Rubrix:
         self._name = name
         self._workspace = workspace
         self._about = about
-        self._agent = shortened(about.dataset, _LONGEST_AGENT)
+        self._agent = _agent(about.dataset)
 
     @property
     def address(self) -> str:
@@ -99,7 +99,7 @@ class Rubrix:
             "id": record.row,
             "inputs": {"text": storable(record.text)},
             "prediction": {
-                "agent": shortened(self._about.model, _LONGEST_AGENT),
+                "agent": _agent(self._about.model),
                 "labels": [{"class": label, "score": min(score, 1.0)} for label, score in record.probabilities],
             },
             "annotation": {"agent": self._agent, "labels": [{"class": record.label, "score": 1.0}]},
@@ -168,6 +168,11 @@ def connect(place: Place, about: About) -> Rubrix:
         headers["X-Rubrix-Workspace"] = workspace
     server = Server(Account("Rubrix", url, key, "RUBRIX_API_KEY"), headers=headers)
     return Rubrix(server, name, workspace, about)
+
+
+def _agent(name: str) -> str:
+    """A name as an agent, of which Rubrix makes the name of a field: dots part it, and no part may be empty."""
+    return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT) or "lossaudit"
 
 
 def _check_labels(labels: Sequence[str]) -> None:

@@ -1,0 +1,68 @@
+"""Runs in an environment of its own: Argilla's real server on SQLite, with a search engine that finds nothing.
+
+Arguments: port, an empty folder. Users are `argilla`, the owner, and `ann` of the workspace `argilla`; their keys are
+`argilla.apikey` and `ann.apikey`. Redis, which holds jobs for changed datasets and webhooks, is one in memory, and no
+worker runs them.
+"""
+
+import asyncio
+import os
+import sys
+
+port, folder = int(sys.argv[1]), sys.argv[2]
+os.environ |= {
+    "ARGILLA_HOME_PATH": folder,
+    "ARGILLA_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/argilla.db",
+    "ARGILLA_SEARCH_ENGINE": "nothing",
+    "ARGILLA_ENABLE_TELEMETRY": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+import fakeredis  # noqa: E402
+import redis  # noqa: E402
+
+redis.from_url = lambda url: fakeredis.FakeRedis()
+
+import uvicorn  # noqa: E402
+from argilla_server._app import app  # noqa: E402
+from argilla_server.cli.database.migrate import migrate_db  # noqa: E402
+from argilla_server.contexts import accounts  # noqa: E402
+from argilla_server.database import AsyncSessionLocal  # noqa: E402
+from argilla_server.models import User, UserRole, Workspace  # noqa: E402
+from argilla_server.search_engine.base import SearchEngine  # noqa: E402
+
+
+async def nothing(*arguments, **options):
+    return None
+
+
+# Whatever is asked of the search engine is done at once, to no effect.
+methods = {name: nothing for name in SearchEngine.__abstractmethods__}
+methods["new_instance"] = classmethod(lambda cls: made(cls))
+methods["close"] = nothing
+Nothing = type("Nothing", (SearchEngine,), methods)
+SearchEngine.register("nothing")(Nothing)
+
+
+async def made(cls):
+    return cls()
+
+
+async def add_users():
+    async with AsyncSessionLocal() as session:
+        workspace = await Workspace.create(session, name="argilla")
+        for name, role in (("argilla", UserRole.owner), ("ann", UserRole.annotator)):
+            await User.create(
+                session,
+                first_name=name,
+                username=name,
+                role=role,
+                api_key=f"{name}.apikey",
+                password_hash=accounts.hash_password("12345678"),
+                workspaces=[workspace],
+            )
+
+
+migrate_db("head")
+asyncio.run(add_users())
+uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off")
