@@ -2,6 +2,7 @@
 
 import click
 
+from lossaudit.cli.apply import apply
 from lossaudit.cli.audit import audit
 from lossaudit.cli.demo import demo
 from lossaudit.cli.export import export
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top, review, log, pull, demo):
+for command in (export, audit, top, review, log, pull, apply, demo):
     main.add_command(command)

@@ -166,10 +166,12 @@ class Audit:
         rescoring = Rescoring(self._job, kept, len(self))
         exact = None
         if choice.again is not None:
-            exact = rescoring.make_exact(choice.top, choice.again, on_stage)
+            tally = Tally(len(self.bundle.manifest.labels))
+            exact = rescoring.make_exact(choice.top, choice.again, on_stage, functools.partial(self._add, tally))
         tally = Tally(len(self.bundle.manifest.labels))
         for part in rescoring.parts():
             tally.add(part)
+        self._check_any(tally)
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         audited = Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self), kept.path),
@@ -199,20 +201,27 @@ class Audit:
             else:
                 tally.add(part)
                 done(len(part))
+        self._check(tally)
         before = tally.rows
         for start, part in score_shards(self._job, choice.first, self.rows, missing, done):
-            self._check(tally, part)
+            self._add(tally, part)
             kept.write(part_stem(start), part)
-        if not tally.ranked:
-            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}")
+        self._check_any(tally)
         return tally.rows - before
 
-    def _check(self, tally: Tally, part: pa.Table) -> None:
+    def _add(self, tally: Tally, part: pa.Table) -> None:
         """Counts a part in. Raises LossAuditError where the audit can't go on with it."""
         tally.add(part)
+        self._check(tally)
+
+    def _check_any(self, tally: Tally) -> None:
+        if not tally.ranked:
+            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}")
+
+    def _check(self, tally: Tally) -> None:
         if tally.failed > max(_FAILED_ROWS, _FAILED_SHARE * len(self)):
             raise LossAuditError(
-                f"the model fails on {tally.failed:,} of the first {tally.rows:,} rows ({tally.first_failure}); the "
+                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
                 "shards before are kept, and the same command goes on with them. Export the model again, or use "
                 "another --provider"
             )

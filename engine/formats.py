@@ -135,7 +135,15 @@ def _rows(pieces: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
             shortest = piece[_PROBABILITIES].cast(pa.list_(pa.string())).cast(pa.list_(pa.float64()))
             piece = piece.set_column(piece.column_names.index(_PROBABILITIES), _PROBABILITIES, shortest)
         for batch in piece.to_batches(max_chunksize=1024):
-            yield from batch.to_pylist()
+            columns = [_values(column) for column in batch.columns]
+            yield from (dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):  # a time beyond Python's years, in words then
+        return [" ".join(column.slice(row, 1).to_string().split()) for row in range(len(column))]
 
 
 def _cell(value: object) -> object:

@@ -214,7 +214,7 @@ def is_unnamed(labels: tuple[str, ...]) -> bool:
 def _stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
     """The column, whose first row is row `start`, as int64 or string.
 
-    Whole floats and booleans are integers, NaN is missing; others are refused.
+    Whole floats and booleans are integers; NaN and "" are missing; others are refused.
     """
     kind = column.type
     if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
@@ -224,7 +224,8 @@ def _stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
     if pa.types.is_null(kind):
         return column.cast(pa.large_string())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return mended(column).cast(pa.large_string())
+        names = mended(column).cast(pa.large_string())
+        return pc.if_else(pc.equal(names, ""), None, names)
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):

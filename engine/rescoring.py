@@ -31,8 +31,8 @@ class Rescoring:
         """The first and the last row of each chunk."""
         self._chunk = functools.lru_cache(maxsize=4)(functools.partial(_read_chunk, kept))
 
-    def make_exact(self, top: int, plan: Plan, on_stage: OnStage) -> ExactTop:
-        """Scores rows again with another plan until the top is exact."""
+    def make_exact(self, top: int, plan: Plan, on_stage: OnStage, check: Callable[[pa.Table], None]) -> ExactTop:
+        """Scores rows again with another plan until the top is exact. `check` raises for a chunk not to go on with."""
         rows = sum(len(ids) for ids, _ in self._losses())
         scorer: ShardScorer | None = None
 
@@ -45,9 +45,11 @@ class Rescoring:
                 chunk = self._kept.read(again_stem(len(self._chunks)))
                 if chunk is not None and np.array_equal(chunk["id"].to_numpy(), chunk_ids):
                     done(len(chunk))
+                    check(chunk)
                 else:
                     scorer = scorer or ShardScorer(self._job, plan)
                     chunk = scorer.score_again(self._rows(chunk_ids), done)
+                    check(chunk)
                     self._kept.write(again_stem(len(self._chunks)), chunk)
                 self._chunks.append((int(chunk_ids[0]), int(chunk_ids[-1])))
                 found.append(np.asarray(chunk["loss"].to_numpy(), dtype=np.float64))

@@ -34,13 +34,13 @@ class Origin:
 class Rows:
     """The rows of a dataset, or the first of them."""
 
-    def __init__(self, dataset: datasets.Dataset, origin: Origin | None = None, limit: int | None = None) -> None:
-        """origin: None for a dataset that was made in memory. limit: only the first rows."""
+    def __init__(self, dataset: datasets.Dataset, origin: Origin | None = None, fingerprint: str | None = None) -> None:
+        """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`."""
         self.origin = origin
         self.features: dict[str, Any] = dict(dataset.features)
-        self.fingerprint = str(dataset._fingerprint)
-        """What `datasets` identifies the data by: it changes when the files do."""
-        self._rows = len(dataset) if limit is None else min(limit, len(dataset))
+        self.fingerprint = fingerprint or str(dataset._fingerprint)
+        """What identifies the data: it changes when they do."""
+        self._rows = len(dataset)
         self._files = _files_behind(dataset)
         # A dataset in files isn't held: its mapping alone would be half of it.
         self._dataset = dataset.with_format("arrow") if self._files is None else None

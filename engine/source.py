@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import glob
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 
 from lossaudit.engine.bad_lines import first_bad_line
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import files_of
+from lossaudit.engine.files import files_of, sha256_of
 from lossaudit.engine.rows import Origin, Rows
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
@@ -38,11 +39,13 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None)
     if None. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
     """
     files = [] if Path(name).is_dir() else files_of(name)
-    with _quiet():
+    with quiet():
         dataset = _open(name, files, config, split)
     if len(dataset) == 0:
         raise _no_rows(name)
-    return Rows(dataset, Origin(name, config, split, tuple(files)))
+    # `datasets` would take a file for another one when only its time has changed.
+    fingerprint = _hash_of(files) if files else None
+    return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint)
 
 
 def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
@@ -59,7 +62,7 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
         if not left:
             break
         builder, options = _FORMATS[_kind(file)]
-        with _quiet(), _reading(str(file)):
+        with quiet(), _reading(str(file)):
             pieces = datasets.load_dataset(
                 builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
             )
@@ -68,6 +71,12 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
         left = [row for row in left if row >= stop]
         start = stop
     return found
+
+
+def _hash_of(files: list[Path]) -> str:
+    with _reading(str(files[0])):
+        hashes = [sha256_of(file) for file in files]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:32]
 
 
 def _open(name: str, files: list[Path], config: str | None, split: str | None) -> datasets.Dataset:
@@ -178,7 +187,7 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The library's own bars and messages off, and back as they were."""
     verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)

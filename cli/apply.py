@@ -1,0 +1,56 @@
+"""`lossaudit apply`: the whole dataset with the labels that people decided on."""
+
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import out, steps
+
+_EXAMPLES = """
+lossaudit apply losses.parquet -o cleaned.csv
+lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-columns
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Write the dataset with corrected labels.")
+@click.argument("losses", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; .gz too), or a folder for a saved dataset.",
+)
+@click.option(
+    "--discarded",
+    type=click.Choice(["drop", "flag"]),
+    default="drop",
+    show_default=True,
+    help="Leave discarded rows out, or keep them and say so in a column.",
+)
+@click.option("--review-columns", is_flag=True, help="Add the columns label_original and review.")
+def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> None:
+    """Write the whole dataset that LOSSES was made of, with the labels of your decisions.
+
+    The dataset itself isn't changed. What was changed is also written to OUTPUT.changes.json.
+    """
+    from lossaudit.review.apply import apply_decisions
+
+    with steps("Applying") as on_step:
+        on_step(f"the decisions about {losses}")
+        cleaned = apply_decisions(losses, output, flag_discarded=discarded == "flag", review_columns=review_columns)
+    if cleaned.changes:
+        table = Table("given", "now", Column("rows", justify="right"), box=SIMPLE_HEAD)
+        for change in cleaned.changes:
+            table.add_row(change.given, change.new, f"{change.rows:,}")
+        out.print(table)
+    what = "flagged" if discarded == "flag" else "left out"
+    out.print(
+        f"{cleaned.rows:,} rows: {cleaned.relabelled:,} relabelled, {cleaned.discarded:,} discarded ({what}), "
+        f"{cleaned.kept:,} found right, {cleaned.unsure:,} unsure",
+        soft_wrap=True,
+    )
+    out.print(f"Wrote {output} ({cleaned.written:,} rows) and {output}.changes.json", soft_wrap=True)

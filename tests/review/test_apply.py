@@ -1,0 +1,194 @@
+"""Apply: the whole dataset with exactly the decided corrections, in the source's own spelling."""
+
+import csv
+import gzip
+import io
+import json
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lossaudit.engine.audit import Audit, AuditOptions
+from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.formats import write_table
+from lossaudit.engine.source import open_dataset
+from lossaudit.review.apply import Change, apply_decisions
+from lossaudit.review.store import Decision, DecisionStore
+
+TIME = "2026-01-02T03:04:05+00:00"
+CSV = (
+    "zip,text,label,when\n"
+    '00123,"the team, ""quoted""\nnext",sports,2020-01-02\n'
+    "0,bank shares,Business,\n"
+    ",oil market,WORLD,1.50\n"
+    "7,the striker scored,Business,x\n"
+    "8,chip network,Sci/Tech,y\n"
+)
+
+
+@pytest.fixture
+def decided(bundle_folder, tmp_path):
+    """Audits a dataset and stores decisions, row → (verdict, label); gives the losses file."""
+
+    def make(dataset, decisions, **options):
+        rows = open_dataset(str(dataset))
+        audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
+        losses = tmp_path / "losses.parquet"
+        write_table(audited.rows(), audited.schema, losses)
+        with DecisionStore.open(losses) as store:
+            store.add(Decision(row, *what, "ada", "page", TIME) for row, what in decisions.items())
+        return losses
+
+    return make
+
+
+DECISIONS = {
+    1: ("relabel", "World"),
+    2: ("keep", None),
+    3: ("relabel", "Sports"),
+    4: ("discard", None),
+    0: ("unsure", None),
+}
+
+
+def test_a_csv_keeps_every_other_cell_as_it_is(decided, write_file, tmp_path):
+    source = write_file("source.csv", CSV)
+    out = tmp_path / "cleaned.csv"
+    cleaned = apply_decisions(decided(source, DECISIONS), out)
+    before, after = (list(csv.DictReader(io.StringIO(text))) for text in (CSV, out.read_text()))
+    expected = before[:4]
+    expected[1]["label"] = "WORLD"  # as the source writes it
+    expected[3]["label"] = "sports"
+    assert after == expected
+    assert out.read_text().splitlines()[0] == "zip,text,label,when"
+    assert source.read_text() == CSV
+    assert (cleaned.rows, cleaned.written, cleaned.relabelled, cleaned.discarded) == (5, 4, 2, 1)
+    assert (cleaned.kept, cleaned.unsure) == (1, 1)
+    assert set(cleaned.changes) == {Change("Business", "World", 1), Change("Business", "Sports", 1)}
+    saved = json.loads((tmp_path / "cleaned.csv.changes.json").read_text())
+    assert saved["relabelled"] == 2
+
+
+def test_discarded_rows_may_be_flagged_and_decisions_shown(decided, write_file, tmp_path):
+    out = tmp_path / "cleaned.jsonl"
+    losses = decided(write_file("source.csv", CSV), DECISIONS)
+    apply_decisions(losses, out, flag_discarded=True, review_columns=True)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["discarded"] for row in rows] == [False, False, False, False, True]
+    assert [row["review"] for row in rows] == ["unsure", "relabel", "keep", "relabel", "discard"]
+    assert [row["label_original"] for row in rows] == ["sports", "Business", "WORLD", "Business", "Sci/Tech"]
+    assert list(rows[0]) == ["zip", "text", "label", "when", "label_original", "review", "discarded"]
+
+
+def test_json_lines_keep_their_types_and_absent_keys(decided, write_file, tmp_path):
+    lines = [
+        {"text": "the bank", "label": 2, "when": "2020-01-02", "deep": {"a": [1, None]}},
+        {"label": 0, "text": "the team", "x": 1.0},
+        {"text": "world news", "label": 1},
+    ]
+    source = write_file("source.jsonl.gz", "\n".join(json.dumps(line) for line in lines) + "\n\n")
+    out = tmp_path / "cleaned.jsonl.gz"
+    apply_decisions(decided(source, {1: ("relabel", "Sports")}), out)
+    written = gzip.decompress(out.read_bytes()).decode().splitlines()
+    assert [json.loads(line) for line in written] == [lines[0], lines[1] | {"label": 1}, lines[2]]
+
+
+def test_a_json_array_stays_one(decided, write_file, tmp_path):
+    rows = [{"text": "a b", "label": "World"}, {"text": "c", "label": "Sports"}]
+    out = tmp_path / "cleaned.json"
+    apply_decisions(decided(write_file("source.json", json.dumps(rows)), {0: ("relabel", "Sports")}), out)
+    assert json.loads(out.read_text()) == [{"text": "a b", "label": "Sports"}, rows[1]]
+
+
+def test_parquet_keeps_its_schema(decided, tmp_path):
+    table = pa.table(
+        {
+            "n": pa.array([1, 2, 3], pa.int8()),
+            "text": ["the bank", "the team", "oil"],
+            "label": pa.array([0, 1, 2], pa.int16()),
+            "at": pa.array([0, 1, None], pa.timestamp("ms")),
+        }
+    )
+    pq.write_table(table, tmp_path / "source.parquet")
+    out = tmp_path / "cleaned.parquet"
+    apply_decisions(decided(tmp_path / "source.parquet", {0: ("relabel", "Business"), 2: ("discard", None)}), out)
+    cleaned = pq.read_table(out)
+    assert cleaned.schema.types == table.schema.types
+    assert cleaned.to_pylist() == [table.to_pylist()[0] | {"label": 2}, table.to_pylist()[1]]
+
+
+@pytest.mark.parametrize("output", ["cleaned", "cleaned.csv", "cleaned.parquet"])
+def test_a_saved_dataset_goes_to_any_format(output, decided, tmp_path):
+    label = datasets.ClassLabel(names=["Sports", "World", "Business", "Sci/Tech"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": label})
+    rows = [{"text": "the bank", "label": 2}, {"text": "the team", "label": 0}]
+    datasets.Dataset.from_list(rows, features).save_to_disk(str(tmp_path / "saved"))
+    out = tmp_path / output
+    apply_decisions(decided(tmp_path / "saved", {0: ("relabel", "World")}), out)
+    cleaned = open_dataset(str(out))
+    assert cleaned.take(0, 9).to_pylist() == [{"text": "the bank", "label": 1}, rows[1]]
+    if output != "cleaned.csv":
+        assert cleaned.features["label"] == label
+
+
+def test_rows_beyond_the_limit_of_the_audit_are_written_too(decided, write_file, tmp_path):
+    out = tmp_path / "cleaned.tsv"
+    apply_decisions(decided(write_file("source.csv", CSV), {0: ("discard", None)}, limit=2), out)
+    assert len(list(csv.DictReader(out.open(newline=""), delimiter="\t"))) == 4
+
+
+def test_a_label_that_no_row_has_is_written_as_its_index_or_name(decided, write_file, tmp_path):
+    numbers = write_file("numbers.csv", "text,label\nthe bank,0\nthe team,1\n")
+    apply_decisions(decided(numbers, {0: ("relabel", "Business")}), tmp_path / "cleaned.csv")
+    assert (tmp_path / "cleaned.csv").read_text() == "text,label\nthe bank,2\nthe team,1\n"
+
+
+def test_a_label_that_cannot_be_written_is_refused(decided, write_file, tmp_path, refused):
+    source = write_file("source.csv", "text,label\nthe bank,7\nthe team,8\n")
+    losses = decided(source, {0: ("relabel", "Business")}, label_map={"7": "World", "8": "Sports"})
+    with refused("'Business'", "no row"):
+        apply_decisions(losses, tmp_path / "cleaned.csv")
+
+
+class TestRefuses:
+    def test_a_source_that_changed(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), DECISIONS)
+        write_file("source.csv", CSV.replace("oil", "gas"))
+        with refused("source.csv has changed"):
+            apply_decisions(losses, tmp_path / "cleaned.csv")
+        assert not (tmp_path / "cleaned.csv").exists()
+
+    def test_but_not_one_that_was_only_touched(self, decided, write_file, tmp_path):
+        source = write_file("source.csv", CSV)
+        losses = decided(source, DECISIONS)
+        source.touch()
+        apply_decisions(losses, tmp_path / "cleaned.csv")
+
+    def test_to_write_over_the_source(self, decided, write_file, refused):
+        source = write_file("source.csv", CSV)
+        with refused("is the audited dataset itself"):
+            apply_decisions(decided(source, DECISIONS), source)
+        assert source.read_text() == CSV
+
+    def test_a_losses_file_that_does_not_know_its_dataset(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), DECISIONS)
+        write_table([pq.read_table(losses)], pq.read_schema(losses), tmp_path / "losses.csv")
+        with refused("losses.csv doesn't say which dataset"):
+            apply_decisions(tmp_path / "losses.csv", tmp_path / "cleaned.csv")
+
+    def test_without_decisions(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), {})
+        losses.with_name(f"{losses.name}.reviews.sqlite").unlink()
+        with refused("no decisions"):
+            apply_decisions(losses, tmp_path / "cleaned.csv")
+
+    def test_an_unknown_format(self, decided, write_file, tmp_path, refused):
+        with refused("cleaned.xlsx", ".parquet"):
+            apply_decisions(decided(write_file("source.csv", CSV), DECISIONS), tmp_path / "cleaned.xlsx")
+
+    def test_a_column_that_is_there_already(self, decided, write_file, tmp_path, refused):
+        source = write_file("source.csv", "text,label,review\nthe bank,World,5\n")
+        with refused("'review'"):
+            apply_decisions(decided(source, {}), tmp_path / "cleaned.csv", review_columns=True)
