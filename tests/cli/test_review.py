@@ -82,6 +82,7 @@ def test_a_port_that_is_taken_is_said(losses):
 def test_a_host_that_others_reach_is_warned_of(losses):
     running = Running(losses, "--port", 0, "--host", "0.0.0.0")
     assert running.link.startswith("http://127.0.0.1:")
+    running.said.append(running.process.stdout.readline())
     _, out, err = running.stop()
     assert "Warning: 0.0.0.0 can be reached from other machines" in " ".join(err.split())
     assert f"From other machines: http://{socket.gethostname()}:{running.port}/?token=" in out

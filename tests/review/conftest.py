@@ -1,10 +1,16 @@
-"""What the tests of the review share: losses files with the rows that a test needs."""
+"""What the tests of the review share: losses files, the page's server without a network, and a browser."""
+
+import shutil
 
 import pyarrow as pa
 import pytest
 
 from lossaudit.engine.formats import write_table
 from lossaudit.engine.table import SCHEMA, with_facts
+from lossaudit.review.server import make_app
+from lossaudit.review.session import Session
+from tests.review.browsing import Server, expect
+from tests.review.requesting import ORIGIN, TOKEN, Client
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -36,6 +42,88 @@ def make_losses(tmp_path):
 def losses_file(make_losses):
     """Twelve examples of falling loss."""
     return make_losses([(LABELS[n % 4], LABELS[(n + 1) % 4], 12.0 - n, f"example number {n}") for n in range(12)])
+
+
+@pytest.fixture
+def serving(losses_file):
+    """Opens a session on a losses file and gives a client that has no token yet."""
+    opened = []
+
+    def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN):
+        session = Session.open(path, n)
+        client = Client(make_app(session, TOKEN, host, 8765), base_url)
+        opened.append((client, session))
+        return client
+
+    yield serve
+    for client, session in opened:
+        client.close()
+        session.close()
+
+
+@pytest.fixture
+def client(serving):
+    """A client of the twelve examples that has come in by the start link."""
+    return serving().enter()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without one, or without Playwright, the tests are skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright isn't installed: pip install playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine: apt install chromium")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def serve(losses_file):
+    """Starts a server, by default on the twelve examples and with Ada as the annotator."""
+    started = []
+
+    def start(path=losses_file, *options, annotator="Ada", port=0):
+        named = ("--annotator", annotator) if annotator else ()
+        started.append(Server(path, "--port", port, *named, *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a link in a new window of its own cookies; at the end no script may have failed or been refused."""
+    contexts, problems = [], []
+
+    def go(link, context=None, **options):
+        if context is None:
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | options)
+            contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append(f"a dialog: {dialog.message}"))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" and "ERR_" not in m.text else None)
+        page.goto(link)
+        expect(page.locator("#text")).not_to_be_empty()
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    # A refused request is said on the page, and by the browser's console too.
+    assert [problem for problem in problems if "status of" not in problem] == []
+
+
+@pytest.fixture
+def page(serve, visit):
+    """The page of the twelve examples."""
+    return visit(serve().link)
 
 
 def row(index, given, predicted, loss, text, classes):  # noqa: ARG001 - the text is a column of the source

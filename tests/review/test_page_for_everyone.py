@@ -1,0 +1,193 @@
+"""The review page in a real browser: hostile and unusual texts, screen readers, contrast, widths, and the link."""
+
+import pytest
+
+from tests.review.browsing import decided, expect, press, title
+
+PAIR = ("World", "Sports")
+
+
+# Texts of all kinds.
+
+
+HOSTILE = [
+    "<script>window.hacked = 1; alert(1)</script>",
+    "<img src=x onerror='window.hacked = 1; alert(1)'>",
+    "</div></section><h1 onclick=alert(1)>&lt;b&gt; &amp;amp; \"'`${alert(1)}{{ 7*7 }}",
+    "javascript:alert(1) <a href=javascript:alert(1)>x</a><iframe srcdoc='<script>parent.hacked=1</script>'></iframe>",
+]
+
+
+def test_hostile_texts_labels_names_and_metadata_are_only_text(make_losses, serve, visit):
+    labels = tuple(f"{text} {n}" for n, text in enumerate(HOSTILE))
+    rows = [(labels[n], labels[n - 1], 9.0 - n, text) for n, text in enumerate(HOSTILE)]
+    path = make_losses(rows, labels=labels, columns={HOSTILE[1]: HOSTILE, "plain": HOSTILE[::-1]})
+    page = visit(serve(path, annotator=HOSTILE[1]).link)
+    for n, text in enumerate(HOSTILE):
+        title(page, f"Record {n + 1} of 4")
+        assert page.locator("#text").text_content() == text
+        assert page.locator("#metadata dd").all_text_contents() == [text, HOSTILE[::-1][n]]
+        assert page.locator(".class .name").all_text_contents() == list(labels)
+        page.keyboard.press("a")
+        expect(page.locator("#counts")).to_have_text(f"{n + 1} of 4 decided")
+    page.keyboard.press("p")
+    expect(page.locator("#decision")).to_contain_text(f"by {HOSTILE[1]}")
+    page.locator("#filter-text").fill("<img")
+    expect(page.locator("#found")).to_have_text("1 record")
+    page.locator("#record").focus()
+    page.keyboard.press("/")
+    expect(page.locator("#picker-list li")).to_have_count(4)
+    page.keyboard.press("Escape")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img, iframe, #text *:not(mark), #metadata a, script:not([src])").count() == 0
+
+
+def test_texts_from_right_to_left_long_ones_and_none(make_losses, serve, visit):
+    texts = ["هذا نص من اليمين إلى اليسار with English", "long word " * 10_000, "", "👩‍👩‍👧‍👦 🙂\n\tnew line"]
+    page = visit(serve(make_losses([(*PAIR, 9.0 - n, text) for n, text in enumerate(texts)])).link)
+    assert page.evaluate("getComputedStyle(document.getElementById('text')).direction") == "rtl"
+    press(page, "j")
+    assert len(page.locator("#text").text_content()) == 20_000
+    assert page.evaluate("document.getElementById('record').scrollTop") == 0
+    page.keyboard.press("Space")
+    assert page.evaluate("document.getElementById('record').scrollTop") > 100
+    page.click("#text-more")
+    assert page.locator("#text").text_content() == texts[1]
+    press(page, "j")
+    expect(page.locator("#text")).to_have_text("(empty text)")
+    assert page.evaluate("document.getElementById('record').scrollTop") == 0
+    press(page, "j")
+    assert page.locator("#text").text_content() == texts[3]
+
+
+def test_labels_that_differ_in_spaces_alone_can_be_told_apart(make_losses, serve, visit):
+    path = make_losses([("World", "World ", 2.0, "a"), ("World ", "World", 1.0, "b")], labels=("World", "World "))
+    page = visit(serve(path).link)
+    assert page.locator(".class .name").all_text_contents() == ["World", "World␣"]
+    press(page, "a")
+    assert decided(path) == {0: ("relabel", "World ")}
+    assert page.locator("#filter-given option").all_text_contents() == ["Any label", "World · 1", "World␣ · 1"]
+    page.select_option("#filter-given", index=2)
+    title(page, "Record 1 of 1")
+    expect(page.locator("#text")).to_have_text("b")
+
+
+def test_a_hundred_thousand_records_scroll_like_ten(make_losses, serve, visit):
+    path = make_losses([(*PAIR, 1e6 - n, f"text {n}") for n in range(100_000)])
+    page = visit(serve(path, "-n", 100_000).link)
+    title(page, "Record 1 of 100,000")
+    page.locator("#list").focus()
+    page.keyboard.press("End")
+    title(page, "Record 100,000 of 100,000")
+    expect(page.locator("#text")).to_have_text("text 99999")
+    expect(page.locator(".entry[aria-selected=true] .snippet")).to_have_text("text 99999")
+    assert page.locator(".entry").count() < 60
+    page.locator("#filter-text").fill("text 5000")
+    expect(page.locator("#found")).to_have_text("11 records")
+
+
+# For everyone.
+
+
+def test_the_link_works_from_another_site_and_leaves_no_token_behind(serve, browser):
+    server, other = serve(), serve()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"http://localhost:{other.port}/")  # another site, which has only an error to show
+    page.evaluate(
+        "to => document.body.append(Object.assign(document.createElement('a'), {href: to, textContent: 'x'}))",
+        server.link,
+    )
+    page.click("a")
+    title(page, "Record 1 of 12")
+    assert "token" not in page.url
+    cookie = next(c for c in context.cookies() if c["name"] == f"lossaudit_{server.port}")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert page.evaluate("document.cookie") == ""
+    context.close()
+
+
+def test_keyboard_and_screen_reader_alone(page):
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#record")).to_be_focused()
+    press(page, "Enter")
+    expect(page.locator("#spoken")).to_have_text(
+        "Record 2 of 12. Given Sports. Predicted Business, 90 %. example number 1"
+    )
+    expect(page.get_by_role("progressbar", name="Decided")).to_have_attribute("aria-valuenow", "1")
+    expect(page.get_by_role("region", name="Record 2 of 12")).to_be_visible()
+    option = page.get_by_role("listbox", name="Records of this list").get_by_role("option", selected=True)
+    assert page.locator("#list").get_attribute("aria-activedescendant") == option.get_attribute("id")
+    assert option.get_attribute("aria-posinset") == "2"
+    page.keyboard.press("?")
+    page.get_by_label("Decide with single keys").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    page.get_by_role("button", name="Keep Sports").focus()
+    page.keyboard.press("Enter")
+    title(page, "Record 3 of 12")
+    expect(page.get_by_role("button", name="Keep Business")).to_be_focused()
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('button, input, select')].filter(e => e.checkVisibility() && !e.labels?.length "
+        "&& !e.ariaLabel && !e.textContent.trim()).map(e => e.outerHTML)"
+    )
+    assert unnamed == []
+
+
+CONTRASTS = """
+() => {
+  const channels = (color) => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = ([r, g, b, a], below) => [r, g, b].map((v, i) => v * a + below[i] * (1 - a));
+  const backdrop = (e) => {
+    if (!e) return [255, 255, 255];
+    const own = channels(getComputedStyle(e).backgroundColor);
+    return own[3] === 1 ? own.slice(0, 3) : over(own, backdrop(e.parentElement));
+  };
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const opacity = (e) => (e ? Number(getComputedStyle(e).opacity) * opacity(e.parentElement) : 1);
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!own || !e.checkVisibility() || e.closest(".unseen, option, :disabled")) continue;
+    const below = backdrop(e);
+    const ink = over([...channels(getComputedStyle(e).color).slice(0, 3), opacity(e)], below);
+    const [a, b] = [light(ink), light(below)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_contrast(scheme, serve, visit):
+    page = visit(serve().link, color_scheme=scheme)
+    press(page, "a", "k", "u", "d", "p")
+    page.locator("#filter-text").fill("number")
+    expect(page.locator("#text mark")).to_be_visible()
+    assert page.evaluate(CONTRASTS) == []
+    page.locator("#record").focus()
+    for key, dialog in [("?", "#help"), ("b", "#bulk"), ("/", "#picker")]:
+        page.keyboard.press(key)
+        expect(page.locator(dialog)).to_be_visible()
+        assert page.evaluate(CONTRASTS) == []
+        page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("width", [320, 400, 820, 1024, 1280, 1920])
+def test_it_fits_every_width(width, serve, visit):
+    page = visit(serve().link, viewport={"width": width, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for action in ("accept", "keep", "unsure", "discard", "undo", "back", "next"):
+        expect(page.locator(f"[data-action={action}]")).to_be_in_viewport(ratio=1)
+    if width <= 820:
+        expect(page.locator("#list")).to_be_hidden()
+        page.click("#list-toggle")
+        page.locator(".entry", has_text="example number 2").click()
+    title(page, "Record 3 of 12" if width <= 820 else "Record 1 of 12")
+    expect(page.locator("#text")).to_be_visible()
