@@ -113,7 +113,7 @@ def connect(kind: str, place: Place, about: About) -> Sink:
         if error.name is None or error.name.startswith("lossaudit"):
             raise
         raise LossAuditError(
-            f"{kind} needs {error.name}, which isn't installed: pip install 'lossaudit[{kind}]'"
+            f"{kind} needs the package {error.name}, which isn't installed: pip install 'lossaudit[{kind}]'"
         ) from error
     sink: Sink = module.connect(place, about)
     return sink

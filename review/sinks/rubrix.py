@@ -78,9 +78,7 @@ class Rubrix:
             user = self._server.get("/api/me")
         except ServerError as error:
             if error.status == 404:
-                raise LossAuditError(
-                    f"there is no Rubrix at {self._server.account.url}; is that the right --url?"
-                ) from error
+                raise self._server.account.nonsense() from error
             raise
         theirs = [user.get("username"), *(user.get("workspaces") or [])]
         # A server without workspaces of its own has a user who may use all of them.
