@@ -182,7 +182,7 @@ class _Token(httpx.Auth):
         response = yield refresh
         if response.is_success:  # else this is the answer: why there is no token
             self._access = _access_token(response)
-            request.headers["Authorization"] = f"Bearer {self._access}"
+            request.headers["Authorization"] = f"Bearer {self._access or 'none'}"
             yield request
 
 
@@ -247,10 +247,12 @@ def _answers(task: dict[str, Any], people: dict[int, str]) -> Iterator[Answer]:
 
 
 def _access_token(response: httpx.Response) -> str:
+    """The token in the answer to a refresh, "" if there is none."""
     try:
-        return str(response.json()["access"])
+        token = str(response.json()["access"])
     except (ValueError, KeyError, TypeError):
-        return ""  # the server will refuse it, and that is said
+        return ""
+    return token if token.isascii() and token.isprintable() else ""
 
 
 def _is_personal(key: str) -> bool:
