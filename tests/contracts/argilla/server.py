@@ -5,6 +5,8 @@ Arguments: port, an empty folder. Users are `argilla`, the owner, and `ann` of t
 worker runs them.
 """
 
+# ruff: noqa: ARG001, E402 - the signatures are the server's own, which is imported once it is set up
+
 import asyncio
 import os
 import sys
@@ -18,18 +20,18 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
-import fakeredis  # noqa: E402
-import redis  # noqa: E402
+import fakeredis
+import redis
 
 redis.from_url = lambda url: fakeredis.FakeRedis()
 
-import uvicorn  # noqa: E402
-from argilla_server._app import app  # noqa: E402
-from argilla_server.cli.database.migrate import migrate_db  # noqa: E402
-from argilla_server.contexts import accounts  # noqa: E402
-from argilla_server.database import AsyncSessionLocal  # noqa: E402
-from argilla_server.models import User, UserRole, Workspace  # noqa: E402
-from argilla_server.search_engine.base import SearchEngine  # noqa: E402
+import uvicorn
+from argilla_server._app import app
+from argilla_server.cli.database.migrate import migrate_db
+from argilla_server.contexts import accounts
+from argilla_server.database import AsyncSessionLocal
+from argilla_server.models import User, UserRole, Workspace
+from argilla_server.search_engine.base import SearchEngine
 
 
 async def nothing(*arguments, **options):
@@ -37,7 +39,7 @@ async def nothing(*arguments, **options):
 
 
 # Whatever is asked of the search engine is done at once, to no effect.
-methods = {name: nothing for name in SearchEngine.__abstractmethods__}
+methods = dict.fromkeys(SearchEngine.__abstractmethods__, nothing)
 methods["new_instance"] = classmethod(lambda cls: made(cls))
 methods["close"] = nothing
 Nothing = type("Nothing", (SearchEngine,), methods)

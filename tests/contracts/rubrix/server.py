@@ -5,6 +5,8 @@ are `rubrix.apikey` and `alice.apikey`. What is replaced lies below the request 
 own checks: only what would go to the search engine stays here, as the JSON that it would be.
 """
 
+# ruff: noqa: ARG002, E402 - the signatures are the server's own, which is imported once it is set up
+
 import json
 import os
 import sys
@@ -20,12 +22,12 @@ with tempfile.NamedTemporaryFile("w", suffix=".yml", delete=False) as users:
 os.environ["RUBRIX_LOCAL_AUTH_USERS_DB_FILE"] = users.name
 os.environ["RUBRIX_ENABLE_TELEMETRY"] = "0"
 
-import uvicorn  # noqa: E402
-from rubrix.server.commons.models import TaskType  # noqa: E402
-from rubrix.server.daos.backend.elasticsearch import ElasticsearchBackend  # noqa: E402
-from rubrix.server.daos.backend.mappings.helpers import tasks_common_mappings  # noqa: E402
-from rubrix.server.daos.backend.mappings.text_classification import text_classification_mappings  # noqa: E402
-from rubrix.server.daos.backend.mappings.token_classification import token_classification_mappings  # noqa: E402
+import uvicorn
+from rubrix.server.commons.models import TaskType
+from rubrix.server.daos.backend.elasticsearch import ElasticsearchBackend
+from rubrix.server.daos.backend.mappings.helpers import tasks_common_mappings
+from rubrix.server.daos.backend.mappings.text_classification import text_classification_mappings
+from rubrix.server.daos.backend.mappings.token_classification import token_classification_mappings
 
 OF_TASK = {
     TaskType.text_classification: text_classification_mappings(),
@@ -35,7 +37,9 @@ OF_TASK = {
 
 def as_stored(document):
     """What the search engine gives back for a document: JSON."""
-    return json.loads(json.dumps(document, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)))
+    return json.loads(
+        json.dumps(document, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
+    )
 
 
 class InMemory(ElasticsearchBackend):
@@ -94,6 +98,6 @@ class InMemory(ElasticsearchBackend):
 
 ElasticsearchBackend._INSTANCE = InMemory()
 
-from rubrix.server.server import app  # noqa: E402
+from rubrix.server.server import app
 
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
