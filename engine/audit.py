@@ -24,7 +24,6 @@ from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.columns import find_label_column, find_text_column
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import ExactTop
 from lossaudit.engine.kept_parts import KeptParts, part_stem
@@ -34,7 +33,7 @@ from lossaudit.engine.outcomes import read_texts
 from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.rescoring import Rescoring
 from lossaudit.engine.rows import Rows
-from lossaudit.engine.shards import SHARD_ROWS, OnRows, ShardJob, score_here
+from lossaudit.engine.shards import SHARD_ROWS, OnRows, ShardJob, encoder_of, score_here
 from lossaudit.engine.source import locate
 from lossaudit.engine.summary import Summary, Tally
 from lossaudit.engine.table import source_names, with_facts
@@ -145,11 +144,10 @@ class Audit:
     @functools.cached_property
     def choice(self) -> Choice:
         """What computes the losses. The first time a bundle is used, measuring it takes a few seconds."""
-        options, manifest = self.options, self.bundle.manifest
+        options = self.options
         sample = None
         if options.tune and len(self) >= _WORTH_MEASURING and self._sample:
-            side = manifest.truncation_side
-            sample = TextEncoder(self.bundle.tokenizer, self.max_length, manifest.pad_id, side).encode(self._sample)
+            sample = encoder_of(self.bundle, self.max_length).encode(self._sample)
         return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
 
     def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards = score_here) -> Audited:
@@ -174,7 +172,7 @@ class Audit:
         self._check_any(tally)
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         audited = Audited(
-            rows=lambda: ranked(rescoring.parts, losses, len(self), kept.path),
+            rows=lambda: ranked(rescoring.parts, losses, len(self), kept.scratch),
             schema=with_facts(part.schema, self._facts(exact)),
             summary=tally.summary(),
             exact=exact,
@@ -216,7 +214,8 @@ class Audit:
 
     def _check_any(self, tally: Tally) -> None:
         if not tally.ranked:
-            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}")
+            why = f"; {tally.first_failure}" if tally.failed else ""
+            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}{why}")
 
     def _check(self, tally: Tally) -> None:
         if tally.failed > max(_FAILED_ROWS, _FAILED_SHARE * len(self)):

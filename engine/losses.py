@@ -46,6 +46,11 @@ class Losses:
         check_losses(schema, path)
         return cls(path, schema, file.metadata.num_rows, file)
 
+    @classmethod
+    def of(cls, table: pa.Table) -> Self:
+        """A losses table in memory."""
+        return cls(Path("the table"), table.schema, len(table), table)
+
     def __len__(self) -> int:
         return self._rows
 

@@ -51,18 +51,28 @@ class EncodedRows:
     tokens: EncodedShard
 
 
+def encoder_of(bundle: Bundle, max_length: int) -> TextEncoder:
+    """A bundle's tokenizer, which cuts at so many tokens."""
+    manifest = bundle.manifest
+    return TextEncoder(bundle.tokenizer, max_length, manifest.pad_id, manifest.truncation_side)
+
+
+def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
+    """A bundle's graph, loaded to be run by a plan. Raises LossAuditError if it can't be."""
+    runner = backends.load(plan.backend, bundle.file_of(plan.graph), plan.workers, plan.threads)
+    return Scorer(runner, plan.workers, plan.budget, len(bundle.manifest.labels))
+
+
 class ShardScorer:
     """A job with a loaded graph. Close it, or use it in a `with`."""
 
     def __init__(self, job: ShardJob, plan: Plan) -> None:
         """Raises LossAuditError if the bundle's files can't be loaded."""
-        bundle, manifest = job.bundle, job.bundle.manifest
         self._job = job
-        self._classes = manifest.labels
-        self._precision = bundle.graph(plan.graph).precision
-        self._encoder = TextEncoder(bundle.tokenizer, job.max_length, manifest.pad_id, manifest.truncation_side)
-        runner = backends.load(plan.backend, bundle.file_of(plan.graph), plan.workers, plan.threads)
-        self._scorer = Scorer(runner, plan.workers, plan.budget, len(self._classes))
+        self._classes = job.bundle.manifest.labels
+        self._precision = job.bundle.graph(plan.graph).precision
+        self._encoder = encoder_of(job.bundle, job.max_length)
+        self._scorer = load_scorer(job.bundle, plan)
 
     def encode(self, start: int, source: pa.Table) -> EncodedRows:
         """Tokenises source rows, of which the first is row `start` of the dataset."""

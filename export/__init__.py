@@ -1,4 +1,24 @@
-"""The export room: makes a bundle from a fine-tuned checkpoint.
+"""The export room: a checkpoint comes in, a bundle goes out. The only room where torch and transformers are imported.
 
-The only room (with `bench/` and the tests) that imports torch, transformers and optimum.
+The room itself can be called, since `lossaudit.export` is also what the public package offers by that name.
 """
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from lossaudit.engine.bundle import Bundle
+
+
+class _Room(ModuleType):
+    def __call__(self, model: str | Path, out: str | Path) -> Bundle:
+        """Exports a fine-tuned checkpoint (folder or hub name) to a bundle folder, checked against PyTorch.
+
+        Needs the extra `export`. Raises LossAuditError if the model can't be exported, or `out` holds other files.
+        """
+        from lossaudit.export.exporter import export_bundle
+
+        return export_bundle(str(model), Path(out))
+
+
+sys.modules[__name__].__class__ = _Room

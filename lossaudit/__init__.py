@@ -1,9 +1,10 @@
 """lossaudit finds the mislabelled examples of a text-classification dataset by the loss of a fine-tuned model.
 
     >>> import lossaudit as la
-    >>> bundle = la.Bundle.load("bundle")                                       # doctest: +SKIP
-    >>> audited = la.Audit(bundle, la.open_dataset("reviews.csv")).run()        # doctest: +SKIP
-    >>> audited.table.slice(0, 10).to_pandas()                                  # doctest: +SKIP
+    >>> losses = la.audit("my-model/", "reviews.csv")                           # doctest: +SKIP
+    >>> losses.top(20).to_pandas()                                              # doctest: +SKIP
+    >>> la.cross_entropy([[0.0, 0.0], [9.0, 0.0]], [0, 1]).round(4).tolist()
+    [0.6931, 9.0001]
 
 The names below load on first use, so that importing the package costs nothing.
 """
@@ -14,33 +15,38 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.version import __version__
 
 if TYPE_CHECKING:
-    from lossaudit.engine.audit import Audit, AuditOptions
+    from lossaudit.api import Losses, audit, load, score
     from lossaudit.engine.bundle import Bundle
     from lossaudit.engine.errors import LossAuditError
     from lossaudit.engine.loss import cross_entropy
-    from lossaudit.engine.source import open_dataset
+    from lossaudit.export.exporter import export_bundle as export
 
-_ROOMS = {
-    "Audit": "audit",
-    "AuditOptions": "audit",
-    "Bundle": "bundle",
-    "LossAuditError": "errors",
-    "cross_entropy": "loss",
-    "open_dataset": "source",
+_MODULES = {
+    "Bundle": "engine.bundle",
+    "LossAuditError": "engine.errors",
+    "Losses": "api",
+    "audit": "api",
+    "cross_entropy": "engine.loss",
+    "load": "api",
+    "score": "api",
 }
 
 __all__ = [
-    "Audit",
-    "AuditOptions",
     "Bundle",
     "LossAuditError",
+    "Losses",
     "__version__",
+    "audit",
     "cross_entropy",
-    "open_dataset",
+    "export",
+    "load",
+    "score",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name == "export":  # the room itself, which can be called: importing it would put it here anyway
+        return importlib.import_module("lossaudit.export")
+    if name not in _MODULES:
         raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lossaudit.engine.{_ROOMS[name]}"), name)
+    return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)

@@ -1,0 +1,264 @@
+"""What a notebook calls: models, datasets and arrays come in, losses go out; a few lines over the rooms each.
+
+import lossaudit as la
+
+bundle = la.export("my-model/", "bundle")
+losses = la.audit(bundle, "reviews.csv")
+losses.top(20)
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import ArrayLike
+
+from lossaudit.engine.audit import Audit, AuditOptions
+from lossaudit.engine.bundle import Bundle, is_bundle
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.formats import write_table
+from lossaudit.engine.kept_parts import folder_for
+from lossaudit.engine.loss import Floats, Ints, Scores
+from lossaudit.engine.loss import score as score_logits
+from lossaudit.engine.losses import Losses as LossesTable
+from lossaudit.engine.precision import choose
+from lossaudit.engine.ranking import Filters
+from lossaudit.engine.rows import Rows
+from lossaudit.engine.scoring import encode_shard
+from lossaudit.engine.shards import SHARD_ROWS, encoder_of, load_scorer
+from lossaudit.engine.source import open_dataset
+from lossaudit.engine.summary import Summary, Tally
+
+_SHOWN = 20
+"""Rows that a notebook shows."""
+
+
+class Losses:
+    """A losses table (docs/losses.md), in memory or in a file that is read as it is needed; the highest loss first."""
+
+    def __init__(self, table: LossesTable, index: "pd.Index[Any] | None" = None) -> None:
+        """Made by `audit` and `load`. index: of the DataFrame that was audited."""
+        self._table = table
+        self._index = index
+
+    def __len__(self) -> int:
+        """Rows, those without a loss among them."""
+        return len(self._table)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Model, labels, dataset, precision; {} for a file that carries none."""
+        return self._table.facts
+
+    def top(
+        self,
+        n: int = _SHOWN,
+        *,
+        given: str | None = None,
+        predicted: str | None = None,
+        min_loss: float | None = None,
+        truncated: bool = False,
+    ) -> "Losses":
+        """The n rows of highest loss, of a given or predicted label, from a loss on, or of texts that were cut.
+
+        Raises LossAuditError for a label that the table hasn't.
+        """
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated))
+        return Losses(LossesTable.of(rows), self._index)
+
+    def to_arrow(self) -> pa.Table:
+        """The whole table, in memory."""
+        schema = self._table.schema
+        return pa.Table.from_batches([batch.cast(schema) for batch in self._table.batches()], schema=schema)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The whole table; where a DataFrame was audited, each row has its index again."""
+        frame = cast(pd.DataFrame, self.to_arrow().to_pandas())
+        return frame if self._index is None else frame.set_axis(self._index[frame["id"]])
+
+    def to_dataset(self) -> datasets.Dataset:
+        """The whole table as a dataset."""
+        return datasets.Dataset(self.to_arrow().replace_schema_metadata())
+
+    def summary(self) -> Summary:
+        """Accuracy, mean loss, the pairs that the model disagrees on most, and the rows without a loss.
+
+        Raises LossAuditError if no row has a loss, or the table is of an older version.
+        """
+        columns = ["id", "label", "label_name", "prediction", "prediction_name", "loss", "truncated", "status"]
+        missing = [name for name in columns if name not in self._table.schema.names]
+        if missing:
+            raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
+        tally = Tally(len(self.facts.get("labels") or ()))
+        for batch in self._table.batches(columns):
+            tally.add(pa.table(batch))
+        if not tally.ranked:
+            raise LossAuditError(f"{self._table.path} has no row with a loss")
+        return tally.summary()
+
+    def ids(self) -> Ints:
+        """(n,) positions in the dataset of the rows with a loss, rising; `labels` and `pred_probs` go with them."""
+        return np.asarray(self._ranked(["id"])["id"].to_numpy(), dtype=np.int64)
+
+    def labels(self) -> Ints:
+        """(n,) class indices of the given labels, in the order of `ids`."""
+        return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
+
+    def pred_probs(self) -> Floats:
+        """(n, classes) the model's probabilities, in the order of `ids`; what cleanlab calls by this name.
+
+        Raises LossAuditError for a table without probabilities.
+        """
+        if "probabilities" not in self._table.schema.names:
+            raise LossAuditError(f"{self._table.path} has no probabilities; run the audit again")
+        found = self._ranked(["probabilities"])["probabilities"].combine_chunks()
+        return np.asarray(found.values.to_numpy(), dtype=np.float64).reshape(len(found), -1)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the table beside `path` and renames it into place; its ending decides the format."""
+        pieces = (pa.table(batch) for batch in self._table.batches())
+        write_table(pieces, self._table.schema, Path(path))
+        return Path(path)
+
+    def _ranked(self, columns: list[str]) -> pa.Table:
+        """Some columns of the rows with a loss, in the dataset's order."""
+        batches = (pa.table(batch) for batch in self._table.batches([*dict.fromkeys(["id", "loss", *columns])]))
+        table = pa.concat_tables([batch.filter(batch["loss"].is_valid()) for batch in batches])
+        return table.sort_by("id").combine_chunks()
+
+    def __repr__(self) -> str:
+        return f"<lossaudit.Losses: {len(self):,} rows of {self.facts.get('model', self._table.path)}>"
+
+    def _repr_html_(self) -> str:
+        """The top rows, for notebooks."""
+        text = self._table.text_column
+        columns = ["id", "loss", "label_name", "prediction_name", "probability", *([text] if text else [])]
+        rows = self._table.top(_SHOWN).select(columns).to_pylist()
+        names = ["id", "loss", "given", "predicted", "probability", *(["text"] if text else [])]
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
+        more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def audit(
+    model: Bundle | str | Path,
+    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    *,
+    output: str | Path | None = None,
+    config: str | None = None,
+    split: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    max_length: int | None = None,
+    threads: int | None = None,
+    provider: str = "auto",
+    precision: str = "auto",
+    top: int | None = None,
+    strict: bool = False,
+    tune: bool = True,
+) -> Losses:
+    """Scores every example of a dataset with a model and ranks them by loss.
+
+    model: a bundle, its folder, or a checkpoint that is exported into a cache. dataset: a `datasets.Dataset`, a
+    DataFrame, a file, a glob, a saved or a hub dataset. output: a file for the losses table; with it, finished shards
+    are kept beside it and the same call goes on after an interruption; without it the table is in memory. The other
+    arguments are the options of `lossaudit audit`. Raises LossAuditError for whatever doesn't fit.
+    """
+    bundle = model if isinstance(model, Bundle) else _bundle(str(model))
+    index = dataset.index if isinstance(dataset, pd.DataFrame) else None
+    options = AuditOptions(
+        text_column=text_column,
+        label_column=label_column,
+        label_map=label_map or {},
+        limit=limit,
+        max_length=max_length,
+        threads=threads,
+        provider=provider,
+        precision=precision,
+        top=top,
+        strict=strict,
+        tune=tune,
+    )
+    prepared = Audit(bundle, _rows(dataset, config, split), options)
+    if output is None:
+        return Losses(LossesTable.of(prepared.run().table), index)
+    path = Path(output)
+    with prepared.keep_parts(folder_for(path)) as kept:
+        audited = prepared.run()
+        write_table(audited.rows(), audited.schema, path)
+        kept.discard()
+    return Losses(LossesTable.open(path), index)
+
+
+def score(bundle: Bundle, texts: Sequence[str], labels: ArrayLike, *, precision: str = "fp32") -> Scores:
+    """What the model says of texts in memory, in their order.
+
+    texts: n strings. labels: (n,) class indices, or names as in `bundle.manifest.labels`. precision: fp32 or int8.
+    Returns arrays of n (see `Scores`). Raises LossAuditError for texts and labels that don't go together.
+    """
+    classes = bundle.manifest.labels
+    given = np.asarray(labels)
+    if given.shape != (len(texts),):
+        raise LossAuditError(f"there are {len(texts)} texts, but labels of the shape {given.shape}")
+    if given.dtype.kind in "UO":
+        unknown = sorted({str(name) for name in given} - set(classes))
+        if unknown:
+            raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
+        given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
+    if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes)):
+        raise LossAuditError(f"labels must be names, or whole numbers from 0 to {len(classes) - 1}")
+    plan = choose(bundle, precision, None, "cpu", 1, len(texts), None).first
+    encoder = encoder_of(bundle, bundle.manifest.max_length)
+    with load_scorer(bundle, plan) as scorer:
+        shards = [
+            scorer.score(encode_shard(texts[start : start + SHARD_ROWS], encoder))
+            for start in range(0, len(texts), SHARD_ROWS)
+        ]
+    failed = [(SHARD_ROWS * i + row, why) for i, shard in enumerate(shards) for row, why in shard.failed.items()]
+    if failed:
+        raise LossAuditError(f"the model fails on text {failed[0][0]}: {failed[0][1]}")
+    logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(shard.logits for shard in shards)])
+    return score_logits(logits, given.astype(np.int64))
+
+
+def load(path: str | Path) -> Losses:
+    """A losses table that `audit` or `save` wrote, in any format. Raises LossAuditError if the file isn't one."""
+    return Losses(LossesTable.open(Path(path)))
+
+
+def _bundle(model: str) -> Bundle:
+    if is_bundle(model):
+        return Bundle.load(model)
+    from lossaudit.export.exporter import cached_bundle
+
+    return cached_bundle(model, lambda step: None)
+
+
+def _rows(dataset: "datasets.Dataset | pd.DataFrame | str | Path", config: str | None, split: str | None) -> Rows:
+    if isinstance(dataset, (str, Path)):
+        return open_dataset(str(dataset), config, split)
+    if config is not None or split is not None:
+        raise LossAuditError("config and split are for hub and saved datasets")
+    if isinstance(dataset, pd.DataFrame):
+        try:
+            return Rows(datasets.Dataset.from_pandas(dataset, preserve_index=False))
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            raise LossAuditError(f"the DataFrame can't be read: {error}") from error
+    if isinstance(dataset, datasets.Dataset):
+        return Rows(dataset)
+    raise LossAuditError(f"a dataset is a datasets.Dataset, a DataFrame or a path, not {type(dataset).__name__}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = str(value)
+    return html.escape(text if len(text) <= 200 else f"{text[:199]}…")

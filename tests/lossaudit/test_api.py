@@ -1,0 +1,153 @@
+"""The Python API: datasets, frames and arrays in, the same losses as the command out."""
+
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+
+import lossaudit as la
+
+FP32 = {"precision": "fp32", "tune": False}
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder):
+    return la.Bundle.load(bundle_folder)
+
+
+@pytest.fixture(scope="module")
+def frame(rows):
+    return pd.DataFrame(rows, index=[f"row {n}" for n in range(len(rows))])
+
+
+@pytest.fixture(scope="module")
+def losses(bundle, frame):
+    return la.audit(bundle, frame, **FP32)
+
+
+def test_a_frame_gets_its_index_back(losses, frame):
+    found = losses.to_pandas()
+    assert found["loss"].is_monotonic_decreasing
+    assert found.loc[frame.index, "text"].tolist() == frame["text"].tolist()
+    assert losses.top(3).to_pandas().index.tolist() == found.index[:3].tolist()
+
+
+@pytest.mark.parametrize("kind", ["dataset", "path", "model folder", "output"])
+def test_every_way_in_gives_the_same(kind, losses, bundle, bundle_folder, rows, data_csv, tmp_path):
+    dataset = datasets.Dataset.from_list(rows)
+    found = {
+        "dataset": lambda: la.audit(bundle, dataset, **FP32),
+        "path": lambda: la.audit(bundle, data_csv, **FP32),
+        "model folder": lambda: la.audit(bundle_folder, dataset, **FP32),
+        "output": lambda: la.audit(bundle, dataset, output=tmp_path / "losses.parquet", **FP32),
+    }[kind]()
+    assert found.to_arrow()["loss"].to_pylist() == losses.to_arrow()["loss"].to_pylist()
+    assert found.facts["labels"] == losses.facts["labels"]
+    assert isinstance(found.to_dataset(), datasets.Dataset)
+
+
+def test_an_audit_with_an_output_leaves_the_table_alone(bundle, frame, tmp_path):
+    la.audit(bundle, frame, output=tmp_path / "losses.csv", **FP32)
+    assert [file.name for file in tmp_path.iterdir()] == ["losses.csv"]
+    assert len(la.load(tmp_path / "losses.csv")) == len(frame)
+
+
+def test_what_is_saved_is_what_is_loaded(losses, tmp_path):
+    loaded = la.load(losses.save(tmp_path / "losses.parquet"))
+    assert loaded.to_arrow().equals(losses.to_arrow())
+    assert loaded.facts == losses.facts
+    assert loaded.summary() == losses.summary()
+
+
+def test_the_top_can_be_filtered(losses):
+    top = losses.top(5, given="sports", min_loss=0.1).to_pandas()
+    assert set(top["label_name"]) == {"Sports"}
+    with pytest.raises(la.LossAuditError, match="no such label"):
+        losses.top(5, given="nothing")
+
+
+def test_a_notebook_shows_the_top_escaped(bundle):
+    frame = pd.DataFrame({"text": ["<script>alert(1)</script> the team"], "label": [0]})
+    shown = la.audit(bundle, frame, **FP32)._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "1 rows" in shown
+
+
+def test_arrays_for_cleanlab_go_together(losses, rows):
+    labels, probabilities = losses.labels(), losses.pred_probs()
+    assert losses.ids().tolist() == list(range(len(rows)))
+    assert labels.tolist() == [row["label"] for row in rows]
+    assert probabilities.shape == (len(rows), 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    table = losses.to_pandas().sort_values("id")
+    np.testing.assert_allclose(-np.log(probabilities[np.arange(len(rows)), labels]), table["loss"], rtol=1e-5)
+
+
+def test_cleanlab_takes_them(losses):
+    filters = pytest.importorskip("cleanlab.filter", reason="cleanlab isn't installed")
+    issues = filters.find_label_issues(losses.labels(), losses.pred_probs())
+    assert issues.shape == (len(losses),)
+
+
+class TestScore:
+    def test_gives_the_losses_of_an_audit_in_order(self, bundle, rows, losses):
+        found = la.score(bundle, [row["text"] for row in rows], [row["label"] for row in rows])
+        expected = losses.to_pandas().sort_values("id")["loss"]
+        np.testing.assert_allclose(found.loss, expected, atol=1e-5)
+
+    def test_takes_names(self, bundle, rows):
+        names = [bundle.manifest.labels[row["label"]] for row in rows]
+        found = la.score(bundle, [row["text"] for row in rows], names)
+        expected = la.score(bundle, [row["text"] for row in rows], [row["label"] for row in rows])
+        np.testing.assert_array_equal(found.loss, expected.loss)
+
+    def test_of_nothing_is_nothing(self, bundle):
+        assert la.score(bundle, [], np.empty(0, np.int64)).loss.shape == (0,)
+
+    @pytest.mark.parametrize(
+        ("texts", "labels", "says"),
+        [
+            (["a", "b"], [0], "2 texts"),
+            (["a"], [4], "from 0 to 3"),
+            (["a"], [-1], "from 0 to 3"),
+            (["a"], [0.5], "whole numbers"),
+            (["a"], ["Nothing"], "'Nothing'"),
+        ],
+    )
+    def test_refuses_what_does_not_go_together(self, bundle, texts, labels, says):
+        with pytest.raises(la.LossAuditError, match=says):
+            la.score(bundle, texts, labels)
+
+
+def test_other_kinds_of_datasets_are_refused(bundle, refused):
+    with refused("not list"):
+        la.audit(bundle, ["a", "b"])
+    with refused("config and split"):
+        la.audit(bundle, pd.DataFrame({"text": ["a"], "label": [0]}), split="train")
+
+
+def test_export_is_a_function_whatever_was_imported(checkpoint, tmp_path):
+    import lossaudit.export.exporter  # noqa: F401 - puts the room where the function is
+
+    bundle = la.export(checkpoint, tmp_path / "bundle")
+    assert isinstance(bundle, la.Bundle)
+
+
+def test_the_package_is_light_and_complete():
+    code = (
+        "import sys, lossaudit as la; assert 'numpy' not in sys.modules; [getattr(la, name) for name in la.__all__]; "
+    )
+    code += "assert callable(la.export); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_docstrings_examples_are_true():
+    import doctest
+    import importlib
+
+    for name in ("lossaudit", "lossaudit.engine.loss"):
+        assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -1,0 +1,42 @@
+"""The tutorial's code runs, in its order, with a model and data of the test in the place of the hub's."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def blocks():
+    return BLOCK.findall((REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8"))
+
+
+def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
+    from lossaudit.engine.losses import Losses
+    from lossaudit.review.store import Decision, DecisionStore, utc_now
+
+    monkeypatch.chdir(tmp_path)
+    (kind, first), *rest = blocks
+    assert kind == "python"
+    assert {"MODEL", "DATASET"} == set(re.findall(r"^(\w+) =", first, re.MULTILINE))
+    names = {"MODEL": str(checkpoint), "DATASET": {"dataset": str(data_csv)}}
+    for kind, code in rest:
+        if kind == "python":
+            exec(compile(code, "docs/tutorial.md", "exec"), names)
+            continue
+        for line in code.splitlines():
+            if "apply" in line:  # by now a person has looked
+                with DecisionStore.open(tmp_path / "losses.parquet") as store:
+                    row = Losses.open(tmp_path / "losses.parquet").top(1)["id"][0].as_py()
+                    store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
+            command = [sys.executable, "-m", *shlex.split(line)]
+            subprocess.run(command, check=True, capture_output=True)
+    assert Losses.open(tmp_path / "losses.parquet").text_column == "text"
+    assert (tmp_path / "cleaned.parquet").is_file()
+    assert len(names["pred_probs"]) == 60
