@@ -23,8 +23,10 @@ def find_text_column(features: Mapping[str, object], asked: str | None, label_co
         return name
     texts = [name for name, feature in features.items() if name != label_column and _is_text(feature)]
     usual = _first_of(TEXT_NAMES, texts)
-    if usual is None and len(texts) == 1:
-        usual = texts[0]
+    # A column of several types is taken for the text by its name alone: it is mostly metadata.
+    strings = [name for name in texts if not isinstance(features[name], Json)]
+    if usual is None and len(strings) == 1:
+        usual = strings[0]
     if usual is None:
         raise LossAuditError(f"can't tell which column holds the text; {_choose(features, '--text-column')}")
     return usual

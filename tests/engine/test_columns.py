@@ -1,7 +1,7 @@
 """Which column is the text and which the label."""
 
 import pytest
-from datasets import ClassLabel, Features, List, Value
+from datasets import ClassLabel, Features, Json, List, Value
 
 from lossaudit.engine.columns import find_label_column, find_text_column
 
@@ -24,6 +24,8 @@ def guess(features, text=None, label=None):
         ({"content": Value("large_string"), "category": TEXT}, ("content", "category")),
         ({"title": TEXT, "text": TEXT, "topic": TEXT}, ("text", "topic")),
         ({"anything": TEXT, "label": NUMBER}, ("anything", "label")),
+        ({"anything": TEXT, "meta": Json(), "label": NUMBER}, ("anything", "label")),
+        ({"text": Json(), "meta": Json(), "label": NUMBER}, ("text", "label")),
         ({"text": TEXT, "label": NUMBER, "coarse": CLASSES}, ("text", "label")),
         ({"text": TEXT, "label": NUMBER, "topic": CLASSES}, ("text", "topic")),
         ({"text": TEXT, "coarse_grained": CLASSES}, ("text", "coarse_grained")),
