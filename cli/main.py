@@ -4,7 +4,10 @@ import click
 
 from lossaudit.cli.apply import apply
 from lossaudit.cli.audit import audit
+from lossaudit.cli.cache import cache
+from lossaudit.cli.completion import completion
 from lossaudit.cli.demo import demo
+from lossaudit.cli.doctor import doctor
 from lossaudit.cli.export import export
 from lossaudit.cli.log import log
 from lossaudit.cli.pull import pull
@@ -37,5 +40,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top, review, log, pull, apply, demo):
+for command in (export, audit, top, review, log, pull, apply, demo, doctor, cache, completion):
     main.add_command(command)

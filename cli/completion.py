@@ -1,0 +1,28 @@
+"""`lossaudit completion`: the script that makes a shell complete commands, options and their values."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from lossaudit.cli.command import Command
+from lossaudit.engine.errors import LossAuditError
+
+_NAME, _VARIABLE = "lossaudit", "_LOSSAUDIT_COMPLETE"
+_EXAMPLES = """
+lossaudit completion bash > ~/.lossaudit-completion.bash
+eval "$(lossaudit completion zsh)"
+lossaudit completion fish > ~/.config/fish/completions/lossaudit.fish
+"""
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Print the script that completes commands in a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that makes SHELL complete lossaudit's commands, options and values.
+
+    Load it in the shell's start file: docs/install.md has the line for each. Bash must be 4.4 or newer.
+    """
+    shell_class = get_completion_class(shell)
+    if shell_class is None:
+        raise LossAuditError(f"this version of click knows no completion for {shell}; pip install --upgrade click")
+    click.echo(shell_class(ctx.find_root().command, {}, _NAME, _VARIABLE).source())
