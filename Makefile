@@ -1,5 +1,6 @@
 # make demo   installs into .venv and runs the main job on a public corpus
 # make test   installs what tests need, then runs ruff, mypy and pytest
+# make contracts   runs the annotation servers themselves against lossaudit; the first time it installs 1.5 GB
 # make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -7,13 +8,16 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint contracts bench clean
 
 demo: .venv/installed-demo
 	$(BIN)/lossaudit demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+contracts: .venv/installed-test
+	LOSSAUDIT_CONTRACTS=1 $(BIN)/python -m pytest tests/contracts
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results

@@ -63,10 +63,15 @@ def log(
         address = sink.address
     there = f"; {logged.there:,} were there already" if logged.there else ""
     others = f", beside {logged.others:,} others" if logged.others else ""
-    out.print(f"Sent {logged.sent:,} records to {address}{there}{others}", soft_wrap=True)
+    out.print(f"Sent {counted(logged.sent, 'record')} to {address}{there}{others}", soft_wrap=True)
     if len(records) < rows:
-        out.print(f"{losses} has {len(records):,} rows with a loss, not {rows:,}.", soft_wrap=True)
+        out.print(f"{losses} has {counted(len(records), 'row')} with a loss, not {rows:,}.", soft_wrap=True)
     out.print(f"Bring decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 record`, `1,200 records`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def pull_command(losses: Path, kind: str, place: Place) -> str:

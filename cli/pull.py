@@ -8,7 +8,7 @@ import click
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import err, out, steps
-from lossaudit.cli.log import checked_place
+from lossaudit.cli.log import checked_place, counted
 from lossaudit.review.sinks import SINKS, Place
 
 if TYPE_CHECKING:
@@ -68,15 +68,16 @@ def _print_pulled(pulled: "Pulled", address: str) -> None:
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in pulled.new.most_common())
     known = f"; {pulled.known:,} were here already" if pulled.known else ""
     out.print(
-        f"Pulled {pulled.new.total():,} new decisions from {address}{f': {verdicts}' if verdicts else ''}{known}",
+        f"Pulled {counted(pulled.new.total(), 'new decision')} from {address}"
+        f"{f': {verdicts}' if verdicts else ''}{known}",
         soft_wrap=True,
     )
-    out.print(f"{pulled.unanswered:,} of {pulled.records:,} records have no answer yet.")
+    out.print(f"Without an answer yet: {pulled.unanswered:,} of {counted(pulled.records, 'record')}.")
     if pulled.strangers:
         rows = [row for row in pulled.strangers if row is not None]
-        _warn(f"{len(pulled.strangers):,} answered records aren't of this losses file and were left out", rows)
+        _warn(f"left out {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows)
     for label, rows in pulled.unknown_labels.items():
-        _warn(f"{len(rows):,} answers say {label!r}, which isn't a label of the model, and were left out", rows)
+        _warn(f"left out {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model", rows)
 
 
 def _warn(what: str, rows: list[int]) -> None:

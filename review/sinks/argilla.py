@@ -3,6 +3,7 @@
 A record is a text with its given label, the model's prediction as a suggestion, and metadata to sort and filter by.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -17,7 +18,7 @@ import httpx
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.records import Record
 from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
-from lossaudit.review.sinks.http import Account, ServerError, checked_key, checked_url, persistently
+from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, persistently
 
 _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"
@@ -47,7 +48,6 @@ class Argilla:
         self._name = name
         self._workspace = workspace
         self._about = about
-        self._reached = False
         self._dataset: Any = None
 
     @property
@@ -89,12 +89,15 @@ class Argilla:
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
-        except ServerError as error:
-            if error.status == httpx.codes.NOT_FOUND:
+        # The client asks this too, but when the answer is no it leaves its connection open.
+        with contextlib.closing(Server(self._account, headers={"X-Argilla-Api-Key": self._account.key})) as server:
+            try:
+                server.get("/api/v1/me")
+            except ServerError as error:
+                if error.status != httpx.codes.NOT_FOUND:
+                    raise
                 raise self._account.nonsense() from error
-            raise
+        return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
 
     def _find_workspace(self) -> UUID:
         """The id of the workspace that was named, or else of the only one that this user has."""
@@ -183,17 +186,15 @@ class Argilla:
 
     def _ask_once(self, call: Callable[[], _Result]) -> _Result:
         try:
-            result = call()
+            return call()
         except httpx.TransportError as error:
-            raise self._account.silence(error, passing=self._reached) from error
+            raise self._account.silence(error, passing=True) from error
         except Exception as error:
             # The client has errors of many kinds; beneath those that the server caused lies its answer.
             answer = _answer_beneath(error)
             if answer is None:
                 raise self._account.failure(error.__cause__ or error) from error
             raise self._account.refusal(answer) from error
-        self._reached = True
-        return result
 
 
 def connect(place: Place, about: About) -> Argilla:

@@ -123,7 +123,7 @@ def test_the_real_server_takes_them_and_gives_back_what_people_say(server, ask, 
 
     said = lossaudit("pull", losses, "--from", "rubrix", *where)
     assert "Pulled 3 new decisions" in said
-    assert "'Politics', which isn't a label of the model" in said
+    assert "left out 1 answer 'Politics', which isn't a label of the model" in said
     assert decided() == {
         1299: ("keep", None, "alice"),
         1298: ("relabel", "x ", "alice"),
