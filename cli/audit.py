@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import err, out, rows_bar, seconds, steps
 from lossaudit.cli.events import Events, events_to
+from lossaudit.cli.report import print_report
 from lossaudit.cli.rooms import bundle_of, go_offline
 from lossaudit.version import __version__
 
@@ -85,6 +86,7 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 @click.option(
     "--parts", metavar="PLACE", help="Folder or URL for the finished shards.  [default: a folder beside the output]"
 )
+@click.option("--report", type=click.Path(path_type=Path), help="Write the page of `lossaudit report` too, .html.")
 @click.option("--log-json", metavar="FILE", help="Add progress events as JSON Lines to FILE; - is standard error.")
 @click.option("--offline", is_flag=True, help="Never ask a hub, also where MODEL or DATASET is a hub name.")
 @click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
@@ -107,6 +109,7 @@ def audit(
     strict: bool,
     ray_address: str | None,
     parts: str | None,
+    report: Path | None,
     log_json: str | None,
     offline: bool,
     no_tune: bool,
@@ -127,12 +130,15 @@ def audit(
     from lossaudit.engine.kept_parts import folder_for
     from lossaudit.engine.labels import parse_label_map
     from lossaudit.engine.source import open_dataset
+    from lossaudit.review.report.page import check_report, write_report
 
     # Arrow's own allocator keeps what it frees; the system's needs a fifth less over an audit.
     pa.set_memory_pool(pa.system_memory_pool())
     if top is not None and precision not in ("auto", "exact-top"):
         raise click.UsageError(f"--top goes with --precision exact-top, not with {precision}")
     check_output(output, dataset)
+    if report is not None:
+        check_report(report)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -169,6 +175,8 @@ def audit(
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
     out.print(f"Wrote {output}. Look at the top: lossaudit top {output}", soft_wrap=True)
+    if report is not None:
+        print_report(write_report(output, report, top), report)
 
 
 def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited":

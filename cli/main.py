@@ -11,6 +11,7 @@ from lossaudit.cli.doctor import doctor
 from lossaudit.cli.export import export
 from lossaudit.cli.log import log
 from lossaudit.cli.pull import pull
+from lossaudit.cli.report import report
 from lossaudit.cli.review import review
 from lossaudit.cli.top import top
 from lossaudit.version import __version__
@@ -40,5 +41,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top, review, log, pull, apply, demo, doctor, cache, completion):
+for command in (export, audit, top, report, review, log, pull, apply, demo, doctor, cache, completion):
     main.add_command(command)

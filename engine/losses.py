@@ -71,24 +71,34 @@ class Losses:
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
-        return self._take(places_of_top(self._with_places(filters.columns), n, filters))
+        return self.take(places_of_top(self._with_places(filters.columns), n, filters))
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """All rows in pieces, of all columns or some. Raises LossAuditError if the file can't be read."""
+    def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:
+        """All rows in pieces of at most `rows`, of all columns or some.
+
+        Raises LossAuditError if the file can't be read.
+        """
         if isinstance(self._source, pa.Table):
-            yield from self._source.select(columns or self.schema.names).to_batches(max_chunksize=_PIECE_ROWS)
+            yield from self._source.select(columns or self.schema.names).to_batches(max_chunksize=rows)
             return
         try:
-            yield from self._source.iter_batches(batch_size=_PIECE_ROWS, columns=columns)
+            yield from self._source.iter_batches(batch_size=rows, columns=columns)
         except (OSError, pa.ArrowException) as error:
             raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
 
+    def pieces(self, columns: Sequence[str], rows: int = _PIECE_ROWS) -> Iterator[pa.Table]:
+        """Some of the audit's own columns as `batches` gives them, in the types of `table.SCHEMA`.
+
+        Raises LossAuditError if the file can't be read, or a column holds something else.
+        """
+        for batch in self.batches(columns, rows):
+            yield self._cast(pa.table(batch).select(columns))
+
     def _with_places(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         place = 0
-        for batch in self.batches(columns):
-            places = pa.array(np.arange(place, place + len(batch)))
-            yield self._cast(pa.table(batch).select(columns)).append_column(PLACE, places)
-            place += len(batch)
+        for piece in self.pieces(columns):
+            yield piece.append_column(PLACE, pa.array(np.arange(place, place + len(piece))))
+            place += len(piece)
 
     def _cast(self, piece: pa.Table) -> pa.Table:
         """The audit's own columns in the types that they have now; another program may have written the file."""
@@ -97,30 +107,35 @@ class Losses:
         except pa.ArrowException as error:
             raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
 
-    def _take(self, places: Sequence[int]) -> pa.Table:
-        """Whole rows by their places in the file, in the order of `places`."""
+    def take(self, places: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows, whole or some of their columns, by their places in the file from 0, in the order of `places`."""
         wanted = np.asarray(places, dtype=np.int64)
+        names = None if columns is None else list(columns)
         if isinstance(self._source, pa.Table):
-            return self._source.take(pa.array(wanted))
+            return _selected(self._source, names).take(pa.array(wanted))
         order = np.argsort(wanted, kind="stable")
         rising = wanted[order]
-        parts, start = [self.schema.empty_table()], 0
+        parts, start = [_selected(self.schema.empty_table(), names)], 0
         for group in range(self._source.num_row_groups):
             stop = start + self._source.metadata.row_group(group).num_rows
             here = rising[np.searchsorted(rising, start) : np.searchsorted(rising, stop)]
             if len(here):
-                parts.append(self._read_group(group).take(pa.array(here - start)))
+                parts.append(self._read_group(group, names).take(pa.array(here - start)))
             start = stop
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
         return pa.concat_tables(parts).take(pa.array(back))
 
-    def _read_group(self, group: int) -> pa.Table:
+    def _read_group(self, group: int, columns: list[str] | None) -> pa.Table:
         assert not isinstance(self._source, pa.Table)
         try:
-            return self._source.read_row_group(group)
+            return _selected(self._source.read_row_group(group, columns=columns), columns)
         except (OSError, pa.ArrowException) as error:
             raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
+
+
+def _selected(table: pa.Table, columns: list[str] | None) -> pa.Table:
+    return table if columns is None else table.select(columns)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -55,7 +55,7 @@ class Records(Sequence[Record]):
         self.table = _checked(losses.top(n), text, losses.path)
         """The rows themselves, ranked: the losses table's columns."""
         self.text_column = text
-        self._classes = _classes(losses)
+        self._classes = probability_names(losses)
         label_column = losses.facts.get("label_column")
         self._metadata = [name for name in self.table.column_names if name not in {*SCHEMA.names, text, label_column}]
 
@@ -133,7 +133,7 @@ def label_names(losses: Losses) -> list[str]:
     return sorted(seen, key=lambda name: (seen[name], name))
 
 
-def _classes(losses: Losses) -> list[str]:
+def probability_names(losses: Losses) -> list[str]:
     """What the entries of `probabilities` are called, [] where that can't be told for sure."""
     if "probabilities" not in losses.schema.names:
         return []

@@ -1,0 +1,120 @@
+"""How many labels are wrong, by confident learning: the classes' probabilities of a losses table come in, an estimate
+with its interval goes out. What a losses table must have for it, and what the interval leaves out, is said below.
+
+Northcutt, Jiang, Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lossaudit.engine.losses import Losses
+from lossaudit.review.estimate import wrong_share
+from lossaudit.review.records import probability_names
+from lossaudit.review.report.bins import Ints
+from lossaudit.review.report.figures import ClassFigures, Coder, Missing, ranked_rows
+
+_MOST_CELLS = 4_000_000
+"""Probabilities that are held at once."""
+_TOLERANCE = 1e-6
+"""Float32 probabilities that are all the same lie a hair below their own mean."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """How many of some rows have a wrong label, with a 95 % interval."""
+
+    rows: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class WrongLabels:
+    """The estimate, of all ranked rows and of each class."""
+
+    total: Wrong
+    classes: tuple[Wrong, ...]
+    """By class index."""
+    confident: int
+    """Rows that count: those that the model confidently takes for some class, the given one or another."""
+    elsewhere: int
+    """Those of them that it takes for another class than the given one."""
+
+
+def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
+    """The estimate from the confident joint, or why there is none.
+
+    A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than
+    that of any other such class. Of the rows given i that count, the share that counts for others is taken for the
+    share of wrong labels in i, and multiplied by all rows given i.
+
+    The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008): chance
+    in which rows the dataset holds. That the model itself errs isn't in it.
+    """
+    known = probability_names(losses)
+    if not sum(c.rows for c in classes):
+        return Missing("No row has a loss.")
+    if not known:
+        return Missing(
+            "The losses file doesn't say the probabilities of all classes, or not which class is which; "
+            "audit again with this version, into a Parquet file."
+        )
+    if len(known) < 2:
+        return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
+    thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]]) - _TOLERANCE
+    counting = np.zeros((2, len(known)), dtype=np.int64)
+    seen = 0
+    for piece in losses.pieces(["label_name", "loss", "probabilities"], max(1, _MOST_CELLS // len(known))):
+        rows = ranked_rows(piece)
+        probabilities = _matrix(rows["probabilities"], len(known))
+        if probabilities is None:
+            return Missing(f"Some rows don't have the probabilities of all {len(known):,} classes.")
+        counting += _count(coder.codes(rows["label_name"]), probabilities, thresholds.astype(np.float32))
+        seen += len(rows)
+    return _from_counts(np.array([c.rows for c in classes]), counting)
+
+
+def _matrix(column: pa.ChunkedArray, classes: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]] | None":
+    """(rows, classes), or None where a row hasn't got as many."""
+    if column.null_count or pc.any(pc.not_equal(pc.list_value_length(column), classes)).as_py():
+        return None
+    values = pc.list_flatten(column).to_numpy().astype(np.float32, copy=False)
+    return np.asarray(values).reshape(len(column), classes)
+
+
+def _count(
+    given: Ints,
+    probabilities: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
+    thresholds: "np.ndarray[tuple[int], np.dtype[np.float32]]",
+) -> Ints:
+    """(2, classes) by given label: rows that count for some class, and for another one than the given."""
+    over = probabilities >= thresholds
+    counts = over.any(axis=1)
+    likeliest = np.where(over, probabilities, np.float32(-1)).argmax(axis=1)
+    elsewhere = counts & (likeliest != given)
+    n = probabilities.shape[1]
+    return np.stack([np.bincount(given[rows], minlength=n)[:n] for rows in (counts, elsewhere)])
+
+
+def _from_counts(rows: Ints, counting: Ints) -> WrongLabels:
+    """rows: (classes,) by given label, counted or not. counting: see `_count`."""
+    classes = []
+    squares_below = squares_above = 0.0
+    for n, confident, elsewhere in zip(rows.tolist(), *counting.tolist(), strict=False):
+        share = wrong_share(elsewhere, confident)
+        wrong = Wrong(n * share.share, n * share.low, n * share.high) if share else Wrong(0.0, 0.0, float(n))
+        classes.append(wrong)
+        squares_below += (wrong.rows - wrong.low) ** 2
+        squares_above += (wrong.high - wrong.rows) ** 2
+    total = sum(wrong.rows for wrong in classes)
+    low, high = total - math.sqrt(squares_below), total + math.sqrt(squares_above)
+    return WrongLabels(
+        Wrong(total, max(0.0, low), min(float(rows.sum()), high)),
+        tuple(classes),
+        confident=int(counting[0].sum()),
+        elsewhere=int(counting[1].sum()),
+    )

@@ -1,0 +1,160 @@
+"""The rows that a report shows with their texts: a losses table and what to look for come in, `Example`s go out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lossaudit.engine.losses import Losses
+from lossaudit.review.report.bins import Floats, Ints
+from lossaudit.review.report.figures import Coder, PairFigures, pair_keys, ranked_rows
+
+_SHOWN = ("id", "label_name", "prediction_name", "probability", "loss")
+_LONGEST_TEXT = 400
+"""Characters of a text that are shown."""
+_TEXT_ROWS = 4096
+"""Rows whose texts are held at once."""
+_USUAL_SPECIAL_TOKENS = 2
+"""Nearly all tokenizers put one before the text and one behind it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row as the report shows it."""
+
+    row: int
+    """`id` in the losses table."""
+    given: str | None
+    predicted: str | None
+    probability: float | None
+    """Of the prediction."""
+    loss: float | None
+    text: str | None
+    """Its beginning; None where the losses file has no texts."""
+    measure: int = 0
+    """What the row was looked for by: characters of a cut text, unknown tokens of another."""
+    tokens: int | None = None
+
+
+def top_of_pairs(
+    losses: Losses, coder: Coder, pairs: Sequence[PairFigures], each: int
+) -> list[tuple[PairFigures, list[Example]]]:
+    """For each pair the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
+    if not pairs:
+        return []
+    wanted = np.array([_key(coder, pair) for pair in pairs], dtype=np.int64)
+    best: tuple[Ints, Floats, Ints, Ints] = (*_empty(), *_empty())  # type: ignore[assignment]
+    start = 0
+    for piece in losses.pieces(["id", "label_name", "prediction_name", "loss"]):
+        places = pa.array(np.arange(start, start + len(piece)))
+        start += len(piece)
+        rows = ranked_rows(piece.append_column("place", places))
+        keys = pair_keys(coder.codes(rows["label_name"]), coder.codes(rows["prediction_name"]))
+        here = np.isin(keys, wanted)
+        found = (keys, *(rows[name].to_numpy() for name in ("loss", "id", "place")))
+        best = _best_of_each([np.concatenate([b, f[here]]) for b, f in zip(best, found, strict=True)], each)
+    keys, _, _, places_found = best
+    examples = _examples(losses, places_found)
+    return [
+        (pair, [example for example, key in zip(examples, keys, strict=True) if key == mine])
+        for pair, mine in zip(pairs, wanted, strict=True)
+    ]
+
+
+def most_cut(losses: Losses, n: int) -> list[Example]:
+    """The n rows with the longest texts among those that were cut, by falling number of characters."""
+    text = losses.text_column
+    if text is None or "truncated" not in losses.schema.names:
+        return []
+    worst = _Worst(n)
+    for piece in _with_places(losses, ["truncated", text]):
+        cut = piece.filter(pc.fill_null(piece["truncated"].cast(pa.bool_()), False))
+        if not _is_text(cut[text].type):
+            return []
+        worst.add(pc.fill_null(pc.utf8_length(cut[text]), 0).to_numpy(), cut["place"].to_numpy())
+    return worst.examples(losses)
+
+
+def mostly_unknown(losses: Losses, n: int) -> tuple[int, list[Example]]:
+    """How many rows have at least half of their tokens unknown (special ones left out), and the n worst of them."""
+    if not {"tokens", "unknown_tokens"} <= set(losses.schema.names):
+        return 0, []
+    worst, total = _Worst(n), 0
+    for piece in _with_places(losses, ["tokens", "unknown_tokens"]):
+        unknown, tokens = (pc.fill_null(piece[name], 0).to_numpy() for name in ("unknown_tokens", "tokens"))
+        mostly = (unknown > 0) & (2 * unknown >= tokens - _USUAL_SPECIAL_TOKENS)
+        total += int(mostly.sum())
+        worst.add(unknown[mostly], piece["place"].to_numpy()[mostly])
+    return total, worst.examples(losses)
+
+
+class _Worst:
+    """The n rows with the highest measure, ties by place, of which rows come in pieces."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._measures, self._places = _empty()
+
+    def add(self, measures: Ints, places: Ints) -> None:
+        measures, places = np.concatenate([self._measures, measures]), np.concatenate([self._places, places])
+        order = np.lexsort((places, -measures))[: self._n]
+        self._measures, self._places = measures[order], places[order]
+
+    def examples(self, losses: Losses) -> list[Example]:
+        return _examples(losses, self._places, self._measures)
+
+
+def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[Any, Any, Any, Any]":
+    """columns: keys, losses, ids and places of rows. The first `each` of every key, by falling loss, ties by id."""
+    keys, losses, ids, _ = columns
+    order = np.lexsort((ids, -losses, keys))
+    keys = keys[order]
+    kept = order[np.arange(len(order)) - np.searchsorted(keys, keys) < each]
+    return tuple(column[kept] for column in columns)  # type: ignore[return-value]
+
+
+def _examples(losses: Losses, places: Ints, measures: Ints | None = None) -> list[Example]:
+    """The rows at these places, in their order."""
+    text = losses.text_column
+    names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *([text] if text else [])]
+    rows = losses.take(places.tolist(), names).to_pylist()
+    looked_for = [0] * len(rows) if measures is None else measures.tolist()
+    return [
+        Example(
+            row["id"],
+            row["label_name"],
+            row["prediction_name"],
+            row["probability"],
+            row["loss"],
+            None if text is None else _beginning(str(row[text] or "")),
+            measure,
+            row.get("tokens"),
+        )
+        for row, measure in zip(rows, looked_for, strict=True)
+    ]
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1].rstrip() + "…"
+
+
+def _with_places(losses: Losses, columns: list[str]) -> Iterator[pa.Table]:
+    start = 0
+    for batch in losses.batches(columns, _TEXT_ROWS):
+        yield pa.table(batch).append_column("place", pa.array(np.arange(start, start + len(batch))))
+        start += len(batch)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _key(coder: Coder, pair: PairFigures) -> int:
+    return int(pair_keys(*(coder.codes(pa.chunked_array([[name]])) for name in (pair.given, pair.predicted)))[0])
+
+
+def _empty() -> tuple[Ints, Ints]:
+    return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)

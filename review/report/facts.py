@@ -1,0 +1,47 @@
+"""What a report says of the run that made a losses file: the file comes in, names and values in words go out."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from lossaudit.engine.losses import Losses
+
+
+def facts_shown(losses: Losses) -> list[tuple[str, str]]:
+    """(what, value) pairs in the order to read them in; what the file doesn't say is left out."""
+    facts = losses.facts
+    source = facts.get("source")
+    source = source if isinstance(source, dict) else {}
+    labels = facts.get("labels")
+    shown: list[tuple[str, Any]] = [
+        ("Losses file", f"{losses.path.name}, {len(losses):,} rows, written {_written(losses)}"),
+        ("Model", facts.get("model")),
+        ("Revision", facts.get("revision")),
+        ("Classes", f"{len(labels):,}" if isinstance(labels, list) else None),
+        ("Dataset", source.get("name")),
+        ("Configuration", source.get("config")),
+        ("Split", source.get("split")),
+        ("Rows read", f"the first {source['limit']:,}" if isinstance(source.get("limit"), int) else None),
+        ("Fingerprint", source.get("fingerprint")),
+        ("Text column", facts.get("text_column")),
+        ("Label column", facts.get("label_column")),
+        ("Longest text", f"{facts['max_length']:,} tokens" if isinstance(facts.get("max_length"), int) else None),
+        ("Precision", _precision(facts)),
+        ("Graph", _graph(facts)),
+    ]
+    return [(what, str(value)) for what, value in shown if value is not None]
+
+
+def _precision(facts: dict[str, Any]) -> str | None:
+    precision, exact = facts.get("precision"), facts.get("exact_top")
+    if precision is None:
+        return None
+    return f"{precision}: the first {exact:,} rows are as fp32 gives them" if isinstance(exact, int) else str(precision)
+
+
+def _graph(facts: dict[str, Any]) -> str | None:
+    graph, backend = facts.get("graph"), facts.get("backend")
+    return f"{graph} on {backend}" if graph and backend else graph or None
+
+
+def _written(losses: Losses) -> str:
+    return datetime.fromtimestamp(losses.path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")

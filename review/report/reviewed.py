@@ -1,0 +1,37 @@
+"""What people decided about a losses file, as a report tells it: its path comes in, counts and a share go out."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.estimate import Estimate, wrong_share
+from lossaudit.review.report.figures import Missing
+from lossaudit.review.store import VERDICTS, DecisionStore, store_path
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """The decisions that count, one a row."""
+
+    rows: int
+    verdicts: dict[str, int]
+    """Rows by verdict, all of VERDICTS."""
+    wrong: Estimate | None
+    """The share of wrong labels among the rows that were relabelled or kept; None without any."""
+
+
+def reviewed(losses_path: Path) -> Reviewed | Missing:
+    """What the store beside a losses file holds, or why it can't be told."""
+    if not store_path(losses_path).is_file():
+        return Missing("Nobody has looked at these rows yet. `lossaudit review` opens a page to do it on.")
+    try:
+        with DecisionStore.open(losses_path, create=False) as store:
+            decisions = store.decisions()
+    except LossAuditError as error:
+        return Missing(f"The decisions can't be read: {error}.")
+    counts = Counter(decision.verdict for decision in decisions.values())
+    if not counts:
+        return Missing("There are no decisions in the store yet.")
+    wrong = wrong_share(counts["relabel"], counts["relabel"] + counts["keep"])
+    return Reviewed(len(decisions), {verdict: counts[verdict] for verdict in VERDICTS}, wrong)
