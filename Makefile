@@ -1,6 +1,6 @@
 # make demo   installs into .venv and runs the main job on a public corpus
 # make test   installs what tests need, then runs ruff, mypy and pytest
-# make contracts   runs the annotation servers themselves against lossaudit; the first time it installs 1.5 GB
+# make contracts  checks lossaudit against the real annotation servers; the first time it installs 2 GB
 # make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \

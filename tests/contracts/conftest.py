@@ -1,6 +1,6 @@
 """Contracts with the real annotation servers: each runs in an environment of its own, made from a package registry.
 
-They are run by `make contracts`, or with LOSSAUDIT_CONTRACTS=1, and skipped otherwise: the first run installs 1.5 GB.
+They are run by `make contracts`, or with LOSSAUDIT_CONTRACTS=1, and skipped otherwise: the first run installs 2 GB.
 Environments are kept in .build/contracts, or in the folder that LOSSAUDIT_CONTRACTS_FOLDER names.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -83,11 +84,11 @@ def interpreter(version):
 
 
 def check_registry(python, requirement):
-    done = pip(python, "download", "--no-deps", "--dest", python.parents[1] / "tried", requirement)
+    with tempfile.TemporaryDirectory() as folder:
+        done = pip(python, "download", "--no-deps", "--dest", folder, requirement)
     if done.returncode:
-        pytest.skip(
-            f"{requirement} can't be downloaded from a package registry: {done.stderr.strip().splitlines()[-1]}"
-        )
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        pytest.skip(f"{requirement} can't be downloaded from a package registry: {why}")
 
 
 def pip(python, *arguments):
