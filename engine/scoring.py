@@ -19,6 +19,7 @@ from lossaudit.engine.errors import LossAuditError, brief
 
 T = TypeVar("T")
 NOT_FINITE = "the model gives NaN or infinity"
+NO_TOKENS = "the tokenizer finds no tokens in it"
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,16 @@ class Scorer:
         encoded, n = shard.encoded, len(shard.encoded.lengths)
         copies = np.bincount(shard.places[shard.places >= 0], minlength=n)
         logits = np.full((n, self._classes), np.nan, dtype=np.float32)
-        reasons: dict[int, str] = {}
-        batches = batches_by_token_budget(encoded.lengths, self._budget)
+        # In a batch a decoder would give them the logits of padding.
+        empty = np.flatnonzero(encoded.lengths == 0)
+        reasons = dict.fromkeys(empty.tolist(), NO_TOKENS)
+        if len(empty):
+            on_rows(int(copies[empty].sum()))
+        batches = [
+            rows[encoded.lengths[rows] > 0]
+            for rows in batches_by_token_budget(encoded.lengths, self._budget)
+            if encoded.lengths[rows[0]] > 0  # the longest
+        ]
         running = {self._pool.submit(self._run, encoded, rows, logits): rows for rows in batches}
         try:
             for done in as_completed(running):

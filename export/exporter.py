@@ -22,7 +22,7 @@ from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export.forms import make_forms
 from lossaudit.export.graph import input_names, write_graph
-from lossaudit.export.parity import check_parity, reference_texts
+from lossaudit.export.parity import MOST_TOKENS, check_parity, reference_texts
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 from lossaudit.version import __version__
 
@@ -64,19 +64,22 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
         on_step("loading the weights")
         model = checkpoints.load_model(checkpoint)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
+        if model.config.pad_token_id is None:
+            # Without one a decoder's classifier takes no batch, since it couldn't tell a text's last token.
+            model.config.pad_token_id = tokenizer.pad_token_id
         on_step("writing the ONNX graph")
         opset = write_graph(model, work / "exported.onnx")
         write_tokenizer(tokenizer, folder / TOKENIZER)
         side = tokenizer.truncation_side
         limit, padding = max_length(tokenizer, model.config), pad_id(tokenizer, model.config)
-        encoder = TextEncoder(folder / TOKENIZER, limit, padding, side)
+        encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
         on_step("rewriting it for CPUs and comparing it with PyTorch")
         forms = make_forms(
             work / "exported.onnx",
             folder,
             model.config,
             encoder,
-            reference_texts(limit),
+            reference_texts(encoder.max_length),
             lambda runner: check_parity(model, tokenizer, runner, encoder),
         )
         manifest = Manifest(

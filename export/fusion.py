@@ -4,6 +4,8 @@ An exported graph comes in, a fused model and what was fused go out. The optimis
 family; for other architectures it fuses what it recognises, and the parity check says whether it was right.
 """
 
+import contextlib
+import io
 from collections import Counter
 from pathlib import Path
 
@@ -20,14 +22,15 @@ def fuse(path: Path, config: transformers.PretrainedConfig) -> tuple[onnx.ModelP
     options = FusionOptions("bert")
     # Its kernel wants its inputs in int32 and saves nothing that can be measured.
     options.enable_embed_layer_norm = False
-    fused = optimizer.optimize_model(
-        str(path),
-        model_type="bert",
-        num_heads=getattr(config, "num_attention_heads", 0),
-        hidden_size=getattr(config, "hidden_size", 0),
-        optimization_options=options,
-        opt_level=0,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it can't infer
+        fused = optimizer.optimize_model(
+            str(path),
+            model_type="bert",
+            num_heads=getattr(config, "num_attention_heads", 0),
+            hidden_size=getattr(config, "hidden_size", 0),
+            optimization_options=options,
+            opt_level=0,
+        )
     counts = Counter(node.op_type for node in fused.model.graph.node if node.op_type in FUSED)
     return fused.model, counts
 

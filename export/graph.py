@@ -8,6 +8,7 @@ import transformers
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
+from lossaudit.engine.bundle import KNOWN_INPUTS
 from lossaudit.engine.errors import LossAuditError, brief
 
 
@@ -17,7 +18,8 @@ def input_names(path: Path) -> tuple[str, ...]:
 
 
 def write_graph(model: transformers.PreTrainedModel, path: Path) -> int:
-    """Writes `path` and returns the opset. Raises LossAuditError if Optimum can't export the architecture."""
+    """Writes `path` and returns the opset. Raises LossAuditError if Optimum can't export the architecture,
+    or if the graph wants what a bundle doesn't give it."""
     architecture = type(model).__name__
     try:
         constructor = TasksManager.get_exporter_config_constructor(
@@ -30,4 +32,10 @@ def write_graph(model: transformers.PreTrainedModel, path: Path) -> int:
             export(model, onnx_config, path, opset=opset)
     except Exception as error:  # the tracer and Optimum raise whatever they like
         raise LossAuditError(f"Optimum can't export {architecture} to ONNX: {brief(error)}") from error
+    unknown = sorted(set(input_names(path)) - set(KNOWN_INPUTS))
+    if unknown:
+        raise LossAuditError(
+            f"{architecture} can't be exported: its graph wants {', '.join(unknown)} beside a text's tokens, "
+            "and lossaudit doesn't make that"
+        )
     return opset

@@ -11,10 +11,12 @@ import transformers
 from lossaudit.engine.backends import Runner
 from lossaudit.engine.bundle import Parity
 from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, brief
 
 TOLERANCE = 1e-4
 """Absolute difference of two fp32 logits; the operators' order of summing gives about 1e-6."""
+MOST_TOKENS = 512
+"""Of a text that is compared or calibrated on: a batch with one of 8,192 wouldn't fit most machines."""
 
 _SENTENCES = (
     "Ok.",
@@ -49,20 +51,44 @@ def check_parity(
     encoder: TextEncoder,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """The largest difference between the two. Raises LossAuditError if it is above the tolerance."""
-    texts = reference_texts(encoder.max_length)
-    expected = np.concatenate([_torch_logits(model, tokenizer, text, encoder.max_length) for text in texts])
+    """The largest difference between the two on texts of up to `encoder.max_length` tokens.
+
+    Raises LossAuditError if it is above the tolerance, or the model can't be run.
+    """
+    # A tokenizer without special tokens gives none for an empty text, and no model takes that.
+    texts = [text for text in reference_texts(encoder.max_length) if encoder.encode([text]).lengths[0] > 0]
+    architecture = type(model).__name__
+    try:
+        expected = np.concatenate([_torch_logits(model, tokenizer, text, encoder.max_length) for text in texts])
+    except Exception as error:  # PyTorch raises whatever the model's code does
+        raise LossAuditError(
+            f"{architecture} can't be run in PyTorch: {brief(error)}; no bundle was written"
+        ) from error
     encoded = encoder.encode(texts)
     everything = np.arange(len(texts))
-    alone = np.concatenate([runner.run(*encoded.padded(everything[i : i + 1])) for i in everything])
-    together = runner.run(*encoded.padded(everything))
-    difference = float(max(np.abs(alone - expected).max(), np.abs(together - expected).max()))
-    if not difference <= tolerance:  # NaN fails too
+    try:
+        alone = np.concatenate([runner.run(*encoded.padded(everything[i : i + 1])) for i in everything])
+        together = runner.run(*encoded.padded(everything))
+    except LossAuditError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors share no public base class
         raise LossAuditError(
-            f"the exported graph differs from PyTorch by {difference:.1e} in its logits (allowed: {tolerance:.0e}); "
-            "no bundle was written"
+            f"the exported graph of {architecture} fails: {brief(error)}; no bundle was written"
+        ) from error
+    if together.shape != expected.shape:
+        raise LossAuditError(
+            f"the exported graph of {architecture} gives logits of the shape {together.shape}, "
+            f"PyTorch {expected.shape}; no bundle was written"
         )
-    return Parity(difference, tolerance, len(texts))
+    ways = {"": alone, " for a text that shares a batch with longer ones (alone, they are the same)": together}
+    for how, logits in ways.items():
+        difference = float(np.abs(logits - expected).max())
+        if not difference <= tolerance:  # NaN fails too
+            raise LossAuditError(
+                f"the exported graph of {architecture} differs from PyTorch by {difference:.1e} in its logits{how}; "
+                f"{tolerance:.0e} is allowed, so no bundle was written"
+            )
+    return Parity(float(max(np.abs(logits - expected).max() for logits in ways.values())), tolerance, len(texts))
 
 
 def _torch_logits(

@@ -32,9 +32,10 @@ def max_length(tokenizer: transformers.PreTrainedTokenizerFast, config: transfor
 
 
 def pad_id(tokenizer: transformers.PreTrainedTokenizerFast, config: transformers.PretrainedConfig) -> int:
-    """The token that fills a batch's short rows: RoBERTa's family counts positions by it."""
-    for known in (tokenizer.pad_token_id, config.pad_token_id):
-        if known is not None:
+    """The token that fills a batch's short rows. The config's goes first, since the graph is made with it: RoBERTa's
+    family counts positions by it, and decoders take the last token that is another one."""
+    for known in (config.pad_token_id, tokenizer.pad_token_id):
+        if known is not None and known >= 0:
             return int(known)
     return 0
 
