@@ -224,11 +224,8 @@ def _openvino(version: str | None, cpu: Cpu) -> Check:
 
 def _packages(packages: tuple[Package, ...]) -> Check:
     """The base install, and what there is of the extras, against the versions that lossaudit is made for."""
-    wrong = {
-        package.name: package
-        for package in packages
-        if not package.fits and (package.extra is None or package.version is not None)
-    }
+    unfit = [package for package in packages if not package.fits and (package.extra is None or package.version)]
+    wrong = {package.name: package for package in reversed(unfit)}  # what the base install wants goes first
     seen = len({package.name for package in packages if package.version is not None})
     if not wrong:
         return Check("packages", OK, f"{seen} packages, all in versions that lossaudit is made for")
@@ -238,7 +235,7 @@ def _packages(packages: tuple[Package, ...]) -> Check:
     ]
     needed = any(package.extra is None for package in wrong.values())
     repair = " ".join(f"'{package.name}{package.wanted}'" for package in wrong.values())
-    extras = ", ".join(sorted({package.extra for package in wrong.values() if package.extra}))
+    extras = ", ".join(sorted({package.extra for package in unfit if package.extra}))
     for_extras = f"; that is for the extra {extras}" if extras and not needed else ""
     return Check("packages", PROBLEM if needed else NOTE, "; ".join(told) + for_extras, f"pip install {repair}")
 
