@@ -225,7 +225,9 @@ def _openvino(version: str | None, cpu: Cpu) -> Check:
 def _packages(packages: tuple[Package, ...]) -> Check:
     """The base install, and what there is of the extras, against the versions that lossaudit is made for."""
     unfit = [package for package in packages if not package.fits and (package.extra is None or package.version)]
-    wrong = {package.name: package for package in reversed(unfit)}  # what the base install wants goes first
+    wrong: dict[str, Package] = {}
+    for package in unfit:  # the base install's come first
+        wrong.setdefault(package.name, package)
     seen = len({package.name for package in packages if package.version is not None})
     if not wrong:
         return Check("packages", OK, f"{seen} packages, all in versions that lossaudit is made for")
