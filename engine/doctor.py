@@ -98,7 +98,8 @@ def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = 
     runtime, openvino = software.onnxruntime(), software.openvino()
     cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
     checks = [_cpus(cpu), _instructions(cpu), _memory(memory), _onnxruntime(runtime, _has_gpu(cuda))]
-    checks += [] if cuda is None else [_cuda(cuda, runtime)]
+    if cuda is not None and not runtime.clash:  # which is to be mended first
+        checks.append(_cuda(cuda, runtime))
     checks.append(_openvino(openvino, cpu))
     try:
         packages = software.packages()
