@@ -171,13 +171,14 @@ class Audit:
             tally.add(part)
         self._check_any(tally)
         losses = functools.partial(rescoring.parts, ["id", "loss"])
+        seconds = time.perf_counter() - begun
         audited = Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self), kept.scratch),
-            schema=with_facts(part.schema, self._facts(exact)),
+            schema=with_facts(part.schema, self._facts(exact, scored, seconds)),
             summary=tally.summary(),
             exact=exact,
             scored=scored,
-            seconds=time.perf_counter() - begun,
+            seconds=seconds,
         )
         if kept is not self._kept:
             weakref.finalize(rescoring, shutil.rmtree, kept.path, ignore_errors=True)
@@ -269,7 +270,7 @@ class Audit:
             "provider": options.provider,
         }
 
-    def _facts(self, exact: ExactTop | None) -> dict[str, Any]:
+    def _facts(self, exact: ExactTop | None, scored: int, seconds: float) -> dict[str, Any]:
         """docs/losses.md describes them."""
         model, origin = self.bundle.manifest.source, self.rows.origin
         return {
@@ -283,6 +284,14 @@ class Audit:
             "graph": self.choice.first.graph,
             "backend": self.choice.first.backend,
             "exact_top": self.choice.top if exact else None,
+            "run": {
+                "versions": {
+                    "lossaudit": __version__,
+                    **dict(zip(backends.available(), backends.versions(), strict=True)),
+                },
+                "scored": scored,
+                "seconds": round(seconds, 3),
+            },
             "source": {
                 "name": origin.name if origin else None,
                 "config": origin.config if origin else None,

@@ -1,5 +1,6 @@
 """Texts to token ids: one call of the `tokenizers` library a shard. Texts come in, ragged ids go out."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 
 from lossaudit.engine.errors import LossAuditError, brief
 
@@ -26,6 +28,13 @@ class Encoded:
     truncated: NDArray[np.bool_]
     """(n,) whether the text had more tokens than the maximum."""
     pad_id: int
+    unknown_id: int | None = None
+    """What stands for parts of a text that the tokenizer has no token for; None where it has one for everything."""
+
+    def unknown(self) -> Ids:
+        """(n,) unknown tokens of each text."""
+        before = np.concatenate([[0], np.cumsum(self.ids == self.unknown_id, dtype=np.int64)])
+        return np.asarray(before[self.starts + self.lengths] - before[self.starts])
 
     def padded(self, rows: Ids) -> tuple[Ids, Ids]:
         """Token ids and attention mask of some rows, each (len(rows), longest of them)."""
@@ -54,6 +63,7 @@ class TextEncoder:
             raise LossAuditError(
                 f"{tokenizer_file} is not a tokenizer: {brief(error)}; export the model again"
             ) from error
+        self._unknown_id = _unknown_id(self._tokenizer, tokenizer_file)
         self.max_length = max_length
         self.pad_id = pad_id
 
@@ -68,4 +78,14 @@ class TextEncoder:
             lengths=lengths,
             truncated=np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings)),
             pad_id=self.pad_id,
+            unknown_id=self._unknown_id,
         )
+
+
+def _unknown_id(tokenizer: Tokenizer, tokenizer_file: Path) -> int | None:
+    """The id of the unknown token, which a Unigram model tells in its file alone."""
+    if isinstance(tokenizer.model, Unigram):
+        found = json.loads(tokenizer_file.read_bytes())["model"].get("unk_id")
+        return None if found is None else int(found)
+    token = tokenizer.model.unk_token
+    return None if token is None else tokenizer.token_to_id(token)

@@ -42,6 +42,8 @@ class ShardLogits:
     """(n, classes); NaN for a row without a text, or that failed."""
     tokens: NDArray[np.int64]
     """(n,) tokens of each text that went through the model, 0 where there was none."""
+    unknown: NDArray[np.int64]
+    """(n,) those of them that the tokenizer doesn't know."""
     truncated: NDArray[np.bool_]
     """(n,) whether the text was longer than the maximum."""
     failed: dict[int, str]
@@ -153,12 +155,14 @@ def _of_rows(shard: EncodedShard, logits: NDArray[np.float32], reasons: dict[int
     places = shard.places
     there = places >= 0
     rows = np.full((len(places), logits.shape[1]), np.nan, dtype=np.float32)
-    tokens, truncated = np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.bool_)
+    tokens, unknown = np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.int64)
+    truncated = np.zeros(len(places), dtype=np.bool_)
     rows[there] = logits[places[there]]
     tokens[there] = shard.encoded.lengths[places[there]]
+    unknown[there] = shard.encoded.unknown()[places[there]]
     truncated[there] = shard.encoded.truncated[places[there]]
     failed = shard.failed | {row: reasons[place] for row, place in enumerate(places.tolist()) if place in reasons}
-    return ShardLogits(rows, tokens, truncated, failed)
+    return ShardLogits(rows, tokens, unknown, truncated, failed)
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("loss", pa.float64()),
         ("margin", pa.float64()),
         ("tokens", pa.int64()),
+        ("unknown_tokens", pa.int64()),
         ("truncated", pa.bool_()),
         ("precision", pa.string()),
         ("status", pa.string()),
@@ -97,6 +98,7 @@ def score_columns(labels: Ints, shard: "ShardLogits", precision: str, classes: t
         "loss": pa.array(scores.loss, mask=without_label),
         "margin": pa.array(scores.margin, mask=without_label),
         "tokens": shard.tokens[scored],
+        "unknown_tokens": shard.unknown[scored],
         "truncated": shard.truncated[scored],
         "precision": pa.repeat(precision, m),
         "probabilities": pa.ListArray.from_arrays(

@@ -27,6 +27,7 @@ def facts_shown(losses: Losses) -> list[tuple[str, str]]:
         ("Longest text", f"{facts['max_length']:,} tokens" if isinstance(facts.get("max_length"), int) else None),
         ("Precision", _precision(facts)),
         ("Graph", _graph(facts)),
+        *_of_run(facts),
     ]
     return [(what, str(value)) for what, value in shown if value is not None]
 
@@ -41,6 +42,20 @@ def _precision(facts: dict[str, Any]) -> str | None:
 def _graph(facts: dict[str, Any]) -> str | None:
     graph, backend = facts.get("graph"), facts.get("backend")
     return f"{graph} on {backend}" if graph and backend else graph or None
+
+
+def _of_run(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    run = facts.get("run")
+    run = run if isinstance(run, dict) else {}
+    scored, seconds, versions = run.get("scored"), run.get("seconds"), run.get("versions")
+    speed = None
+    if isinstance(scored, int) and isinstance(seconds, (int, float)) and seconds > 0:
+        speed = f"{scored / seconds:,.0f} rows/s ({scored:,} rows in {seconds:,.1f} s)"
+    listed = versions.items() if isinstance(versions, dict) else ()
+    return [
+        ("Speed", speed),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in listed) or None),
+    ]
 
 
 def _written(losses: Losses) -> str:

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
+from lossaudit.engine import backends
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.labels import Seen
 from lossaudit.engine.table import SCHEMA, facts_of
+from lossaudit.version import __version__
 
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]
 
@@ -114,6 +116,11 @@ def test_the_facts_say_what_was_done(audited, bundle):
     facts = facts_of(audited.schema)
     assert facts_of(audited.table.schema) == facts
     assert facts["labels"] == LABELS
+    assert facts["run"]["versions"] == {"lossaudit": __version__} | dict(
+        zip(backends.available(), backends.versions(), strict=True)
+    )
+    assert facts["run"]["scored"] == len(audited.table)
+    assert facts["run"]["seconds"] == pytest.approx(audited.seconds, abs=1e-3)
     assert (facts["text_column"], facts["label_column"], facts["max_length"]) == ("text", "label", 64)
     assert facts["revision"] == bundle.manifest.source.revision
 

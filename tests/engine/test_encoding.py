@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from lossaudit.engine.encoding import TextEncoder
 
@@ -53,6 +53,30 @@ def test_long_texts_are_cut_and_flagged(encoder):
 
 def test_an_empty_text_is_its_special_tokens(encoder):
     assert encoder.encode([""]).lengths.tolist() == [2]
+
+
+def test_unknown_tokens_are_counted(encoder, tokenizer_file):
+    texts = ["the bank", "価格", "the 価格 bank 価 格", ""]
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    expected = [tokenizer.encode(text).tokens.count("[UNK]") for text in texts]
+    assert max(expected) > 1
+    assert encoder.encode(texts).unknown().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "unknown"),
+    [
+        (models.Unigram([("<pad>", 0.0), ("<unk>", -1.0), ("a", -2.0)], unk_id=1), "aba", 1),
+        (models.Unigram([("a", -2.0), ("b", -2.0)]), "aba", 0),
+        (models.BPE({"a": 0, "b": 1}, []), "aba", 0),
+        (models.BPE({"a": 0, "?": 1}, [], unk_token="?"), "aba", 1),
+        (models.WordLevel({"a": 0, "?": 1}, unk_token="?"), "ba", 1),
+    ],
+    ids=["unigram", "unigram without", "bpe without", "bpe", "words"],
+)
+def test_every_kind_of_tokenizer_says_what_it_does_not_know(model, text, unknown, tmp_path):
+    Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+    assert TextEncoder(tmp_path / "tokenizer.json", 64, pad_id=0).encode([text]).unknown().tolist() == [unknown]
 
 
 def test_no_texts_give_no_tokens(encoder):

@@ -28,6 +28,7 @@ def losses(texts=("a", "b"), loss=(0.1, 2 / 3), **columns):
         "loss": (list(loss) * n)[:n],
         "margin": [-0.1 - 0.2] * n,
         "tokens": [7] * n,
+        "unknown_tokens": [0, 2] * n,
         "truncated": [False, True] * n,
         "precision": ["fp32"] * n,
         "status": ["ok", "truncated"] * n,

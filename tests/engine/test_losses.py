@@ -35,6 +35,7 @@ def make_table(rows, seed=0):
         "loss": losses,
         "margin": [None if loss is None else draw.uniform(-1, 1) for loss in losses],
         "tokens": [None if loss is None else draw.randrange(64) for loss in losses],
+        "unknown_tokens": [None if loss is None else draw.randrange(3) for loss in losses],
         "truncated": [None if loss is None else draw.random() < 0.3 for loss in losses],
         "precision": [None if loss is None else "fp32" for loss in losses],
         "status": ["missing_label" if loss is None else "ok" for loss in losses],

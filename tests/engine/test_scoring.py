@@ -32,7 +32,7 @@ class Splitter:
     def encode(self, texts):
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
         ids = np.array([ord(c) for text in texts for c in text], dtype=np.int64)
-        return Encoded(ids, np.cumsum(lengths) - lengths, lengths, lengths > 20, pad_id=0)
+        return Encoded(ids, np.cumsum(lengths) - lengths, lengths, lengths > 20, pad_id=0, unknown_id=ord("c"))
 
 
 texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=60)
@@ -46,6 +46,7 @@ def test_each_text_gets_its_own_logits(texts, workers, budget):
         found = scorer.score(encode_shard(texts, Splitter()), done.append)
     assert found.logits.tolist() == [[sum(map(ord, text)), len(text)] for text in texts]
     assert found.tokens.tolist() == [len(text) for text in texts]
+    assert found.unknown.tolist() == [text.count("c") for text in texts]
     assert found.truncated.tolist() == [len(text) > 20 for text in texts]
     assert sum(done) == len(texts)
     assert runner.rows == len(set(texts)), "the same text is scored once"

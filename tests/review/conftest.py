@@ -142,6 +142,7 @@ def row(index, given, predicted, loss, text, classes):  # noqa: ARG001 - the tex
         "loss": loss,
         "margin": 0.0,
         "tokens": 5,
+        "unknown_tokens": 0,
         "truncated": False,
         "precision": "fp32",
         "status": "ok" if has_loss else "label_not_in_model",
