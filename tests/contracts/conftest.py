@@ -7,12 +7,14 @@ Environments are kept in .build/contracts, or in the folder that LOSSAUDIT_CONTR
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -189,3 +191,55 @@ def decided(losses):
             return {row: (said.verdict, said.label, said.annotator) for row, said in store.decisions().items()}
 
     return read
+
+
+@dataclass
+class Studio:
+    """A Label Studio server, and what an annotator's page does there."""
+
+    url: str
+    user: str
+    key: str
+    legacy: str
+    ask: httpx.Client
+
+    def tasks(self):
+        """The tasks of the first project by their rows, in the order in which annotators get them."""
+        query = {"project": 1, "fields": "all", "page_size": 1000}
+        return {task["data"]["row_id"]: task for task in self.ask.get("/api/tasks/", params=query).json()["tasks"]}
+
+    def annotate(self, task, *choices, **more):
+        result = [
+            {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [choice]}}
+            for choice in choices
+        ]
+        self.ask.post(f"/api/tasks/{task['id']}/annotations/", json={"result": result} | more).raise_for_status()
+
+
+@pytest.fixture
+def studio(environment, start, tmp_path):
+    """A Label Studio server on SQLite, up in half a minute, with one user and their personal access token."""
+    user, password, legacy = "ann@a.example", "a-long-password-1", "0123456789abcdef0123456789abcdef01234567"
+    url = start(
+        "/health",
+        [
+            *(environment("label_studio").with_name("label-studio"), "start", "--no-browser"),
+            *("--internal-host", "127.0.0.1", "--port", "{port}"),
+            *("--username", user, "--password", password, "--user-token", legacy),
+        ],
+        DATABASE_NAME=str(tmp_path / "label_studio.sqlite3"),
+        LABEL_STUDIO_BASE_DATA_DIR=str(tmp_path / "label_studio"),
+        LATEST_VERSION_CHECK="false",
+        COLLECT_ANALYTICS="false",
+        SENTRY_DSN="",
+    )
+    with httpx.Client(base_url=url) as page:
+        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)', page.get("/user/login/").text)[1]
+        login = {"csrfmiddlewaretoken": token, "email": user, "password": password}
+        assert page.post("/user/login/", data=login, headers={"Referer": f"{url}/user/login/"}).status_code == 302
+        key = page.post("/api/token/", headers={"X-CSRFToken": page.cookies["csrftoken"], "Referer": url}).json()[
+            "token"
+        ]
+    access = httpx.post(f"{url}/api/token/refresh", json={"refresh": key}).json()["access"]
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {access}"}, timeout=60) as ask:
+        yield Studio(url, user, key, legacy, ask)
