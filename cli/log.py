@@ -48,7 +48,7 @@ def log(
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
     from lossaudit.engine.losses import Losses
-    from lossaudit.review.records import records_of
+    from lossaudit.review.records import Records
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.log import log_records
 
@@ -56,7 +56,7 @@ def log(
     if place.file is not None and place.file.exists() and losses.exists() and place.file.samefile(losses):
         raise click.UsageError(f"{place.file} is the losses file itself; name another with -o")
     table = Losses.open(losses)
-    records = records_of(table, rows)
+    records = Records(table, rows)
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with rows_bar() as on_stage:
             logged = log_records(records, sink, on_stage)

@@ -72,12 +72,13 @@ class Argilla:
     def held(self) -> Iterator[Held]:
         people = self._people()
         offset, total = 0, 1
-        while offset < total:
-            page, total = self._page(offset)
-            if not page:
-                return
-            yield from (_held(record, people) for record in page)
-            offset += len(page)
+        with self._account.understood():
+            while offset < total:
+                page, total = self._page(offset)
+                if not page:
+                    return
+                yield from (_held(record, people) for record in page)
+                offset += len(page)
 
     def send(self, records: Sequence[Record]) -> None:
         models = [self._record(record).api_model() for record in records]
@@ -89,14 +90,16 @@ class Argilla:
 
     @cached_property
     def _client(self) -> Any:
-        # The client asks this too, but when the answer is no it leaves its connection open.
+        # The client asks this too, but when it doesn't like the answer it leaves its connection open.
         with contextlib.closing(Server(self._account, headers={"X-Argilla-Api-Key": self._account.key})) as server:
             try:
-                server.get("/api/v1/me")
+                me = server.get("/api/v1/me")
             except ServerError as error:
                 if error.status != httpx.codes.NOT_FOUND:
                     raise
                 raise self._account.nonsense() from error
+        if not isinstance(me, dict) or not {"id", "username", "role"} <= me.keys():
+            raise self._account.nonsense()
         return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
 
     def _find_workspace(self) -> UUID:

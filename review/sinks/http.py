@@ -3,10 +3,11 @@
 Failures are one line in which the key never stands. Redirects aren't followed, so that no other host sees the key.
 """
 
+import contextlib
 import email.utils
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -66,6 +67,14 @@ class Account:
         """The error for an answer that this kind of server wouldn't give."""
         return ServerError(f"{self} answers with something else than {self.kind} would; is --url right?")
 
+    @contextlib.contextmanager
+    def understood(self) -> Iterator[None]:
+        """Around the reading of answers: what isn't there, or is of another type, is nonsense."""
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise self.nonsense() from error
+
     def refusal(self, response: httpx.Response) -> ServerError:
         """The error for an answer that isn't a success."""
         status = response.status_code
@@ -120,10 +129,8 @@ class Server:
         self._client.close()
 
     def _json(self, response: httpx.Response) -> Any:
-        try:
+        with self.account.understood():
             return response.json()
-        except ValueError as error:
-            raise self.account.nonsense() from error
 
     def _attempt(self, method: str, path: str, body: Any, params: Any) -> httpx.Response:
         try:

@@ -47,32 +47,36 @@ class LabelStudio:
         return f"Label Studio project {self._title} at {self._server.account.url}{where}"
 
     def find(self, *, create: bool) -> None:
-        # The server looks for the title as a part of titles.
-        same = [project for project in self._projects(title=self._title) if project["title"] == self._title]
-        if len(same) > 1:
-            raise LossAuditError(
-                f"there are {len(same)} Label Studio projects called {self._title} at {self._server.account.url}; "
-                "rename all but one"
-            )
-        if same:
-            self._check(same[0])
-            self._project = int(same[0]["id"])
-        elif create:
-            self._project = int(self._server.post("/api/projects/", self._new_project(), again=False)["id"])
-        else:
-            others = ", ".join(sorted(project["title"] for project in self._projects())[:20])
-            raise LossAuditError(f"there is no {self.address}{f'; there are {others}' if others else ''}")
+        with self._server.account.understood():
+            # The server looks for the title as a part of titles.
+            same = [project for project in self._projects(title=self._title) if project["title"] == self._title]
+            if len(same) > 1:
+                raise LossAuditError(
+                    f"there are {len(same)} Label Studio projects called {self._title} at {self._server.account.url}; "
+                    "rename all but one"
+                )
+            if same:
+                self._check(same[0])
+                self._project = int(same[0]["id"])
+            elif create:
+                self._project = int(self._server.post("/api/projects/", self._new_project(), again=False)["id"])
+            else:
+                others = ", ".join(sorted(project["title"] for project in self._projects())[:20])
+                raise LossAuditError(f"there is no {self.address}{f'; there are {others}' if others else ''}")
 
     def held(self) -> Iterator[Held]:
-        people = {user["id"]: user.get("email") or user.get("username") for user in self._server.get("/api/users")}
         number, seen, total = 1, 0, 1
-        while seen < total:
-            page = self._server.get("/api/tasks/", project=self._project, fields="all", page=number, page_size=_PAGE)
-            total, tasks = page["total"], page["tasks"]
-            if not tasks:
-                return
-            yield from (_held(task, people) for task in tasks)
-            number, seen = number + 1, seen + len(tasks)
+        with self._server.account.understood():
+            people = self._people()
+            while seen < total:
+                page = self._server.get(
+                    "/api/tasks/", project=self._project, fields="all", page=number, page_size=_PAGE
+                )
+                total, tasks = page["total"], page["tasks"]
+                if not tasks:
+                    return
+                yield from (_held(task, people) for task in tasks)
+                number, seen = number + 1, seen + len(tasks)
 
     def send(self, records: Sequence[Record]) -> None:
         """A bulk that got no clear answer may be in, and importing twice would double it, so that is looked up."""
@@ -92,6 +96,16 @@ class LabelStudio:
 
     def close(self) -> None:
         self._server.close()
+
+    def _people(self) -> dict[int, str]:
+        """Names by user id, as far as this key's user may see them."""
+        try:
+            users = self._server.get("/api/users")
+        except ServerError as error:
+            if error.status not in (httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND):
+                raise
+            return {}
+        return {user["id"]: user.get("email") or user.get("username") for user in users}
 
     def _projects(self, **filters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -129,7 +143,7 @@ class LabelStudio:
     def _import(self, records: Sequence[Record]) -> None:
         tasks = [self._task(record) for record in records]
         done = self._server.post(f"/api/projects/{self._project}/import", tasks, again=False)
-        if done.get("task_count") != len(tasks):
+        if not isinstance(done, dict) or done.get("task_count") != len(tasks):
             raise ServerError(f"{self._server.account} doesn't say that it took {len(tasks)} tasks, but {done}")
 
     def _task(self, record: Record) -> dict[str, Any]:

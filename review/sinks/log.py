@@ -1,12 +1,14 @@
 """Sends records to a sink: those that it lacks, so that a second run doubles none and leaves people's answers alone."""
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.records import Record
-from lossaudit.review.sinks import Sink, storable
+from lossaudit.review.sinks import Held, Sink, storable
 
 _TOLERANCE = 1e-6
 """How far a server may round a loss."""
@@ -30,58 +32,70 @@ def log_records(records: Sequence[Record], sink: Sink, on_stage: Callable[[str, 
     Raises LossAuditError, which says which records are in, if a bulk fails; and before anything is sent if the
     records there are about another losses file.
     """
-    for record in records:
-        if not math.isfinite(record.loss):
-            raise LossAuditError(f"the loss of row {record.row} is {record.loss}; run `lossaudit audit` again")
+    wanted = {record.row: _Wanted.of(record) for record in records}
     sink.find(create=True)
-    there, others = _there(records, sink)
-    missing = [record for record in records if record.row not in there]
-    tell = on_stage("Sending", len(missing))
-    for start in range(0, len(missing), sink.batch_size):
-        bulk = missing[start : start + sink.batch_size]
+    there, others = _there(wanted, sink)
+    tell = on_stage("Sending", len(wanted) - len(there))
+    # Made as they are sent: a hundred thousand records of a thousand classes don't fit into memory.
+    missing = (record for record in records if record.row not in there)
+    acknowledged = set(there)
+    while bulk := list(itertools.islice(missing, sink.batch_size)):
         try:
             sink.send(bulk)
         except LossAuditError as error:
-            acknowledged = there | {record.row for record in missing[:start]}
-            raise LossAuditError(f"{error}. {_which_are_in(records, sink, acknowledged)}") from error
+            raise LossAuditError(f"{error}. {_which_are_in(wanted, sink, acknowledged)}") from error
+        acknowledged.update(record.row for record in bulk)
         tell(len(bulk))
-    return Logged(sent=len(missing), there=len(there), others=others)
+    return Logged(sent=len(acknowledged) - len(there), there=len(there), others=others)
 
 
-def _there(records: Sequence[Record], sink: Sink) -> tuple[set[int], int]:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is looked at of a record that is to be there."""
+
+    rank: int
+    text: str
+    loss: float
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        if not math.isfinite(record.loss):
+            raise LossAuditError(f"the loss of row {record.row} is {record.loss}; run `lossaudit audit` again")
+        return cls(record.rank, storable(record.text), record.loss)
+
+    def is_it(self, held: Held) -> bool:
+        """Whether a record with the same row is this one, as far as it tells."""
+        same_loss = held.loss is None or math.isclose(held.loss, self.loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+        return same_loss and (held.text is None or storable(held.text) == self.text)
+
+
+def _there(wanted: Mapping[int, _Wanted], sink: Sink) -> tuple[set[int], int]:
     """The rows of those records that are there, and how many other records are."""
-    wanted = {record.row: record for record in records}
     there: set[int] = set()
     others = 0
     for held in sink.held():
-        record = wanted.get(held.row) if held.row is not None else None
-        if record is None:
+        if held.row is None or held.row not in wanted:
             others += 1
-            continue
-        if not _is_same(record, held.text, held.loss):
+        elif wanted[held.row].is_it(held):
+            there.add(held.row)
+        else:
             raise LossAuditError(
-                f"{sink.address} is about another losses file: its row {record.row} has another text or loss; "
+                f"{sink.address} is about another losses file: its row {held.row} has another text or loss; "
                 "give another --name"
             )
-        there.add(record.row)
     return there, others
 
 
-def _is_same(record: Record, text: str | None, loss: float | None) -> bool:
-    same_loss = loss is None or math.isclose(loss, record.loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-    return same_loss and (text is None or storable(text) == storable(record.text))
-
-
-def _which_are_in(records: Sequence[Record], sink: Sink, acknowledged: set[int]) -> str:
+def _which_are_in(wanted: Mapping[int, _Wanted], sink: Sink, acknowledged: set[int]) -> str:
     """A sentence for the user, from what the sink says now, or else from what it has confirmed."""
     try:
         rows, surely = {held.row for held in sink.held()}, True
     except LossAuditError:
         rows, surely = {*acknowledged}, False
-    ranks = [record.rank for record in records if record.row in rows]
+    ranks = [record.rank for row, record in wanted.items() if row in rows]
     which = f"the records of rank {_ranges(ranks)}" if ranks else "none"
     sure = "In" if surely else "Surely in"
-    return f"{sure} of {len(records):,}: {which}. The same command, run again, sends the rest"
+    return f"{sure} of {len(wanted):,}: {which}. The same command, run again, sends the rest"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

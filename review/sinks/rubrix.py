@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import httpx
+
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.records import Record
 from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
@@ -42,33 +44,32 @@ class Rubrix:
     def find(self, *, create: bool) -> None:
         if create:
             _check_labels(self._about.labels)
-        self._check_workspace()
-        try:
-            dataset = self._server.get(f"/api/datasets/{self._name}")
-        except ServerError as error:
-            if error.status != 404:
-                raise
-            if not create:
-                raise LossAuditError(f"there is no {self.address}{self._others()}") from error
-            self._server.post("/api/datasets", {"name": self._name, "task": _TASK})
-            return
-        if dataset.get("task") != _TASK:
-            raise LossAuditError(f"{self.address} is one of {dataset.get('task')}, not of {_TASK}; give another --name")
+        with self._server.account.understood():
+            self._check_workspace()
+            task = self._task()
+            if task is None and not create:
+                raise LossAuditError(f"there is no {self.address}{self._others()}")
+            if task is None:
+                self._server.post("/api/datasets", {"name": self._name, "task": _TASK})
+            elif task != _TASK:
+                raise LossAuditError(f"{self.address} is one of {task}, not of {_TASK}; give another --name")
 
     def held(self) -> Iterator[Held]:
         last: str | None = None
-        while True:
-            page = self._page(last)
-            yield from map(self._held, page)
-            if len(page) < _PAGE:
-                return
-            last = str(page[-1]["id"])
+        with self._server.account.understood():
+            while True:
+                page = self._page(last)
+                yield from map(self._held, page)
+                if len(page) < _PAGE:
+                    return
+                last = str(page[-1]["id"])
 
     def send(self, records: Sequence[Record]) -> None:
         bulk = {"tags": {}, "metadata": {}, "records": [self._record(record) for record in records]}
         done = self._server.post(f"/api/datasets/{self._name}/{_TASK}:bulk", bulk)
-        if done.get("failed") or done.get("processed") != len(records):
-            raise ServerError(f"{self._server.account} stored some records of a bulk and not others: {done}")
+        with self._server.account.understood():
+            if done.get("failed") or done["processed"] != len(records):
+                raise ServerError(f"{self._server.account} stored some records of a bulk and not others: {done}")
 
     def close(self) -> None:
         self._server.close()
@@ -77,9 +78,9 @@ class Rubrix:
         try:
             user = self._server.get("/api/me")
         except ServerError as error:
-            if error.status == 404:
-                raise self._server.account.nonsense() from error
-            raise
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            raise self._server.account.nonsense() from error
         theirs = [user.get("username"), *(user.get("workspaces") or [])]
         # A server without workspaces of its own has a user who may use all of them.
         if self._workspace and user.get("workspaces") is not None and self._workspace not in theirs:
@@ -87,6 +88,15 @@ class Rubrix:
                 f"there is no workspace {self._workspace} for the user {theirs[0]} on {self._server.account}; "
                 f"there are {', '.join(sorted(filter(None, theirs)))}"
             )
+
+    def _task(self) -> str | None:
+        """What the dataset of this name is for, None if there is none."""
+        try:
+            return str(self._server.get(f"/api/datasets/{self._name}")["task"])
+        except ServerError as error:
+            if error.status != httpx.codes.NOT_FOUND:
+                raise
+            return None
 
     def _others(self) -> str:
         names = sorted(dataset["name"] for dataset in self._server.get("/api/datasets/") if dataset["task"] == _TASK)
@@ -116,10 +126,7 @@ class Rubrix:
         """The next records by id, as lines of JSON; the server also tells of a failure in such a line."""
         params = {"limit": _PAGE} | ({"id_from": last} if last is not None else {})
         response = self._server.request("POST", f"/api/datasets/{self._name}/{_TASK}/data", body={}, params=params)
-        try:
-            page = [json.loads(line) for line in response.text.split("\n") if line.strip()]
-        except ValueError as error:
-            raise self._server.account.nonsense() from error
+        page = [json.loads(line) for line in response.text.split("\n") if line.strip()]
         for record in page:
             if "inputs" not in record:
                 raise ServerError(

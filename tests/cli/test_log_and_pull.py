@@ -41,7 +41,8 @@ def refusing():
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self):
-            key = self.headers.get("authorization", "") + self.headers.get("x-rubrix-api-key", "")
+            names = ("authorization", "x-rubrix-api-key", "x-argilla-api-key")
+            key = " ".join(self.headers[name] for name in names if name in self.headers)
             data = json.dumps({"detail": f"Unknown key {key}"}).encode()
             self.send_response(401)
             self.send_header("content-length", str(len(data)))
@@ -138,11 +139,13 @@ def test_a_store_of_another_losses_file(fails, said, losses, write_file):
     fails(["pull", losses, file, "--from", "jsonl"], "another losses file")
 
 
-@pytest.mark.parametrize("kind", ["rubrix", "label-studio"])
+@pytest.mark.parametrize("kind", ["rubrix", "label-studio", "argilla"])
 @pytest.mark.parametrize("command", [("log", "--to"), ("pull", "--from")])
 @pytest.mark.parametrize("way", ["option", "environment"])
 def test_no_key_is_ever_shown(kind, command, way, losses, refusing, monkeypatch):
-    for variable in ("RUBRIX_API_KEY", "LABEL_STUDIO_API_KEY"):
+    if kind == "argilla":
+        pytest.importorskip("argilla", reason="the extra argilla isn't installed")
+    for variable in ("RUBRIX_API_KEY", "LABEL_STUDIO_API_KEY", "ARGILLA_API_KEY"):
         monkeypatch.setenv(variable, KEY)
     key = ["--key", KEY] if way == "option" else []
     words = ["-m", "lossaudit", command[0], losses, command[1], kind, "--name", "errors", "--url", refusing, *key]

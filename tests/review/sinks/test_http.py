@@ -1,5 +1,6 @@
 """The connection to a server: tries again, tells failures in a line, and shows the key to nobody."""
 
+import contextlib
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -7,6 +8,8 @@ from email.utils import format_datetime
 import pytest
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.sinks import Place
+from lossaudit.review.sinks import connect as connect_sink
 from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url
 
 
@@ -188,3 +191,23 @@ def test_a_key_that_no_header_holds_is_not_repeated(given):
 
 def test_blanks_around_a_key_go():
     assert checked_key(" abc\n", "X") == "abc"
+
+
+@pytest.mark.parametrize("kind", ["rubrix", "label-studio", "argilla"])
+@pytest.mark.parametrize("said", [{}, [], 5, None, "<html>", [[]], {"username": 3, "results": 3, "tasks": 3}])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_servers_that_answer_anything_are_no_fault_of_ours(kind, said, serve, service, about, key):
+    if kind == "argilla":
+        pytest.importorskip("argilla")
+
+    class Anything(service):
+        def answer(self, request):  # noqa: ARG002
+            return 200, said
+
+    place = Place(name="errors", url=serve(Anything()).url, key=key)
+    with contextlib.closing(connect_sink(kind, place, about)) as sink:
+        for create in (True, False):
+            with contextlib.suppress(LossAuditError):
+                sink.find(create=create)
+        with contextlib.suppress(LossAuditError):
+            list(sink.held())
