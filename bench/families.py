@@ -15,7 +15,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from lossaudit.export.parity import reference_texts
+from lossaudit.export.comparison import reference_texts
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 _TEXTS = reference_texts(64)

@@ -1,15 +1,20 @@
-"""`lossaudit export`: a checkpoint to a bundle."""
+"""`lossaudit export`: a checkpoint or an ONNX folder to a bundle."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, steps
 
+if TYPE_CHECKING:
+    from lossaudit.engine.bundle import Parity
+
 _EXAMPLES = """
 lossaudit export ./my-finetuned-model -o bundle
 lossaudit export distilbert-base-uncased-finetuned-sst-2-english -o sst2
+lossaudit export ./optimums-onnx-folder -o bundle
 """
 
 
@@ -21,19 +26,32 @@ def export(model: str, output: Path) -> None:
 
     MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
     is written. Needs the extra: pip install 'lossaudit[export]'
+
+    It may also be a folder with model.onnx, config.json and tokenizer.json, as Optimum writes it. That needs no
+    torch; there is then no PyTorch model to check it against, and the output says so.
     """
     with steps(f"Exporting {model}") as on_step:
-        from lossaudit.cli.rooms import exporter
+        from lossaudit.cli.rooms import export_to
 
-        bundle = exporter().export_bundle(model, output, on_step)
+        bundle = export_to(model, output, on_step)
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(
         f"{output}: {manifest.architecture}, {len(manifest.labels)} labels, {size:.0f} MB",
         soft_wrap=True,
     )
-    out.print(
-        f"Parity with PyTorch: {manifest.parity.max_difference:.1e} at most between two logits "
-        f"({manifest.parity.texts} texts, alone and in a batch)",
-        soft_wrap=True,
+    out.print(_parity(manifest.parity), soft_wrap=True)
+    for form, reason in manifest.left_out.items():
+        out.print(f"Without {form}: {reason}", soft_wrap=True)
+
+
+def _parity(parity: "Parity") -> str:
+    if parity.texts == 0:
+        return (
+            "Not compared with PyTorch, since the model was ONNX already; "
+            f"compared with the given graph: {parity.max_difference:.1e} at most between two logits"
+        )
+    return (
+        f"Parity with PyTorch: {parity.max_difference:.1e} at most between two logits "
+        f"({parity.texts} texts, alone and in a batch)"
     )

@@ -33,10 +33,18 @@ def go_offline() -> None:
 
 
 def bundle_of(model: str, on_step: Callable[[str], None]) -> Bundle:
-    """The bundle at a path, or the cached one of a checkpoint."""
+    """The bundle at a path, or the cached one of a checkpoint or an ONNX folder."""
     if is_bundle(model):
         return Bundle.load(model)
-    if (Path(model) / "model.onnx").is_file() and not (Path(model) / "config.json").is_file():
-        raise LossAuditError(f"{model} has a model.onnx but no manifest.json; make a bundle with `lossaudit export`")
-    bundle: Bundle = exporter().cached_bundle(model, on_step)
+    adopted = export_room("adopted")
+    adopts = adopted.is_onnx_folder(model)
+    bundle: Bundle = (adopted.cached_adoption if adopts else exporter().cached_bundle)(model, on_step)
+    return bundle
+
+
+def export_to(model: str, output: Path, on_step: Callable[[str], None]) -> Bundle:
+    """Writes the bundle of a checkpoint or an ONNX folder."""
+    adopted = export_room("adopted")
+    adopts = adopted.is_onnx_folder(model)
+    bundle: Bundle = (adopted.adopt_bundle if adopts else exporter().export_bundle)(model, output, on_step)
     return bundle

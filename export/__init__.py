@@ -14,8 +14,13 @@ class _Room(ModuleType):
     def __call__(self, model: str | Path, out: str | Path) -> Bundle:
         """Exports a fine-tuned checkpoint (folder or hub name) to a bundle folder, checked against PyTorch.
 
-        Needs the extra `export`. Raises LossAuditError if the model can't be exported, or `out` holds other files.
+        Needs the extra `export`. A folder that is ONNX already, in Optimum's layout, needs no torch. Raises
+        LossAuditError if the model can't be exported, or `out` holds other files.
         """
+        from lossaudit.export.adopted import adopt_bundle, is_onnx_folder
+
+        if is_onnx_folder(model):
+            return adopt_bundle(model, Path(out))
         from lossaudit.export.exporter import export_bundle
 
         return export_bundle(str(model), Path(out))

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
+from lossaudit.export.config import check_task
 
 SAFE = ("*.safetensors", "*.json", "*.txt", "*.model")
 PICKLED = ("pytorch_model*.bin",)
@@ -59,7 +60,7 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
     folder = checkpoint.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        _check_task(config, checkpoint.name)
+        check_task(checkpoint.name, config.problem_type, config.num_labels)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,
@@ -104,15 +105,6 @@ def label_names(config: transformers.PretrainedConfig) -> tuple[str, ...]:
             f"the config's id2label has no label {missing[0]}; it must number {config.num_labels} labels from 0"
         )
     return tuple(str(config.id2label[index]) for index in range(config.num_labels))
-
-
-def _check_task(config: transformers.PretrainedConfig, name: str) -> None:
-    if config.problem_type == "regression" or config.num_labels == 1:
-        raise LossAuditError(
-            f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
-        )
-    if config.problem_type == "multi_label_classification":
-        raise LossAuditError(f"{name} is a multi-label model; lossaudit takes models with one label an example")
 
 
 def _check_files(folder: Path) -> None:

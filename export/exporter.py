@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optimum.utils.logging
-import platformdirs
 import transformers.utils.logging
 
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source, is_bundle
+from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source
 from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
-from lossaudit.export.forms import make_forms
+from lossaudit.export.cache import cached
+from lossaudit.export.comparison import MOST_TOKENS, reference_texts
+from lossaudit.export.forms import Shape, make_forms
 from lossaudit.export.graph import input_names, write_graph
-from lossaudit.export.parity import MOST_TOKENS, check_parity, reference_texts
+from lossaudit.export.parity import check_parity
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 from lossaudit.version import __version__
 
@@ -46,16 +46,7 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
     """The bundle of a checkpoint from the user's cache folder, exported first if it isn't there or is damaged."""
     on_step("finding the checkpoint")
     checkpoint = checkpoints.find(model)
-    target = _cache_folder(checkpoint.revision)
-    if is_bundle(target):
-        with contextlib.suppress(LossAuditError):
-            return Bundle.load(target)
-    return _export(checkpoint, target, on_step)
-
-
-def _cache_folder(revision: str) -> Path:
-    key = revision.removeprefix("sha256:")[:32]
-    return Path(platformdirs.user_cache_dir("lossaudit")) / "bundles" / f"{key}-{__version__}"
+    return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step))
 
 
 def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
@@ -73,11 +64,14 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
         side = tokenizer.truncation_side
         limit, padding = max_length(tokenizer, model.config), pad_id(tokenizer, model.config)
         encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
+        config = model.config
+        heads, hidden = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
+        shape = Shape(heads, hidden, config.num_labels)
         on_step("rewriting it for CPUs and comparing it with PyTorch")
         forms = make_forms(
             work / "exported.onnx",
             folder,
-            model.config,
+            shape,
             encoder,
             reference_texts(encoder.max_length),
             lambda runner: check_parity(model, tokenizer, runner, encoder),

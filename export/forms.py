@@ -1,6 +1,6 @@
 """Makes the forms of a model that a bundle holds: fp32, and int8 for each way of running it.
 
-The graph that Optimum exported comes in; rewritten graphs, checked against PyTorch and against each other, go out.
+A graph as Optimum exports it comes in; rewritten graphs, checked against a reference and against each other, go out.
 A form that can't be made or isn't near enough is left out, with the reason; without fp32 there is no bundle.
 """
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import transformers
 from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
@@ -45,7 +44,18 @@ class Forms:
     left_out: dict[str, str]
     """By the form's name, why it wasn't made."""
     parity: Parity
-    """Of fp32 with PyTorch."""
+    """Of fp32 with the reference."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rewriting asks of a model's config."""
+
+    heads: int
+    """0: to be found in the graph."""
+    hidden: int
+    """0: to be found in the graph."""
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -60,18 +70,18 @@ class _Rewritten:
 def make_forms(
     exported: Path,
     folder: Path,
-    config: transformers.PretrainedConfig,
+    shape: Shape,
     encoder: TextEncoder,
     texts: list[str],
     check_fp32: CheckFp32,
 ) -> Forms:
     """Writes all forms of a graph to a bundle's folder.
 
-    texts: to calibrate and compare on. check_fp32 compares a graph with PyTorch and raises LossAuditError if it
+    texts: to calibrate and compare on. check_fp32 compares a graph with the reference and raises LossAuditError if it
     differs.
     """
     try:
-        rewritten = _rewrite(exported, config)
+        rewritten = _rewrite(exported, shape)
         fp32 = copy.deepcopy(rewritten.model)
         lower(fp32, rewritten.end, Fp32(), positions_first=True)
         weights = SharedWeights(folder)
@@ -80,7 +90,7 @@ def make_forms(
         # As exported, it may still be right; then it is only slower.
         parity = check_fp32(_load(backends.CPU, SharedWeights(folder).save(onnx.load(exported), MODEL)))
         return Forms((_fp32_graph((f"as exported: {error}",)),), {"int8": str(error)}, parity)
-    int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts, config.num_labels)
+    int8, left_out = _int8_forms(rewritten, weights, folder, encoder, texts, shape.classes)
     return Forms((_fp32_graph(rewritten.applied), *int8), left_out, parity)
 
 
@@ -88,9 +98,9 @@ def _fp32_graph(applied: tuple[str, ...]) -> Graph:
     return Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), applied, 0.0)
 
 
-def _rewrite(exported: Path, config: transformers.PretrainedConfig) -> _Rewritten:
+def _rewrite(exported: Path, shape: Shape) -> _Rewritten:
     """Fuses and prunes. Raises NotLoweredError if the layers aren't of the known form."""
-    fused, counts = fuse(exported, config)
+    fused, counts = fuse(exported, shape.heads, shape.hidden)
     if has_subgraphs(fused):
         raise NotLoweredError("the graph has branches or loops")
     applied = ["fused " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))]

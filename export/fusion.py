@@ -10,15 +10,14 @@ from collections import Counter
 from pathlib import Path
 
 import onnx
-import transformers
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
 
 FUSED = ("Attention", "SkipLayerNormalization", "BiasGelu", "EmbedLayerNormalization")
 
 
-def fuse(path: Path, config: transformers.PretrainedConfig) -> tuple[onnx.ModelProto, Counter[str]]:
-    """The fused model, and how many nodes of each fused kind it has."""
+def fuse(path: Path, heads: int, hidden: int) -> tuple[onnx.ModelProto, Counter[str]]:
+    """The fused model, and how many nodes of each fused kind it has. heads and hidden: 0 if they aren't known."""
     options = FusionOptions("bert")
     # Its kernel wants its inputs in int32 and saves nothing that can be measured.
     options.enable_embed_layer_norm = False
@@ -26,8 +25,8 @@ def fuse(path: Path, config: transformers.PretrainedConfig) -> tuple[onnx.ModelP
         fused = optimizer.optimize_model(
             str(path),
             model_type="bert",
-            num_heads=getattr(config, "num_attention_heads", 0),
-            hidden_size=getattr(config, "hidden_size", 0),
+            num_heads=heads,
+            hidden_size=hidden,
             optimization_options=options,
             opt_level=0,
         )

@@ -1,27 +1,71 @@
-"""The tokenizer of a bundle. A transformers tokenizer comes in; a `tokenizers` file and its limits go out."""
+"""The tokenizer of a bundle. A transformers tokenizer or its file comes in; a `tokenizers` file and limits go out."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import transformers
 from tokenizers import Tokenizer
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+if TYPE_CHECKING:
+    import transformers
 
 UNLIMITED = 512
 """Tokens for a model that names no limit of its own (relative positions): what most were trained with."""
 
 
+class Limits(Protocol):
+    """What a transformers tokenizer and `config.TokenizerConfig` both have."""
+
+    @property
+    def model_max_length(self) -> int: ...
+
+    @property
+    def pad_token_id(self) -> int | None: ...
+
+
+class Config(Protocol):
+    """What a transformers config and `config.ModelConfig` both have."""
+
+    @property
+    def model_type(self) -> str: ...
+
+    @property
+    def pad_token_id(self) -> int | None: ...
+
+
 def write_tokenizer(tokenizer: transformers.PreTrainedTokenizerFast, path: Path) -> None:
-    """Writes the tokenizer without the padding and truncation that some files carry.
+    """Writes the tokenizer of a checkpoint as a bundle has it."""
+    without_padding(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())).save(str(path))
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Raises LossAuditError if there is none, or none that this version of `tokenizers` reads."""
+    if not path.is_file():
+        raise LossAuditError(
+            f"{path.parent} has no {path.name}; write it with transformers: "
+            "AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER)"
+        )
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exceptions
+        raise LossAuditError(f"{path} is not a tokenizer: {brief(error)}") from error
+
+
+def without_padding(tokenizer: Tokenizer) -> Tokenizer:
+    """The same without the padding and truncation that some files carry.
 
     A baked-in padding (all-MiniLM-L6-v2's pads every text to 128) would give all texts one length and so
     undo the length buckets, silently.
     """
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.no_padding()
-    backend.no_truncation()
-    backend.save(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
-def max_length(tokenizer: transformers.PreTrainedTokenizerFast, config: transformers.PretrainedConfig) -> int:
+def max_length(tokenizer: Limits, config: Config) -> int:
     """The most tokens that the model takes: the tokenizer's limit and the positions, whichever is less."""
     limits = [tokenizer.model_max_length]  # "none" is a number of 30 digits
     positions = getattr(config, "max_position_embeddings", None)
@@ -31,7 +75,7 @@ def max_length(tokenizer: transformers.PreTrainedTokenizerFast, config: transfor
     return int(limit) if limit < 1_000_000 else UNLIMITED
 
 
-def pad_id(tokenizer: transformers.PreTrainedTokenizerFast, config: transformers.PretrainedConfig) -> int:
+def pad_id(tokenizer: Limits, config: Config) -> int:
     """The token that fills a batch's short rows. The config's goes first, since the graph is made with it: RoBERTa's
     family counts positions by it, and decoders take the last token that is another one."""
     for known in (config.pad_token_id, tokenizer.pad_token_id):
@@ -40,7 +84,7 @@ def pad_id(tokenizer: transformers.PreTrainedTokenizerFast, config: transformers
     return 0
 
 
-def _reserved_positions(config: transformers.PretrainedConfig) -> int:
+def _reserved_positions(config: Config) -> int:
     """RoBERTa's family numbers positions from pad_token_id + 1, so 514 of them hold 512 tokens."""
     families = ("roberta", "camembert", "xlm-roberta", "mpnet", "longformer", "ibert", "xlm-roberta-xl")
     return int(config.pad_token_id or 0) + 1 if config.model_type in families else 0

@@ -237,6 +237,10 @@ def load(path: str | Path) -> Losses:
 def _bundle(model: str) -> Bundle:
     if is_bundle(model):
         return Bundle.load(model)
+    from lossaudit.export.adopted import cached_adoption, is_onnx_folder
+
+    if is_onnx_folder(model):
+        return cached_adoption(model)
     from lossaudit.export.exporter import cached_bundle
 
     return cached_bundle(model, lambda step: None)

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import FORMAT, Bundle
 from lossaudit.engine.encoding import TextEncoder
+from lossaudit.export.comparison import TOLERANCE, reference_texts
 from lossaudit.export.exporter import cached_bundle, export_bundle
-from lossaudit.export.parity import TOLERANCE, reference_texts
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")

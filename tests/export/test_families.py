@@ -15,8 +15,8 @@ from lossaudit.engine import backends
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.loss import log_softmax
 from lossaudit.engine.scoring import NO_TOKENS, Scorer, encode_shard
+from lossaudit.export.comparison import MOST_TOKENS
 from lossaudit.export.exporter import export_bundle
-from lossaudit.export.parity import MOST_TOKENS
 
 KINDS = {
     "WordPiece": ("BERT", "DistilBERT", "ELECTRA", "MPNet"),

@@ -1,0 +1,218 @@
+"""Makes a bundle of a model that is ONNX already, in Optimum's layout: model.onnx, config.json and tokenizer.json.
+
+Such a folder comes in, a bundle goes out. Nothing here needs torch or transformers. There is no PyTorch model to
+compare with, so the manifest's parity has no texts; what is checked is that the graph takes token ids and gives logits,
+that a text's logits don't depend on its batch, and that the rewritten forms give what the given graph gives.
+"""
+
+import hashlib
+import importlib.metadata
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossaudit.engine import backends
+from lossaudit.engine.bundle import (
+    FORMAT,
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    Bundle,
+    Graph,
+    Manifest,
+    Parity,
+    Source,
+    is_bundle,
+)
+from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
+from lossaudit.export.cache import cached
+from lossaudit.export.comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
+from lossaudit.export.config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, check_task
+from lossaudit.export.tokenizer import max_length, pad_id, read_tokenizer, without_padding
+from lossaudit.version import __version__
+
+_MAKERS = ("onnxruntime", "onnx", "tokenizers")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+Step = Callable[[str], None]
+
+
+def is_onnx_folder(path: str | Path) -> bool:
+    """Whether a folder holds a model as ONNX alone; where PyTorch's weights are too, they are exported instead."""
+    folder = Path(path)
+    return (folder / MODEL).is_file() and not is_bundle(folder) and not any(any(folder.glob(kind)) for kind in _WEIGHTS)
+
+
+def adopt_bundle(model: str | Path, target: Path, on_step: Step = lambda step: None) -> Bundle:
+    """Makes a bundle in the folder `target`, which is new, empty or an older bundle, of an ONNX folder.
+
+    on_step is told what begins. Raises LossAuditError, and leaves nothing behind, if the folder lacks a file, the graph
+    isn't a text classifier's, or a text's logits depend on the texts beside it.
+    """
+    check_replaceable(target, MANIFEST)
+    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step)
+
+
+def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
+    """The bundle of an ONNX folder from the user's cache folder, made first if it isn't there or is damaged."""
+    on_step("reading the ONNX folder")
+    revision = _revision(Path(model))
+    # One that was made without onnx lacks int8, and is made again once onnx is there.
+    key = hashlib.sha256(f"{revision} {_why_not_rewritten()}".encode()).hexdigest()
+    return cached(key, lambda target: _adopt(Path(model), str(model), revision, target, on_step))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The graph as it was given, and what it says of the reference texts."""
+
+    texts: list[str]
+    logits: NDArray[np.float32]
+    """(texts, classes), each text alone."""
+    difference: float
+    """The largest of a text's logits alone and in a batch."""
+
+    @classmethod
+    def run(cls, graph: Path, encoder: TextEncoder, architecture: str) -> "_Given":
+        runner, texts = _load(graph), texts_with_tokens(encoder)
+        try:
+            logits = logits_alone(runner, encoder, texts)
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise LossAuditError(f"{graph} can't be run: {brief(error)}") from error
+        name = f"{graph} ({architecture})"
+        return cls(texts, logits, compare(name, runner, encoder, texts, "itself", logits))
+
+    def check(self, runner: backends.Runner, encoder: TextEncoder, architecture: str) -> Parity:
+        """Raises LossAuditError if another form of the graph gives something else."""
+        name = f"the rewritten graph of {architecture}"
+        difference = compare(name, runner, encoder, self.texts, "the given one", self.logits)
+        return Parity(max(difference, self.difference), TOLERANCE, texts=0)
+
+
+def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step) -> Bundle:
+    on_step("reading the ONNX folder")
+    config = ModelConfig.read(source)
+    tokenizer = read_tokenizer(source / TOKENIZER)
+    settings = TokenizerConfig.read(source, tokenizer)
+    check_task(name, config.problem_type, len(config.labels or ("", "")))
+    with folder_beside(target, replaceable=MANIFEST) as folder:
+        without_padding(tokenizer).save(str(folder / TOKENIZER))
+        limit, padding, side = max_length(settings, config), pad_id(settings, config), settings.truncation_side
+        encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
+        on_step("checking the graph")
+        given = _Given.run(source / MODEL, encoder, config.architecture)
+        labels = _labels(config, given.logits.shape[1], name)
+        graphs, left_out, parity, opset = _forms(source, folder, config, encoder, given, on_step)
+        manifest = Manifest(
+            format=FORMAT,
+            architecture=config.architecture,
+            labels=labels,
+            max_length=limit,
+            truncation_side=side,
+            pad_id=padding,
+            opset=opset,
+            inputs=_load(folder / MODEL).inputs,
+            source=Source(name, revision),
+            versions={"lossaudit": __version__} | _versions(),
+            files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+            parity=parity,
+            graphs=graphs,
+            left_out=left_out,
+        )
+        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return Bundle.load(target)
+
+
+def _forms(
+    source: Path, folder: Path, config: ModelConfig, encoder: TextEncoder, given: _Given, on_step: Step
+) -> tuple[tuple[Graph, ...], dict[str, str], Parity, int]:
+    """Writes the bundle's graphs: rewritten ones where onnx is installed, else the given one as it is.
+
+    Gives them, what was left out and why, the parity, and the opset, 0 where it isn't known.
+    """
+    why_not = _why_not_rewritten()
+    if why_not is not None:
+        for file in _graph_files(source):
+            shutil.copyfile(file, folder / file.name)
+        as_given = (f"as given: {why_not}",)
+        graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), as_given, 0.0)
+        return (graph,), {"int8": why_not}, given.check(_load(folder / MODEL), encoder, config.architecture), 0
+    import onnx  # an extra
+
+    from lossaudit.export.forms import Shape, make_forms
+
+    on_step("rewriting it for CPUs and comparing it with the given graph")
+    shape = Shape(config.heads, config.hidden, given.logits.shape[1])
+    try:
+        forms = make_forms(
+            source / MODEL,
+            folder,
+            shape,
+            encoder,
+            given.texts,
+            lambda runner: given.check(runner, encoder, config.architecture),
+        )
+        opsets = onnx.load(source / MODEL, load_external_data=False).opset_import
+    except LossAuditError:
+        raise
+    except Exception as error:  # onnx and protobuf raise whatever they like of a graph that isn't as they want it
+        raise LossAuditError(f"{source / MODEL} can't be rewritten: {brief(error)}") from error
+    return (
+        forms.graphs,
+        forms.left_out,
+        forms.parity,
+        max(one.version for one in opsets if one.domain in ("", "ai.onnx")),
+    )
+
+
+def _why_not_rewritten() -> str | None:
+    try:
+        from lossaudit.export import forms  # noqa: F401
+    except ModuleNotFoundError as error:
+        return (
+            f"rewriting a graph needs {error.name}, which isn't installed: pip install {error.name}, and export again"
+        )
+    return None
+
+
+def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
+    check_task(name, config.problem_type, classes)
+    labels = config.labels or tuple(f"LABEL_{index}" for index in range(classes))  # as transformers calls them
+    if len(labels) != classes:
+        raise LossAuditError(f"{name}: config.json names {len(labels)} labels, but the graph gives {classes} logits")
+    return labels
+
+
+def _graph_files(folder: Path) -> list[Path]:
+    """model.onnx and the files of its weights, which exporters name after it (model.onnx_data, model.onnx.data)."""
+    return sorted(file for file in folder.glob(f"{MODEL}*") if file.is_file())
+
+
+def _revision(folder: Path) -> str:
+    digest = hashlib.sha256()
+    names = (CONFIG, TOKENIZER, TOKENIZER_CONFIG)
+    for file in [*_graph_files(folder), *(folder / name for name in names)]:
+        if file.is_file():
+            digest.update(f"{file.name}\0{sha256_of(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _MAKERS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _load(graph: Path) -> backends.onnxruntime.Session:
+    return backends.onnxruntime.Cpu().load(graph, workers=1, threads=usable_cpus())

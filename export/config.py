@@ -1,0 +1,120 @@
+"""What export needs of a model's config.json and tokenizer_config.json, read without transformers.
+
+Both are data from somewhere else, so a field of the wrong kind is an error that names it.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tokenizers import Tokenizer
+
+from lossaudit.engine.errors import LossAuditError, brief
+
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A config.json."""
+
+    architecture: str
+    model_type: str
+    problem_type: str | None
+    labels: tuple[str, ...] | None
+    """In the order of the logits; None if there are none but transformers' own, LABEL_0 and so on."""
+    heads: int
+    """0 if it doesn't say."""
+    hidden: int
+    """0 if it doesn't say."""
+    max_position_embeddings: int | None
+    pad_token_id: int | None
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises LossAuditError if there is none, or one that can't be used."""
+        path = folder / CONFIG
+        data = _read_object(path)
+        model_type = _field(path, data, str, "model_type") or "unknown"
+        architectures = _field(path, data, list, "architectures") or [model_type]
+        return cls(
+            architecture=str(architectures[0]),
+            model_type=model_type,
+            problem_type=_field(path, data, str, "problem_type"),
+            labels=_labels(path, _field(path, data, dict, "id2label")),
+            heads=_field(path, data, int, "num_attention_heads", "n_heads", "n_head") or 0,
+            hidden=_field(path, data, int, "hidden_size", "dim", "n_embd", "d_model") or 0,
+            max_position_embeddings=_field(path, data, int, "max_position_embeddings", "n_positions"),
+            pad_token_id=_field(path, data, int, "pad_token_id"),
+        )
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """A tokenizer_config.json; what it doesn't say is as transformers has it."""
+
+    model_max_length: int
+    truncation_side: str
+    pad_token_id: int | None
+
+    @classmethod
+    def read(cls, folder: Path, tokenizer: Tokenizer) -> Self:
+        """Raises LossAuditError if there is one that can't be used."""
+        path = folder / TOKENIZER_CONFIG
+        data = _read_object(path) if path.is_file() else {}
+        pad = data.get("pad_token")
+        pad = pad.get("content") if isinstance(pad, dict) else pad
+        side = _field(path, data, str, "truncation_side") or "right"
+        if side not in ("left", "right"):
+            raise LossAuditError(f"{path} has the truncation_side {side!r}; it must be left or right")
+        return cls(
+            model_max_length=int(_field(path, data, (int, float), "model_max_length") or 10**30),
+            truncation_side=side,
+            pad_token_id=tokenizer.token_to_id(pad) if isinstance(pad, str) else None,
+        )
+
+
+def check_task(name: str, problem_type: str | None, classes: int) -> None:
+    """Raises LossAuditError if a model gives something else than one of two or more labels."""
+    if problem_type == "regression" or classes == 1:
+        raise LossAuditError(
+            f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
+        )
+    if problem_type == "multi_label_classification":
+        raise LossAuditError(f"{name} is a multi-label model; lossaudit takes models with one label an example")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LossAuditError(f"{path.parent} has no {path.name}, which says what the labels are called") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+    if not isinstance(data, dict):
+        raise LossAuditError(f"{path} can't be used: it is not a JSON object")
+    return data
+
+
+def _field(path: Path, data: dict[str, Any], kind: type | tuple[type, ...], *names: str) -> Any:
+    """The first of some names that has a value; None if none has."""
+    for name in names:
+        value = data.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise LossAuditError(f"{path} can't be used: its field {name!r} has the wrong type")
+        return value
+    return None
+
+
+def _labels(path: Path, id2label: dict[str, Any] | None) -> tuple[str, ...] | None:
+    if not id2label:
+        return None
+    missing = [index for index in range(len(id2label)) if not str(id2label.get(str(index), "")).strip()]
+    if missing:
+        raise LossAuditError(
+            f"{path}: id2label has no label {missing[0]}; it must number {len(id2label)} labels from 0"
+        )
+    return tuple(str(id2label[str(index)]) for index in range(len(id2label)))

@@ -1,0 +1,258 @@
+"""Folders that are ONNX already: they become bundles without torch, and say that PyTorch was not compared with."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import lossaudit
+from bench.families import FAMILIES, LABELS
+from lossaudit.engine.audit import Audit, AuditOptions
+from lossaudit.engine.bundle import Bundle
+from lossaudit.export.adopted import adopt_bundle, cached_adoption, is_onnx_folder
+from lossaudit.export.exporter import export_bundle
+from lossaudit.export.graph import write_graph
+
+HIDDEN_PACKAGES = """
+import sys
+HIDDEN = {hidden!r}
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, *rest):
+        return None if name.split(".")[0] in HIDDEN else self.finder.find_spec(name, *rest)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
+from lossaudit.cli.main import main
+sys.argv[0] = "lossaudit"
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def make_folder(tmp_path_factory):
+    """Writes a family's model as Optimum does: model.onnx, config.json, tokenizer.json. Gives the folder and the
+    checkpoint that it came from."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            import transformers
+
+            folder = tmp_path_factory.mktemp(name)
+            checkpoint = FAMILIES[name].make(folder / "checkpoint")
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+            target = folder / "onnx"
+            shutil.copytree(checkpoint, target, ignore=shutil.ignore_patterns("*.safetensors"))
+            write_graph(model, target / "model.onnx")
+            made[name] = target, checkpoint
+        return made[name]
+
+    return make
+
+
+@pytest.fixture
+def copy(make_folder, tmp_path):
+    """BERT's folder, which the test may spoil."""
+    return Path(shutil.copytree(make_folder("BERT")[0], tmp_path / "onnx"))
+
+
+@pytest.fixture
+def refuse(copy, tmp_path, refused):
+    """Holds that the spoilt folder is refused with these words, and that no part of a bundle is left."""
+
+    def check(*parts):
+        with refused(*parts):
+            adopt_bundle(copy, tmp_path / "bundle")
+        assert {path.name for path in tmp_path.iterdir()} <= {"onnx"}
+
+    return check
+
+
+def losses(bundle, rows):
+    options = AuditOptions(precision="fp32", tune=False)
+    return Audit(bundle, datasets.Dataset.from_list(rows), options).run().table.sort_by("id")["loss"].to_pylist()
+
+
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("name", ["BERT", "DistilBERT", "XLM-R", "DeBERTa-v3", "GPT-2"])
+def test_an_adopted_folder_gives_what_its_checkpoint_gives(name, make_folder, tmp_path, rows):
+    folder, checkpoint = make_folder(name)
+    adopted = adopt_bundle(folder, tmp_path / "adopted")
+    exported = export_bundle(str(checkpoint), tmp_path / "exported")
+    np.testing.assert_allclose(losses(adopted, rows), losses(exported, rows), atol=1e-4)
+    for field in ("architecture", "labels", "max_length", "truncation_side", "pad_id", "opset", "inputs", "left_out"):
+        assert getattr(adopted.manifest, field) == getattr(exported.manifest, field), field
+    forms = [(graph.name, graph.applied) for graph in adopted.manifest.graphs]
+    assert forms == [(graph.name, graph.applied) for graph in exported.manifest.graphs]
+
+
+def test_the_manifest_says_that_pytorch_was_not_compared(make_folder, tmp_path):
+    manifest = adopt_bundle(make_folder("BERT")[0], tmp_path / "bundle").manifest
+    assert manifest.parity.texts == 0
+    assert 0 < manifest.parity.max_difference < manifest.parity.tolerance == 1e-4
+    assert "torch" not in manifest.versions
+    assert manifest.source.revision.startswith("sha256:")
+
+
+def test_weights_in_a_file_beside_it_come_along(copy, tmp_path, rows):
+    expected = losses(adopt_bundle(copy, tmp_path / "whole"), rows)
+    model = onnx.load(copy / "model.onnx")
+    (copy / "model.onnx").unlink()
+    onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=64)
+    assert (copy / "model.onnx_data").stat().st_size > 10_000
+    np.testing.assert_allclose(losses(adopt_bundle(copy, tmp_path / "apart"), rows), expected, atol=1e-6)
+    (copy / "model.onnx_data").unlink()
+    with pytest.raises(lossaudit.LossAuditError, match=r"model\.onnx"):
+        adopt_bundle(copy, tmp_path / "lost")
+
+
+def test_weights_outside_the_folder_are_not_read(copy, tmp_path):
+    model = onnx.load(copy / "model.onnx")
+    (copy / "model.onnx").unlink()
+    onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=64)
+    shutil.move(copy / "model.onnx_data", tmp_path / "secret")
+    spoilt = onnx.load(copy / "model.onnx", load_external_data=False)
+    for tensor in spoilt.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../secret"
+    (copy / "model.onnx").write_bytes(spoilt.SerializeToString())
+    with pytest.raises(lossaudit.LossAuditError):
+        adopt_bundle(copy, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_checkpoint_with_an_onnx_file_beside_its_weights_is_exported(make_folder, copy):
+    assert is_onnx_folder(copy)
+    shutil.copy(make_folder("BERT")[1] / "model.safetensors", copy)
+    assert not is_onnx_folder(copy)
+    assert not is_onnx_folder(copy.parent / "nowhere")
+
+
+def test_the_python_functions_take_it_too(make_folder, tmp_path, rows):
+    folder = str(make_folder("BERT")[0])
+    assert lossaudit.export(folder, tmp_path / "bundle") == Bundle.load(tmp_path / "bundle")
+    scores = lossaudit.audit(folder, datasets.Dataset.from_list(rows))
+    assert len(scores) == len(rows)
+    assert cached_adoption(folder).folder == cached_adoption(folder).folder
+
+
+class TestCommands:
+    """In a process of their own, with packages hidden."""
+
+    def run(self, *arguments, hidden=("torch", "transformers", "optimum")):
+        code = HIDDEN_PACKAGES.format(hidden=hidden)
+        done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def test_export_works_without_torch(self, make_folder, tmp_path):
+        said = self.run("export", make_folder("BERT")[0], "-o", tmp_path / "bundle")
+        assert "Not compared with PyTorch" in said
+        assert "Parity with PyTorch" not in said
+        names = [graph.name for graph in Bundle.load(tmp_path / "bundle").manifest.graphs]
+        assert names == ["fp32", "int8-static", "int8-dynamic", "int8-qdq"]
+
+    def test_without_onnx_the_graph_is_kept_as_given(self, make_folder, tmp_path, rows):
+        folder = make_folder("BERT")[0]
+        said = self.run(
+            "export", folder, "-o", tmp_path / "bundle", hidden=("torch", "transformers", "optimum", "onnx")
+        )
+        assert "Without int8: rewriting a graph needs onnx, which isn't installed" in said
+        bundle = Bundle.load(tmp_path / "bundle")
+        assert [graph.name for graph in bundle.manifest.graphs] == ["fp32"]
+        assert (bundle.folder / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+        np.testing.assert_allclose(
+            losses(bundle, rows), losses(adopt_bundle(folder, tmp_path / "rewritten"), rows), atol=1e-4
+        )
+
+    def test_audit_takes_the_folder_itself(self, make_folder, tmp_path, data_csv):
+        output = tmp_path / "losses.parquet"
+        self.run("audit", make_folder("BERT")[0], data_csv, "-o", output, "--no-tune")
+        assert output.is_file()
+
+
+class TestRefused:
+    def test_no_config(self, copy, refuse):
+        (copy / "config.json").unlink()
+        refuse("has no config.json")
+
+    def test_no_tokenizer(self, copy, refuse):
+        (copy / "tokenizer.json").unlink()
+        refuse("has no tokenizer.json", "save_pretrained")
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"version": "9"}'])
+    def test_files_that_are_none(self, content, copy, refuse):
+        (copy / "tokenizer.json").write_text(content)
+        refuse("tokenizer.json")
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"id2label": [1]}', '{"architectures": 7}', "\xff"])
+    def test_configs_that_are_none(self, content, copy, refuse):
+        (copy / "config.json").write_bytes(content.encode("latin-1"))
+        refuse("config.json")
+
+    def test_a_graph_that_is_none(self, copy, refuse):
+        (copy / "model.onnx").write_bytes(b"no graph")
+        refuse("model.onnx")
+
+    def test_another_count_of_labels(self, copy, refuse):
+        change(copy / "config.json", id2label={"0": "a", "1": "b"})
+        refuse("names 2 labels", "gives 4 logits")
+
+    def test_labels_with_a_gap(self, copy, refuse):
+        change(copy / "config.json", id2label={"1": "a", "2": "b", "3": "c", "4": "d"})
+        refuse("id2label has no label 0")
+
+    @pytest.mark.parametrize("kind", ["regression", "multi_label_classification"])
+    def test_other_tasks(self, kind, copy, refuse):
+        change(copy / "config.json", problem_type=kind)
+        refuse(kind.split("_")[0])
+
+    def test_a_truncation_side_that_is_none(self, copy, refuse):
+        change(copy / "tokenizer_config.json", truncation_side="top")
+        refuse("truncation_side")
+
+    @pytest.mark.parametrize(("inputs", "output"), [(["pixel_values"], "logits"), (["input_ids"], "last_hidden_state")])
+    def test_a_graph_of_something_else(self, inputs, output, copy, refuse):
+        graph = helper.make_graph(
+            [helper.make_node("Cast", [inputs[0]], [output], to=TensorProto.FLOAT)],
+            "other",
+            [helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"]) for name in inputs],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["rows", "tokens"])],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, copy / "model.onnx")
+        refuse("is no text classifier's graph")
+
+    def test_logits_that_depend_on_the_padding(self, copy, refuse):
+        """A graph that counts the padding too."""
+        nodes = [
+            helper.make_node("Cast", ["input_ids"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
+            helper.make_node("Concat", ["mean"] * 4, ["logits"], axis=1),
+        ]
+        ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "tokens"])
+        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", len(LABELS)])
+        graph = helper.make_graph(nodes, "mean", [ids], [logits])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, copy / "model.onnx")
+        refuse("BertForSequenceClassification", "shares a batch")
+
+
+def test_labels_that_are_not_named_are_called_as_transformers_does(copy, tmp_path):
+    data = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({k: v for k, v in data.items() if k not in ("id2label", "label2id")}))
+    labels = adopt_bundle(copy, tmp_path / "bundle").manifest.labels
+    assert labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
