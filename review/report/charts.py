@@ -180,21 +180,19 @@ def length_chart(lengths: Sequence[LengthFigures]) -> Chart:
 
 
 def heat_map(pairs: Sequence[PairFigures]) -> Chart:
-    """Rows that the model takes for another label, given by predicted, of the labels that it confuses most."""
+    """Rows that the model takes for another label, given by predicted, for the labels of the most frequent pairs."""
     names = confused_labels(pairs)
     count = {(pair.given, pair.predicted): pair.rows for pair in pairs}
-    left = 128
-    wide = (_RIGHT - left) / len(names)
-    turned = wide < 84
-    top = 96 if turned else 52
+    turned = len(names) > 4
+    left, right, top = 140, 484 if turned else _RIGHT, 134 if turned else 52
+    wide = (right - left) / len(names)
     high = min(48.0, max(26.0, wide))
     most = max(count.values())
     marks: list[Rect | Line | Dot | Label] = []
     for row, given in enumerate(names):
-        y = top + row * high
+        y, x = top + row * high, left + (row + 0.5) * wide
         marks.append(Label(left - 8, y + high / 2 + 4, _short(given), "end"))
-        x = left + (row + 0.5) * wide
-        marks.append(Label(x, top - 10, _short(given), "" if turned else "middle", turn=-38 if turned else 0))
+        marks.append(Label(x, top - 10, _short(given), "" if turned else "middle", turn=-60 if turned else 0))
         for column, predicted in enumerate(names):
             rows = count.get((given, predicted), 0)
             css = "same" if row == column else f"heat-{_level(rows, most)}"
@@ -202,11 +200,10 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
             x = left + column * wide
             marks.append(Rect(x + 1, y + 1, wide - 2, high - 2, css, tip))
             if rows:
-                text = f"{rows:,}" if wide > 40 or rows < 1000 else f"{rows / 1000:.0f}k"
-                marks.append(Label(x + wide / 2, y + high / 2 + 4, text, f"middle value on-{css}"))
+                marks.append(Label(x + wide / 2, y + high / 2 + 4, _brief(rows, wide), f"middle value on-{css}"))
     bottom = top + len(names) * high
-    marks.append(Label((left + _RIGHT) / 2, 16, "predicted", "middle axis-title"))
-    marks.append(Label(14, top + (bottom - top) / 2, "given", "middle axis-title", turn=-90))
+    marks.append(Label((left + right) / 2, 16, "predicted", "middle axis-title"))
+    marks.append(Label(14, (top + bottom) / 2, "given", "middle axis-title", turn=-90))
     said = "Rows whose prediction isn't the given label, by given and predicted label. " + "; ".join(
         f"given {_cut(p.given)}, predicted {_cut(p.predicted)}: {p.rows:,}" for p in pairs[:3]
     )
@@ -214,12 +211,15 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
 
 
 def confused_labels(pairs: Sequence[PairFigures]) -> list[str]:
-    """The MOST_LABELS labels that stand in the most rows of these pairs, by name among equals."""
-    rows: dict[str, int] = {}
+    """The labels of the most frequent pairs, at most MOST_LABELS of them."""
+    names: list[str] = []
     for pair in pairs:
-        for name in (pair.given, pair.predicted):
-            rows[name] = rows.get(name, 0) + pair.rows
-    return sorted(rows, key=lambda name: (-rows[name], name))[:MOST_LABELS]
+        new = [name for name in (pair.given, pair.predicted) if name not in names]
+        if len(names) + len(new) <= MOST_LABELS:
+            names += new
+        if len(names) == MOST_LABELS:
+            break
+    return names
 
 
 def span(found: LengthFigures) -> str:
@@ -282,7 +282,15 @@ def _power(exponent: int) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "…"
+    """A name that fits beside a heat map. Its middle goes, since names of many classes often begin alike."""
+    half = _LONGEST_LABEL // 2
+    return name if len(name) <= _LONGEST_LABEL else f"{name[:half]}…{name[-half:]}"
+
+
+def _brief(rows: int, width: float) -> str:
+    """A count that fits a cell."""
+    fits = len(f"{rows:,}") * 8 < width
+    return f"{rows:,}" if fits or rows < 1000 else f"{rows / 1000:.0f}k" if rows < 999_500 else f"{rows / 1e6:.0f}M"
 
 
 def _cut(name: str) -> str:

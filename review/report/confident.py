@@ -50,7 +50,8 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
 
     A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than
     that of any other such class. Of the rows given i that count, the share that counts for others is taken for the
-    share of wrong labels in i, and multiplied by all rows given i.
+    share of wrong labels in i, and multiplied by all rows given i. Other than in the paper, a row whose given label is
+    the likeliest of all never counts for another: a class of few rows can have a mean so low that any row reaches it.
 
     The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008): chance
     in which rows the dataset holds. That the model itself errs isn't in it.
@@ -95,7 +96,7 @@ def _count(
     over = probabilities >= thresholds
     counts = over.any(axis=1)
     likeliest = np.where(over, probabilities, np.float32(-1)).argmax(axis=1)
-    elsewhere = counts & (likeliest != given)
+    elsewhere = counts & (likeliest != given) & (probabilities.argmax(axis=1) != given)
     n = probabilities.shape[1]
     return np.stack([np.bincount(given[rows], minlength=n)[:n] for rows in (counts, elsewhere)])
 

@@ -13,8 +13,8 @@ from lossaudit.review.report.bins import Floats, Ints
 from lossaudit.review.report.figures import Coder, PairFigures, pair_keys, ranked_rows
 
 _SHOWN = ("id", "label_name", "prediction_name", "probability", "loss")
-_LONGEST_TEXT = 400
-"""Characters of a text that are shown."""
+_LONGEST_TEXT, _LONGEST_BRIEF = 400, 160
+"""Characters of a text that are shown, of a pair's example and in a list of the worst rows."""
 _TEXT_ROWS = 4096
 """Rows whose texts are held at once."""
 _USUAL_SPECIAL_TOKENS = 2
@@ -104,7 +104,7 @@ class _Worst:
         self._measures, self._places = measures[order], places[order]
 
     def examples(self, losses: Losses) -> list[Example]:
-        return _examples(losses, self._places, self._measures)
+        return _examples(losses, self._places, self._measures, _LONGEST_BRIEF)
 
 
 def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[Any, Any, Any, Any]":
@@ -116,7 +116,9 @@ def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[An
     return tuple(column[kept] for column in columns)  # type: ignore[return-value]
 
 
-def _examples(losses: Losses, places: Ints, measures: Ints | None = None) -> list[Example]:
+def _examples(
+    losses: Losses, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
+) -> list[Example]:
     """The rows at these places, in their order."""
     text = losses.text_column
     names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *([text] if text else [])]
@@ -129,7 +131,7 @@ def _examples(losses: Losses, places: Ints, measures: Ints | None = None) -> lis
             row["prediction_name"],
             row["probability"],
             row["loss"],
-            None if text is None else _beginning(str(row[text] or "")),
+            None if text is None else _beginning(str(row[text] or ""), longest),
             measure,
             row.get("tokens"),
         )
@@ -137,8 +139,8 @@ def _examples(losses: Losses, places: Ints, measures: Ints | None = None) -> lis
     ]
 
 
-def _beginning(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1].rstrip() + "…"
+def _beginning(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def _with_places(losses: Losses, columns: list[str]) -> Iterator[pa.Table]:

@@ -54,8 +54,13 @@ def _of_run(facts: dict[str, Any]) -> list[tuple[str, Any]]:
     listed = versions.items() if isinstance(versions, dict) else ()
     return [
         ("Speed", speed),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in listed) or None),
+        ("Versions", ", ".join(f"{_library(name)} {version}" for name, version in listed) or None),
     ]
+
+
+def _library(backend: str) -> str:
+    """What a backend is called where it is installed from; lossaudit itself too."""
+    return {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}.get(backend, backend)
 
 
 def _written(losses: Losses) -> str:

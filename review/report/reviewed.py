@@ -24,7 +24,7 @@ class Reviewed:
 def reviewed(losses_path: Path) -> Reviewed | Missing:
     """What the store beside a losses file holds, or why it can't be told."""
     if not store_path(losses_path).is_file():
-        return Missing("Nobody has looked at these rows yet. `lossaudit review` opens a page to do it on.")
+        return Missing("Nobody has looked at these rows yet. The command “lossaudit review” opens a page to do it on.")
     try:
         with DecisionStore.open(losses_path, create=False) as store:
             decisions = store.decisions()
