@@ -6,7 +6,7 @@ from lossaudit.engine import backends, tuning
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import Encoded, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.precision import TOP, Choice, _by_speed
+from lossaudit.engine.precision import TOP, Choice, choice_by_speed
 from lossaudit.engine.tuning import Plan
 
 SECONDS = 5.0
@@ -110,4 +110,4 @@ def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
         return None
     if int8 is None:
         return Choice("fp32", fp32, None, TOP, "no int8 graph runs here")
-    return _by_speed(int8, fp32, TOP, _MANY_ROWS)
+    return choice_by_speed(int8, fp32, TOP, _MANY_ROWS)
