@@ -15,7 +15,10 @@ from lossaudit.export.onnx_graph import GraphEditor
 def calibrate(
     model: onnx.ModelProto, names: list[str], encoder: TextEncoder, texts: list[str]
 ) -> dict[str, Activation]:
-    """What each tensor (rows, tokens, channels) holds at the positions of tokens, padding left out."""
+    """What each tensor holds at the positions of tokens, padding left out.
+
+    A tensor must be (rows, tokens, channels), or (rows × tokens, channels); others are missing in what is returned.
+    """
     probed = copy.deepcopy(model)
     probed.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
     GraphEditor(probed).finish()
@@ -28,7 +31,11 @@ def calibrate(
     for rows in batches_by_token_budget(encoded.lengths, budget=2048):
         ids, mask = encoded.padded(rows)
         for name, value in zip(names, session.run(names, graph_inputs(ids, mask, inputs)), strict=True):
-            tokens = value[mask.astype(bool)]
+            if value.shape[:-1] not in (mask.shape, (mask.size,)):
+                low.pop(name, None)
+            if name not in low:
+                continue
+            tokens = value.reshape(*mask.shape, -1)[mask.astype(bool)]
             low[name].append(tokens.min(axis=0))
             high[name].append(tokens.max(axis=0))
             total[name].append(tokens.sum(axis=0, dtype=np.float64))
@@ -39,5 +46,5 @@ def calibrate(
             np.max(high[name], axis=0),
             (np.sum(total[name], axis=0) / count).astype(np.float32),
         )
-        for name in names
+        for name in low
     }

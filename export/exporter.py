@@ -19,7 +19,7 @@ from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export.cache import cached
-from lossaudit.export.comparison import MOST_TOKENS, reference_texts
+from lossaudit.export.comparison import MOST_TOKENS, texts_with_tokens
 from lossaudit.export.forms import Shape, make_forms
 from lossaudit.export.graph import input_names, write_graph
 from lossaudit.export.parity import check_parity
@@ -73,7 +73,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             folder,
             shape,
             encoder,
-            reference_texts(encoder.max_length),
+            texts_with_tokens(encoder),
             lambda runner: check_parity(model, tokenizer, runner, encoder),
         )
         manifest = Manifest(

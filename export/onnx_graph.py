@@ -33,7 +33,7 @@ class GraphEditor:
         self._producers = {output: node for node in self.graph.node for output in node.output if output}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.graph.node:
-            for name in node.input:
+            for name in _reads(node):
                 if name:
                     self._readers.setdefault(name, []).append(node)
 
@@ -58,6 +58,8 @@ class GraphEditor:
         if tensor in self._constants:
             return np.asarray(numpy_helper.to_array(self._constants[tensor]))
         node = self._producers.get(tensor)
+        if node is not None and node.op_type == "Identity":  # as exporters write a constant that is used twice
+            return self.constant(node.input[0])
         if node is None or node.op_type != "Constant":
             return None
         value = attribute(node, "value")
@@ -111,9 +113,9 @@ class GraphEditor:
                 ordered[id(node)] = node
                 continue
             stack.append((tensor, True))
-            stack.extend((name, False) for name in node.input if name)
+            stack.extend((name, False) for name in _reads(node) if name)
         nodes = list(ordered.values())
-        used = {name for node in nodes for name in node.input}
+        used = {name for node in nodes for name in _reads(node)} | set(self.outputs)
         constants = [tensor for tensor in self.graph.initializer if tensor.name in used]
         # Copies first: clearing a repeated field frees what it holds.
         nodes, constants = [_copy(node) for node in nodes], [_copy(tensor) for tensor in constants]
@@ -133,6 +135,17 @@ class GraphEditor:
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """The value of a node's attribute."""
     return next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), default)
+
+
+def _reads(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, also in branches and loops (whose own tensors are among them)."""
+    names = list(node.input)
+    for part in node.attribute:
+        for graph in [part.g, *part.graphs]:
+            names += [output.name for output in graph.output]
+            for inner in graph.node:
+                names += _reads(inner)
+    return names
 
 
 def _copy(message: Any) -> Any:

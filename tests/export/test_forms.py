@@ -89,13 +89,15 @@ def test_openvino_gives_what_onnx_runtime_gives(bundle, rows):
     np.testing.assert_allclose(found, np.exp(log_probabilities(bundle, "int8-qdq", texts)), atol=0.03)
 
 
-def test_an_architecture_that_cannot_be_rewritten_is_kept_as_exported(make_checkpoint, tmp_path):
+def test_an_architecture_that_cannot_be_rewritten_is_kept_as_exported_and_its_products_in_int8(
+    make_checkpoint, tmp_path
+):
     # The optimiser doesn't fuse an attention with relative positions.
     checkpoint = make_checkpoint("bert", position_embedding_type="relative_key")
     bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
-    assert [graph.name for graph in bundle.manifest.graphs] == ["fp32"]
-    assert bundle.manifest.graphs[0].applied[0].startswith("as exported: ")
-    assert bundle.manifest.left_out["int8"]
+    assert [graph.name for graph in bundle.manifest.graphs] == ["fp32", "int8-static", "int8-dynamic", "int8-qdq"]
+    assert bundle.manifest.graphs[0].applied == ("as exported: its attention wasn't fused",)
+    assert bundle.manifest.left_out == {}
     assert Bundle.load(bundle.folder).manifest == bundle.manifest
 
 

@@ -1,0 +1,56 @@
+"""int8 for graphs that `lowering.py` doesn't know: all products of the tokens with constant matrices, and nothing else.
+
+A graph as exported comes in and is changed in place. Attention, normalisations and the head stay as they are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from lossaudit.export.arithmetic import Arithmetic, Matrix
+from lossaudit.export.onnx_graph import GraphEditor, attribute
+
+
+@dataclass(frozen=True)
+class Product:
+    """A node that computes x @ weight + bias."""
+
+    node: onnx.NodeProto
+    x: str
+    weight: Matrix
+    bias: Matrix
+
+
+def find_products(editor: GraphEditor) -> list[Product]:
+    """The products with constant matrices: MatMul without its bias, Gemm with it."""
+    found = (_product(editor, node) for node in editor.nodes if node.op_type in ("MatMul", "Gemm"))
+    return [product for product in found if product is not None]
+
+
+def quantise_products(model: onnx.ModelProto, known: set[str], arithmetic: Arithmetic) -> None:
+    """Writes the products whose activations are `known` by calibration anew."""
+    editor = GraphEditor(model)
+    for product in find_products(editor):
+        if product.x in known:
+            new = arithmetic.product(editor, product.x, product.weight, product.bias)
+            # The old name stays, since a branch of the graph may read it.
+            product.node.op_type, product.node.input[:] = "Identity", [new]
+            del product.node.attribute[:]
+    editor.finish()
+
+
+def _product(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
+    weight = editor.constant(node.input[1])
+    if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
+        return None
+    if node.op_type == "MatMul":
+        return Product(node, node.input[0], weight, np.zeros(weight.shape[1], dtype=np.float32))
+    if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1:
+        return None
+    if attribute(node, "transB", 0):
+        weight = weight.T
+    bias = editor.constant(node.input[2]) if len(node.input) > 2 else np.zeros(weight.shape[1], dtype=np.float32)
+    if bias is None or bias.shape != (weight.shape[1],):
+        return None
+    return Product(node, node.input[0], weight, bias)
