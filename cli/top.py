@@ -76,7 +76,8 @@ def print_rows(rows: "pa.Table", text: str | None) -> None:
         expand=True,
         pad_edge=False,
     )
-    for row in rows.to_pylist():
+    columns = ["id", "loss", "label_name", "prediction_name", "probability", *([text] if text else [])]
+    for row in rows.select(columns).to_pylist():
         shown.add_row(
             str(row["id"]),
             f"{row['loss']:.2f}",

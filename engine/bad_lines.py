@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def first_bad_line(files: Sequence[Path]) -> str | None:
                         reason = _reason(line, json_lines=kind == ".jsonl")
                         if reason:
                             return f"line {number}{f' of {file}' if len(files) > 1 else ''} {reason}"
-            except (OSError, EOFError):  # no single line
+            except (OSError, EOFError, zlib.error):  # no single line
                 return None
     return None
 

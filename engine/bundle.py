@@ -109,7 +109,7 @@ class Manifest:
         return cls(
             format=version,
             architecture=_field(data, "architecture", str),
-            labels=tuple(_items(data, "labels", str)),
+            labels=_labels(data),
             max_length=_positive(data, "max_length"),
             truncation_side=_field(data, "truncation_side", str),
             pad_id=_field(data, "pad_id", int),
@@ -192,6 +192,13 @@ def _items(data: dict[str, Any], name: str, kind: type) -> list[Any]:
     if not items or not all(isinstance(item, kind) for item in items):
         raise ValueError(f"its field {name!r} has the wrong type")
     return list(items)
+
+
+def _labels(data: dict[str, Any]) -> tuple[str, ...]:
+    labels = _items(data, "labels", str)
+    if not all(label.strip() for label in labels):
+        raise ValueError("its field 'labels' holds a label without a name")
+    return tuple(labels)
 
 
 def _positive(data: dict[str, Any], name: str) -> int:

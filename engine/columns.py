@@ -14,7 +14,7 @@ def find_text_column(features: Mapping[str, object], asked: str | None, label_co
     """The text column's name. Raises LossAuditError, which lists the columns, if there is none or no text in it."""
     if asked is not None:
         name = _existing(features, asked, "--text-column")
-        if not _is_text(features[name]):
+        if not _is_text(features[name]) and not _is_nothing(features[name]):
             raise LossAuditError(
                 f"column {name!r} holds {_kind(features[name])}, not text; name another with --text-column"
             )
@@ -22,7 +22,9 @@ def find_text_column(features: Mapping[str, object], asked: str | None, label_co
             raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
         return name
     texts = [name for name, feature in features.items() if name != label_column and _is_text(feature)]
-    usual = _first_of(TEXT_NAMES, texts)
+    # A column named so that holds nothing is meant all the same: every row is without a text then.
+    empty = [name for name, feature in features.items() if name != label_column and _is_nothing(feature)]
+    usual = _first_of(TEXT_NAMES, texts) or _first_of(TEXT_NAMES, empty)
     # A column of several types is taken for the text by its name alone: it is mostly metadata.
     strings = [name for name in texts if not isinstance(features[name], Json)]
     if usual is None and len(strings) == 1:
@@ -63,6 +65,10 @@ def _choose(features: Mapping[str, object], option: str) -> str:
 def _is_text(feature: object) -> bool:
     """Strings, or values of several types, of which some may be strings."""
     return isinstance(feature, Json) or (isinstance(feature, Value) and feature.dtype in ("string", "large_string"))
+
+
+def _is_nothing(feature: object) -> bool:
+    return isinstance(feature, Value) and feature.dtype == "null"
 
 
 def _kind(feature: object) -> str:

@@ -16,14 +16,15 @@ from lossaudit.engine.errors import LossAuditError
 
 
 @contextlib.contextmanager
-def file_beside(target: Path) -> Iterator[Path]:
+def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yields a path in `target`'s folder; on success it is fsynced and renamed to `target`, else removed.
 
+    scratch: another folder of the same disk for it, which will be emptied if this process is killed meanwhile.
     Raises LossAuditError when the folder can't be made or written to.
     """
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        handle, name = tempfile.mkstemp(dir=scratch or target.parent, prefix=f".{target.name}.", suffix=target.suffix)
         os.close(handle)
         temporary = Path(name)
         try:

@@ -43,10 +43,13 @@ def check_output(path: Path, dataset: str | None = None) -> None:
         raise LossAuditError(f"{path} is a file of the dataset; name another to write the losses to")
 
 
-def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
-    """Writes a table, piece by piece, beside `path` and renames it into place; floats read back to the same value."""
+def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scratch: Path | None = None) -> None:
+    """Writes a table, piece by piece, and renames it into place; floats read back to the same value.
+
+    scratch: see `files.file_beside`.
+    """
     check_output(path)
-    with file_beside(path) as temporary:
+    with file_beside(path, scratch) as temporary:
         if path.suffix.lower() == ".parquet":
             with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as parquet:
                 for piece in pieces:

@@ -2,15 +2,17 @@
 
 What identifies the audit comes in; out comes a folder beside its output, held by one process at a time:
 
-    run.json                     what is audited with what, and the plan that scores it
+    run.json                     what is audited with what, and the plan that scores it, with its own hash
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
     again-NUMBER-HASH.parquet    rows that were scored again for an exact top
+    scratch                      what is worked with for a while: emptied by the next that holds the folder
     lock, owner                  who holds the folder
 
 The parts may lie elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
 altered doesn't have its hash any more and is scored again.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,11 +26,13 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import write_errors
 from lossaudit.engine.folders import Folder, LocalFolder, folder_at
 
 _RUN = "run.json"
+_HALVES = (".run.json.", ".part-", ".again-")
+"""How files begin that were being written when the process was killed."""
 _HASH_DIGITS = 32
 
 
@@ -40,6 +44,8 @@ class KeptParts:
     ):
         self.path = path
         """The folder of this machine."""
+        self.scratch = path / "scratch"
+        """A folder for what isn't kept."""
         self._lock = lock
         self._place = place
         self._identity = dict(identity)
@@ -69,10 +75,12 @@ class KeptParts:
             try:
                 (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
                 place = local if elsewhere is None else folder_at(elsewhere)
-                if restart:
-                    _clear(place)
+                _clear(place, all_parts=restart)
                 facts = _facts_of(place, identity)
-                return cls(folder, lock, place, identity, facts)
+                kept = cls(folder, lock, place, identity, facts)
+                shutil.rmtree(kept.scratch, ignore_errors=True)
+                kept.scratch.mkdir()
+                return kept
             except BaseException:
                 lock.release()
                 raise
@@ -80,7 +88,8 @@ class KeptParts:
     def decide(self, facts: dict[str, Any]) -> None:
         """Writes down what was decided, before the first part."""
         self.facts = facts
-        self._place.write(_RUN, json.dumps({"identity": self._identity, "facts": facts}, indent=2).encode())
+        run = {"identity": self._identity, "facts": facts}
+        self._place.write(_RUN, json.dumps({**run, "sha256": _digest_of_run(run)}, indent=2).encode())
 
     def read(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """A part by its stem (`part_stem`, `again_stem`); None if it isn't there or isn't sound."""
@@ -91,11 +100,14 @@ class KeptParts:
             data = self._place.read(name)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise LossAuditError(f"{name} in {self._place} can't be read: {brief(error)}") from error
         if not name.endswith(f"-{_digest(data)}.parquet"):
             self._place.delete(name)
             del self._names[stem]
             return None
-        return pq.read_table(pa.BufferReader(data), columns=columns)
+        # In this thread: one of Arrow's that lets go of `data` while the interpreter ends takes the process down.
+        return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
 
     def sound(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A part that must be there. Raises LossAuditError if it was damaged since it was written or looked at."""
@@ -109,10 +121,14 @@ class KeptParts:
         self._names[stem] = write_part(self._place, stem, part)
 
     def discard(self) -> None:
-        """Deletes all, once the parts are in the losses table."""
-        _clear(self._place)
+        """Deletes all, once the parts are in the losses table. What isn't ours stays, and the folder with it."""
+        _clear(self._place, all_parts=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
         self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for name in ("owner", "lock"):
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
 
     def __str__(self) -> str:
         return str(self._place)
@@ -160,6 +176,10 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
 
 
+def _digest_of_run(run: dict[str, Any]) -> str:
+    return _digest(json.dumps(run, sort_keys=True).encode())
+
+
 def _owner(folder: Path) -> str:
     try:
         return (folder / "owner").read_text(encoding="utf-8") or "another process"
@@ -167,9 +187,10 @@ def _owner(folder: Path) -> str:
         return "another process"
 
 
-def _clear(place: Folder) -> None:
+def _clear(place: Folder, all_parts: bool) -> None:
+    """Deletes what was half written, and, if wanted, what was kept."""
     for name in place.names():
-        if name == _RUN or _is_part(name):
+        if name.startswith(_HALVES) or (all_parts and (name == _RUN or _is_part(name))):
             place.delete(name)
 
 
@@ -178,8 +199,10 @@ def _facts_of(place: Folder, identity: Mapping[str, Any]) -> dict[str, Any]:
     try:
         run = json.loads(place.read(_RUN))
         found, facts = dict(run["identity"]), dict(run["facts"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        _clear(place)
+        if run["sha256"] != _digest_of_run({"identity": found, "facts": facts}):
+            raise ValueError("it was altered")
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        _clear(place, all_parts=True)
         return {}
     differing = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
     if differing:

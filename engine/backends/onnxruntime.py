@@ -15,6 +15,7 @@ CPU_PROVIDER, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _SLOWER = ["BiasGeluFusion", "LayerNormFusion", "SkipLayerNormFusion"]
 """Fusions whose CPU kernels are slower than what they fuse; export has undone them (export/lowering.py)."""
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
 
 class Session:
@@ -28,7 +29,7 @@ class Session:
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised too
         try:
             self._session = ort.InferenceSession(
                 str(model),
@@ -46,15 +47,31 @@ class Session:
                 "install the versions that it asks for, or use --provider cpu"
             )
         self.inputs = tuple(i.name for i in self._session.get_inputs())
-        unknown = set(self.inputs) - set(KNOWN_INPUTS)
-        if unknown or "logits" not in (o.name for o in self._session.get_outputs()):
-            raise LossAuditError(
-                f"{model} is no text classifier's graph: it must take some of {', '.join(KNOWN_INPUTS)} and give logits"
-            )
+        _check_signature(model, self._session)
 
     def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._session.run(["logits"], graph_inputs(ids, mask, self.inputs))[0]
         return logits
+
+
+def _check_signature(model: Path, session: ort.InferenceSession) -> None:
+    """Raises LossAuditError for a graph that does not turn token ids of any number of texts into logits of each."""
+    inputs, outputs = session.get_inputs(), [o for o in session.get_outputs() if o.name == "logits"]
+    if {i.name for i in inputs} - set(KNOWN_INPUTS) or not outputs:
+        raise LossAuditError(
+            f"{model} is no text classifier's graph: it must take some of {', '.join(KNOWN_INPUTS)} and give logits"
+        )
+    for i in inputs:
+        if i.type != "tensor(int64)" or len(i.shape) != 2 or any(isinstance(size, int) for size in i.shape):
+            raise LossAuditError(
+                f"{model} takes {i.name} as {i.type} of {i.shape}; it must take int64 token ids of any number of texts "
+                "and tokens"
+            )
+    (logits,) = outputs
+    if logits.type not in _FLOATS or len(logits.shape or [0, 0]) != 2:
+        raise LossAuditError(
+            f"{model} gives logits as {logits.type} of {logits.shape}; it must give a row of floats a text"
+        )
 
 
 class Cpu:

@@ -133,6 +133,12 @@ def test_texts(values, statuses, audit, write_file):
                 assert text == value
 
 
+@pytest.mark.parametrize("values", [[None, None], ["", " "]])
+def test_no_text_at_all(values, fails, bundle_folder, write_file, tmp_path):
+    data = write_file("rows.jsonl", texts(*values))
+    fails(["audit", bundle_folder, data, "-o", tmp_path / "x.csv"], "no row has a loss: 2 empty_text (first: row 0 of")
+
+
 def test_lone_surrogates_are_refused_by_their_line(fails, bundle_folder, write_file, tmp_path):
     path = write_file("rows.jsonl", texts("a") + '{"text": "\\ud83d", "label": 0}\n')
     fails(["audit", bundle_folder, path, "-o", tmp_path / "x.csv"], str(path), "line 2 holds half of a surrogate pair")

@@ -85,6 +85,7 @@ def test_a_missing_field_is_named(field, change, bundle_copy, refused):
         ("labels", "World", "'labels' has the wrong type"),
         ("labels", [], "'labels' has the wrong type"),
         ("labels", [1, 2], "'labels' has the wrong type"),
+        ("labels", ["World", " "], "'labels' holds a label without a name"),
         ("max_length", 12.5, "'max_length' has the wrong type"),
         ("max_length", 0, "at least 1"),
         ("inputs", ["input_ids", "pixel_values"], "pixel_values"),

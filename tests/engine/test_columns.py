@@ -57,3 +57,10 @@ def test_what_was_asked_for_is_taken():
 def test_what_cannot_be_told_is_an_error_that_lists_the_columns(asked, features, says, refused):
     with refused(says):
         guess(features, **asked)
+
+
+def test_a_text_column_that_holds_nothing_is_the_text_column_all_the_same():
+    features = {"text": Value("null"), "author": Value("string"), "label": Value("int64")}
+    assert find_text_column(features, None, "label") == "text"
+    assert find_text_column(features, "text", "label") == "text"
+    assert find_text_column(features | {"sentence": Value("string")}, None, "label") == "sentence"

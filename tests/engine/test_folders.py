@@ -58,7 +58,7 @@ def test_parts_are_kept_and_found_again(place, tmp_path):
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
         kept.decide({"plan": 1})
         kept.write(part_stem(0), PART)
-    assert {path.name for path in (tmp_path / "local").iterdir()} <= {"lock", "owner"}
+    assert {path.name for path in (tmp_path / "local").iterdir()} <= {"lock", "owner", "scratch"}
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
         assert kept.facts == {"plan": 1}
         assert kept.read(part_stem(0)) == PART

@@ -9,6 +9,7 @@ import pytest
 
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.kept_parts import KeptParts, folder_for, part_stem
 from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.source import open_dataset
@@ -64,6 +65,69 @@ def test_a_spoilt_run_file_begins_anew(folder, run):
     with KeptParts.open(folder, {}) as kept:
         assert kept.facts == {}
         assert kept.read(part_stem(0)) is None
+
+
+def test_every_bit_of_the_run_file_counts(folder):
+    """Also those whose change leaves it readable: a plan of other batches would give other losses."""
+    with KeptParts.open(folder, {"model": "a"}) as kept:
+        kept.decide({"plan": 1})
+        kept.write(part_stem(0), PART)
+    run = (folder / "run.json").read_bytes()
+    part = next(folder.glob("part-*"))
+    content = part.read_bytes()
+    for place in range(len(run)):
+        (folder / "run.json").write_bytes(run[:place] + bytes([run[place] ^ 1]) + run[place + 1 :])
+        part.write_bytes(content)
+        try:
+            with KeptParts.open(folder, {"model": "a"}) as kept:
+                assert kept.facts in ({}, {"plan": 1})
+                assert (kept.read(part_stem(0)) is None) == (kept.facts == {})
+                kept.write(part_stem(0), PART)  # so that the folder stays
+        except LossAuditError as error:
+            pytest.fail(f"a flipped bit at {place}: {error}")
+
+
+def test_what_a_killed_process_left_half_done_is_cleared_away(folder):
+    with KeptParts.open(folder, {}) as kept:
+        kept.decide({"plan": 1})
+        kept.write(part_stem(0), PART)
+    for name in (".part-000000000000-x.parquet.abc.parquet", ".run.json.abc.json", "scratch/ranges.abc/1"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"half")
+    with KeptParts.open(folder, {}) as kept:
+        assert kept.read(part_stem(0)) == PART
+        assert not any(path.name.startswith(".") for path in folder.iterdir())
+        assert list(kept.scratch.iterdir()) == []
+
+
+def test_what_is_not_ours_stays(folder):
+    folder.mkdir()
+    for name in ("notes.txt", "part-of-mine.parquet.bak"):
+        (folder / name).write_text("mine")
+    with KeptParts.open(folder, {}) as kept:
+        kept.decide({"plan": 1})
+        kept.write(part_stem(0), PART)
+        kept.discard()
+    assert {path.name for path in folder.iterdir()} == {"notes.txt", "part-of-mine.parquet.bak"}
+
+
+def test_a_part_that_was_removed_is_made_again(folder):
+    with KeptParts.open(folder, {}) as kept:
+        kept.decide({"plan": 1})
+        kept.write(part_stem(0), PART)
+        next(folder.glob("part-*")).unlink()
+        assert kept.read(part_stem(0)) is None
+        kept.write(part_stem(0), PART)
+        assert kept.sound(part_stem(0)) == PART
+
+
+def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
+    with KeptParts.open(folder, {}) as kept:
+        kept.decide({"plan": 1})
+        kept.write(part_stem(0), PART)
+        next(folder.glob("part-*")).write_bytes(b"")
+        with refused("part-000000000000 in", "was damaged", "run the same command again"):
+            kept.sound(part_stem(0))
 
 
 OPEN = "import sys; from pathlib import Path; from lossaudit.engine.kept_parts import KeptParts; "
