@@ -37,8 +37,12 @@ def report(losses: Path, output: Path, top: int | None) -> None:
     It shows how many labels are probably wrong, where they are and what the model is like, with charts and examples.
     The page loads nothing from elsewhere. It holds texts of the dataset: hand it on only where they may go.
     """
+    import pyarrow as pa
+
     from lossaudit.review.report.page import write_report
 
+    # Arrow's own allocator keeps what it frees.
+    pa.set_memory_pool(pa.system_memory_pool())
     with steps("Reporting") as on_step:
         on_step(str(losses))
         written = write_report(losses, output, top)

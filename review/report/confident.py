@@ -17,8 +17,8 @@ from lossaudit.review.records import probability_names
 from lossaudit.review.report.bins import Ints
 from lossaudit.review.report.figures import ClassFigures, Coder, Missing, ranked_rows
 
-_MOST_CELLS = 4_000_000
-"""Probabilities that are held at once."""
+_MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
+"""Rows, and probabilities, that are held at once."""
 _TOLERANCE = 1e-6
 """Float32 probabilities that are all the same lie a hair below their own mean."""
 
@@ -68,14 +68,13 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
         return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
     thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]]) - _TOLERANCE
     counting = np.zeros((2, len(known)), dtype=np.int64)
-    seen = 0
-    for piece in losses.pieces(["label_name", "loss", "probabilities"], max(1, _MOST_CELLS // len(known))):
+    at_once = min(_MOST_ROWS, max(1, _MOST_CELLS // len(known)))
+    for piece in losses.pieces(["label_name", "loss", "probabilities"], at_once):
         rows = ranked_rows(piece)
         probabilities = _matrix(rows["probabilities"], len(known))
         if probabilities is None:
             return Missing(f"Some rows don't have the probabilities of all {len(known):,} classes.")
         counting += _count(coder.codes(rows["label_name"]), probabilities, thresholds.astype(np.float32))
-        seen += len(rows)
     return _from_counts(np.array([c.rows for c in classes]), counting)
 
 
