@@ -98,7 +98,7 @@ def loss_chart(figures: Figures) -> Chart:
         marks += _tick_below(across(edges[decade]), _power(round(math.log10(edges[decade]))))
     for index in seen:
         x, y = across(edges[index]), up(rows[index])
-        tip = f"{edges[index]:.2g} to {edges[index + 1]:.2g} nats: {rows[index]:,} rows"
+        tip = f"{_loss_span(edges[index], edges[index + 1])} nats: {rows[index]:,} rows"
         marks.append(Rect(x + 0.75, y, across(edges[index + 1]) - x - 1.5, _BOTTOM - y, "bar", tip))
     note_fits_right = cut < WIDTH / 2
     side = "start" if note_fits_right else "end"
@@ -110,11 +110,18 @@ def loss_chart(figures: Figures) -> Chart:
     return Chart("loss", said, marks)
 
 
-def loss_table(figures: Figures) -> list[tuple[float, float, int]]:
-    """What `loss_chart` shows: from and to which loss, and how many rows; only where there are any."""
+def loss_table(figures: Figures) -> list[tuple[str, int]]:
+    """What `loss_chart` shows: losses, and how many rows have such; only where there are any."""
     rows = figures.losses.reshape(-1, _BIN_MERGE).sum(axis=1).tolist()
     edges = LOSS_EDGES[::_BIN_MERGE].tolist()
-    return [(low, high, n) for low, high, n in zip(edges, edges[1:], rows, strict=False) if n]
+    return [(_loss_span(low, high), n) for (low, high), n in zip(pairwise(edges), rows, strict=True) if n]
+
+
+def _loss_span(low: float, high: float) -> str:
+    """A bar's losses in words; the outermost bars hold all that lies beyond them."""
+    if low == LOSS_EDGES[0]:
+        return f"less than {high:.2g}"
+    return f"{low:.2g} and more" if high == LOSS_EDGES[-1] else f"{low:.2g} to {high:.2g}"
 
 
 def reliability_chart(figures: Figures) -> Chart:
@@ -184,6 +191,7 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
     names = confused_labels(pairs)
     count = {(pair.given, pair.predicted): pair.rows for pair in pairs}
     turned = len(names) > 4
+    tight = " tight" if turned else ""  # no larger on a narrow page
     left, right, top = 140, 484 if turned else _RIGHT, 134 if turned else 52
     wide = (right - left) / len(names)
     high = min(48.0, max(26.0, wide))
@@ -191,8 +199,8 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
     marks: list[Rect | Line | Dot | Label] = []
     for row, given in enumerate(names):
         y, x = top + row * high, left + (row + 0.5) * wide
-        marks.append(Label(left - 8, y + high / 2 + 4, _short(given), "end"))
-        marks.append(Label(x, top - 10, _short(given), "" if turned else "middle", turn=-60 if turned else 0))
+        marks.append(Label(left - 8, y + high / 2 + 4, _short(given), f"end{tight}"))
+        marks.append(Label(x, top - 10, _short(given), tight or "middle", turn=-60 if turned else 0))
         for column, predicted in enumerate(names):
             rows = count.get((given, predicted), 0)
             css = "same" if row == column else f"heat-{_level(rows, most)}"
@@ -200,7 +208,7 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
             x = left + column * wide
             marks.append(Rect(x + 1, y + 1, wide - 2, high - 2, css, tip))
             if rows:
-                marks.append(Label(x + wide / 2, y + high / 2 + 4, _brief(rows, wide), f"middle value on-{css}"))
+                marks.append(Label(x + wide / 2, y + high / 2 + 4, _brief(rows, wide), f"middle value on-{css}{tight}"))
     bottom = top + len(names) * high
     marks.append(Label((left + right) / 2, 16, "predicted", "middle axis-title"))
     marks.append(Label(14, (top + bottom) / 2, "given", "middle axis-title", turn=-90))

@@ -139,9 +139,10 @@ def test_no_rows_at_all(page_of):
     assert "0 rows, 0 of them with a loss" in words(page_of(losses_table([], [], NAMES)))
 
 
-def test_a_loss_of_nothing(page_of):
-    page_of(losses_table([0], [[1.0, 0.0]], "ab", loss=[0.0]), "ab")
-    page_of(losses_table([0] * 3, [[1.0, 0.0]] * 3, "ab", loss=[0.0, 1e-300, 690.0]), "ab")
+def test_losses_beyond_the_scale_are_counted_at_its_ends(page_of):
+    assert "less than 1.6e-06 1" in words(page_of(losses_table([0], [[1.0, 0.0]], "ab", loss=[0.0]), "ab"))
+    said = words(page_of(losses_table([0] * 3, [[1.0, 0.0]] * 3, "ab", loss=[0.0, 1e-300, 690.0]), "ab"))
+    assert "less than 1.6e-06 2 63 and more 1" in said
 
 
 def test_without_probabilities_it_says_why(page_of, table):
