@@ -17,7 +17,6 @@ from lossaudit.engine.labels import (
     align,
     given_labels,
     is_unnamed,
-    parse_label_map,
     values_of_classes,
 )
 
@@ -367,17 +366,6 @@ class TestLabelMap:
 
     def test_how_says_so(self):
         assert "1 by --label-map" in aligned(["World", "x"], label_map={"x": "Sports"})[0].how
-
-    def test_is_parsed_at_the_last_equals_sign(self):
-        assert parse_label_map(("a=b=C", " x = y ")) == {"a=b": "C", "x": "y"}
-
-    def test_without_an_equals_sign_is_refused(self, refused):
-        with refused("'sport'", "GIVEN=MODEL"):
-            parse_label_map(("sport",))
-
-    def test_two_answers_for_one_label_are_refused(self, refused):
-        with refused("'A'", "'B'", "'x'"):
-            parse_label_map(("x=A", "x=B"))
 
 
 def test_unnamed_models_are_known():
