@@ -1,0 +1,111 @@
+"""What `audit` says: what it decided before the work, and what it found."""
+
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
+
+from lossaudit.cli.console import err, out, seconds
+
+if TYPE_CHECKING:
+    from lossaudit.engine.audit import Audit, Audited
+    from lossaudit.engine.precision import Choice
+
+_LABELS_SHOWN = 12
+
+
+def print_plan(audit: "Audit") -> None:
+    """Says what was decided before the work begins."""
+    given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
+    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
+        out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+    names = audit.bundle.manifest.labels
+    classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
+    shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
+    more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
+    out.print(f"Labels matched {audit.alignment.how}: {', '.join(shown)}{more}", soft_wrap=True)
+    if audit.alignment.not_in_model:
+        unknown = [f"{name} ({seen.rows:,} rows)" for name, seen in audit.alignment.not_in_model.items()]
+        more = f" and {len(unknown) - _LABELS_SHOWN} more" if len(unknown) > _LABELS_SHOWN else ""
+        out.print(f"Labels not in the model, not ranked: {', '.join(unknown[:_LABELS_SHOWN])}{more}", soft_wrap=True)
+    if audit.options.threads is not None and audit.options.threads > audit.cpus:
+        out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
+
+
+def print_choice(choice: "Choice") -> None:
+    """Says what will compute the losses, and why."""
+    plan = choice.first
+    cpus = f"{plan.workers} × {plan.threads} threads, batches of {plan.budget} tokens"
+    out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
+
+
+def print_summary(audit: "Audit", audited: "Audited") -> None:
+    """Says what the audit found."""
+    summary = audited.summary
+    speed = audited.scored / audited.seconds
+    kept = f" ({summary.rows - audited.scored:,} of them before)" if audited.scored < summary.rows else ""
+    out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}{kept}, {speed:,.0f} rows/s", style="bold")
+    out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+    _print_tip(audit.choice)
+    if audited.exact is not None:
+        out.print(
+            f"The top {audit.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
+            f"until no other could enter (margin {audited.exact.margin:.2f} in log-odds)",
+            soft_wrap=True,
+        )
+    if summary.truncated:
+        out.print(f"Cut at {audit.max_length} tokens: {summary.truncated:,} rows")
+    if summary.accuracy < 1 / summary.classes:
+        err.print(
+            "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
+            "See --label-map",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if summary.pairs:
+        table = Table(
+            "given",
+            "predicted",
+            Column("rows", justify="right"),
+            Column("mean loss", justify="right"),
+            box=SIMPLE_HEAD,
+        )
+        for pair in summary.pairs:
+            table.add_row(
+                pair.label_name,
+                pair.prediction_name,
+                f"{pair.rows:,}",
+                f"{pair.mean_loss:.2f}",
+            )
+        out.print("\nWhere the model disagrees most:")
+        out.print(table)
+
+
+def print_unranked(audit: "Audit", audited: "Audited") -> None:
+    """Says which rows have no loss, and where the first of each kind is."""
+    from lossaudit.engine.source import locate
+
+    unranked = audited.summary.unranked
+    if not unranked:
+        return
+    where = locate(audit.rows.origin, [seen.first for seen in unranked.values()])
+    total = sum(seen.rows for seen in unranked.values())
+    out.print(f"\nNot ranked, {total:,} rows, which stand at the end of the table:")
+    for status, seen in unranked.items():
+        out.print(f"  {status}: {seen.rows:,} (first: {where[seen.first]})", soft_wrap=True)
+
+
+def _print_tip(choice: "Choice") -> None:
+    """Says when an extra would be faster (figures of docs/install.md)."""
+    from lossaudit.engine import backends
+
+    if (
+        choice.precision != "fp32"
+        and choice.first.backend == backends.CPU
+        and backends.OPENVINO not in backends.available()
+    ):
+        out.print(
+            "Tip: OpenVINO runs long texts 1.2 × as fast on some CPUs, short ones no faster (docs/install.md): "
+            "pip install 'lossaudit[openvino]'",
+            soft_wrap=True,
+        )
