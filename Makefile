@@ -1,6 +1,7 @@
 # make demo   installs into .venv and runs the main job on a public corpus
 # make test   installs what tests need, then runs ruff, mypy and pytest
 # make contracts  checks lossaudit against the real annotation servers; the first time it installs 2 GB
+# make torture  kills audits, fills their disks and spoils their files, five minutes on two CPUs
 # make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -8,7 +9,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint contracts bench clean
+.PHONY: demo test lint contracts torture bench clean
 
 demo: .venv/installed-demo
 	$(BIN)/lossaudit demo
@@ -18,6 +19,9 @@ test: lint
 
 contracts: .venv/installed-test
 	LOSSAUDIT_CONTRACTS=1 $(BIN)/python -m pytest tests/contracts
+
+torture: .venv/installed-test
+	$(BIN)/python -m bench.torture
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def main(sizes: tuple[int, ...], model: str | None, precision: str, top_rows: in
     """Measure what an audit of so many rows takes."""
     lines = [f"{Machine.here()}", "", "| command | rows | seconds | rows/s | peak MB |", "|---|--:|--:|--:|--:|"]
     with tempfile.TemporaryDirectory() as folder:
-        bundle = model or str(_tiny_checkpoint(Path(folder) / "tiny"))
+        bundle = model or str(tiny_checkpoint(Path(folder) / "tiny"))
         _lossaudit("export", bundle, "-o", f"{folder}/bundle")
         for rows in sizes:
             data = Path(folder) / f"{rows}.parquet"
@@ -103,7 +103,8 @@ def _peak_kilobytes(process: int) -> int:
     return 0
 
 
-def _tiny_checkpoint(folder: Path) -> Path:
+def tiny_checkpoint(folder: Path, labels: Sequence[str] = ("a", "b", "c", "d")) -> Path:
+    """A random BERT of two layers of width 32, saved in a folder."""
     import torch
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -126,7 +127,8 @@ def _tiny_checkpoint(folder: Path) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        num_labels=4,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
         initializer_range=0.2,  # far from zero, so that logits differ from text to text
     )
     transformers.BertForSequenceClassification(config).eval().save_pretrained(folder)

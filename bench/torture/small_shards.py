@@ -1,0 +1,34 @@
+"""`lossaudit` with shards of few rows, so that a short audit has many parts to be killed between.
+
+python -m bench.torture.small_shards ROWS audit …
+"""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from unittest import mock
+
+_RANGE_BYTES = 64 * 1024
+"""Of the merge, so that a short audit has several ranges too."""
+
+
+@contextlib.contextmanager
+def small_shards(rows: int) -> Iterator[None]:
+    """Audits of this process have shards of so many rows."""
+    from lossaudit.engine import audit, merge, rescoring, shards
+
+    with contextlib.ExitStack() as stack:
+        for module in (audit, rescoring, shards):
+            stack.enter_context(mock.patch.object(module, "SHARD_ROWS", rows))
+        stack.enter_context(
+            mock.patch.object(audit, "ranked", functools.partial(merge.ranked, range_bytes=_RANGE_BYTES))
+        )
+        yield
+
+
+if __name__ == "__main__":
+    from lossaudit.cli.main import main
+
+    with small_shards(int(sys.argv[1])):
+        main(sys.argv[2:])
