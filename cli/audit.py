@@ -10,8 +10,8 @@ import click
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, rows_bar, steps
 from lossaudit.cli.events import Events, events_to
-from lossaudit.cli.report import print_report
 from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
+from lossaudit.cli.report import print_report
 from lossaudit.cli.rooms import bundle_of, go_offline
 from lossaudit.version import __version__
 
