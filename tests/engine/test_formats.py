@@ -141,6 +141,13 @@ def test_writing_over_a_table_replaces_it_and_leaves_nothing_beside_it(path):
         ("a.csv", "", "can't be read"),
         ("a.csv", b"\xff\xfe\x00", "can't be read"),
         ("a.parquet", "PAR1", "can't be read"),
+        ("a.csv", b"id,label_name,prediction_name,probability,loss,n\xe9\n0,a,b,0.5,1,x\n", "can't be read"),
+        ("a.csv", "id,label_name,prediction_name,probability,loss,loss\n0,a,b,0.5,1,2\n", "columns of the same name"),
+        (
+            "a.jsonl",
+            b'{"id": 0, "label_name": "caf\xe9", "prediction_name": "b", "probability": 0.5, "loss": 1}\n',
+            "can't be read",
+        ),
         ("a.csv", "id,label_name,prediction_name,probability,loss\n0,a,b,0.5,high\n", "can't be read"),
         ("a.csv", "id,label_name,prediction_name,probability,loss\n0,a,b,,1.5\n", "rows without probability"),
         (
