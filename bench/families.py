@@ -65,7 +65,12 @@ class Family:
             | config,
         )
         torch.manual_seed(0)
-        transformers.AutoModelForSequenceClassification.from_config(known).eval().save_pretrained(folder)
+        model = transformers.AutoModelForSequenceClassification.from_config(known).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 1:  # biases, which begin as 0, and scales, which begin as 1
+                    parameter += 0.1 * torch.randn_like(parameter)
+        model.save_pretrained(folder)
         return folder
 
     def _sizes(self, size: Size) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import onnx
 from lossaudit.export.arithmetic import Arithmetic, Matrix
 from lossaudit.export.onnx_graph import GraphEditor, attribute
 
+_NARROWEST = 16
+"""Columns of a matrix that is worth it; a head over every token has one a label, and its error goes into the logits."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -44,12 +47,13 @@ def _product(editor: GraphEditor, node: onnx.NodeProto) -> Product | None:
     weight = editor.constant(node.input[1])
     if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
         return None
+    weight = weight.T if attribute(node, "transB", 0) else weight
+    if weight.shape[1] < _NARROWEST:
+        return None
     if node.op_type == "MatMul":
         return Product(node, node.input[0], weight, np.zeros(weight.shape[1], dtype=np.float32))
     if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1:
         return None
-    if attribute(node, "transB", 0):
-        weight = weight.T
     bias = editor.constant(node.input[2]) if len(node.input) > 2 else np.zeros(weight.shape[1], dtype=np.float32)
     if bias is None or bias.shape != (weight.shape[1],):
         return None

@@ -11,8 +11,8 @@ from lossaudit.export.onnx_graph import GraphEditor
 from lossaudit.export.products import find_products, quantise_products
 
 RANDOM = np.random.default_rng(0)
-WEIGHT = RANDOM.normal(size=(8, 6)).astype(np.float32)
-BIAS = RANDOM.normal(size=6).astype(np.float32)
+WEIGHT = RANDOM.normal(size=(8, 16)).astype(np.float32)
+BIAS = RANDOM.normal(size=16).astype(np.float32)
 X = RANDOM.normal(size=(10, 8)).astype(np.float32)
 SEEN = {"x": Activation(X.min(axis=0), X.max(axis=0), X.mean(axis=0))}
 
@@ -95,6 +95,11 @@ def test_a_scaled_gemm_is_left_alone(changes):
 def test_a_product_of_two_activations_is_none():
     nodes = [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])]
     assert find_products(GraphEditor(model_of(nodes))) == []
+
+
+def test_a_head_over_every_token_is_left_alone():
+    head = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], w=WEIGHT[:, :4])
+    assert find_products(GraphEditor(head)) == []
 
 
 def test_what_calibration_does_not_know_is_left_alone():

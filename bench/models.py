@@ -1,0 +1,209 @@
+"""What becomes of each family of models: exports a checkpoint of each, measures it, and writes docs/models.md.
+
+    python -m bench.models -o docs/models.md
+
+The checkpoints have random weights and a middling size, so that a figure of speed means something.
+"""
+
+import importlib.metadata
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bench.families import FAMILIES, Family, Size
+from bench.machine import Machine
+from lossaudit.engine import backends
+from lossaudit.engine.bundle import Bundle, Graph
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import file_beside
+from lossaudit.engine.tuning import Plan, tokens_per_second
+from lossaudit.export.comparison import reference_texts
+from lossaudit.export.exporter import export_bundle
+
+SIZE = Size(hidden=256, layers=4, heads=4, intermediate=1024, tokens=128)
+_LIBRARIES = ("transformers", "optimum-onnx", "onnxruntime", "openvino")
+_REPEATS = 5
+_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """A family's line of the table."""
+
+    family: str
+    bundle: Bundle | None
+    refused: str = ""
+    fp32: float = 0.0
+    """How many times as fast as the graph that Optimum exported; 1 where it is kept."""
+    int8: dict[str, float] | None = None
+    """By the graph's name, the same for int8."""
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("docs/models.md"), show_default=True)
+@click.option("--only", help="Families, by comma.")
+def main(output: Path, only: str | None) -> None:
+    """Export and measure every family, and write the table."""
+    rows = []
+    for name in only.split(",") if only else FAMILIES:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measured(FAMILIES[name], Path(folder)))
+        click.echo(line(rows[-1]))
+    with file_beside(output) as path:
+        path.write_text(page(rows), encoding="utf-8")
+    click.echo(f"Wrote {output}")
+
+
+def measured(family: Family, folder: Path) -> Row:
+    """Exports a family's checkpoint and times its graphs against the one that Optimum exports."""
+    checkpoint = family.make(folder / "checkpoint", SIZE)
+    try:
+        bundle = export_bundle(str(checkpoint), folder / "bundle")
+    except LossAuditError as error:
+        return Row(family.name, None, str(error))
+    exported = _exported(checkpoint, folder)
+    plans = {"exported": (exported, backends.CPU)} | {
+        graph.name: (bundle.file_of(graph.name), graph.backends[0])
+        for graph in bundle.manifest.graphs
+        if graph.backends[0] in backends.available()
+    }
+    speeds = _speeds(plans, bundle)
+    ratios = {name: float(np.median(speeds[name] / speeds["exported"])) for name in speeds}
+    int8 = {graph.name: ratios[graph.name] for graph in _int8(bundle) if graph.name in ratios}
+    return Row(family.name, bundle, "", ratios["fp32"], int8)
+
+
+def _exported(checkpoint: Path, folder: Path) -> Path:
+    import transformers
+
+    from lossaudit.export.graph import write_graph
+
+    path = folder / "exported.onnx"
+    write_graph(transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval(), path)
+    return path
+
+
+def _speeds(plans: dict[str, tuple[Path, str]], bundle: Bundle) -> dict[str, np.ndarray]:
+    """Tokens a second (repeats,) of each graph on one CPU, taking turns."""
+    manifest = bundle.manifest
+    encoder = TextEncoder(bundle.tokenizer, manifest.max_length, manifest.pad_id, manifest.truncation_side)
+    sample = encoder.encode([text for text in reference_texts(SIZE.tokens) if text] * 4)
+    runners = {name: backends.load(backend, file, workers=1, threads=1) for name, (file, backend) in plans.items()}
+    found: dict[str, list[float]] = {name: [] for name in plans}
+    for _ in range(_REPEATS):
+        for name, (_, backend) in plans.items():
+            plan = Plan(name, backend, workers=1, threads=1)
+            found[name].append(tokens_per_second(runners[name], plan, sample, _SECONDS))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _int8(bundle: Bundle) -> list[Graph]:
+    return [graph for graph in bundle.manifest.graphs if graph.precision == "int8"]
+
+
+def line(row: Row) -> str:
+    """One family's line of the table."""
+    if row.bundle is None:
+        return f"| {row.family} | no: {row.refused} | – | – | – | – | – | – |"
+    manifest = row.bundle.manifest
+    fused, last = _applied(row.bundle)
+    difference = max((graph.mean_difference for graph in _int8(row.bundle)), default=None)
+    fastest = max(row.int8, key=lambda name: row.int8[name]) if row.int8 else None
+    cells = [
+        row.family,
+        "yes",
+        f"{manifest.parity.max_difference:.0e}",
+        fused,
+        last,
+        "–" if difference is None else f"{difference:.4f}",
+        "as exported" if fused.startswith("none") else f"{row.fp32:.1f} ×",
+        f"{row.int8[fastest]:.1f} × ({fastest.removeprefix('int8-')})" if row.int8 and fastest else "–",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _applied(bundle: Bundle) -> tuple[str, str]:
+    """What was fused, and what became of the last layer."""
+    applied = bundle.graph("fp32").applied
+    if applied[0].startswith("as exported"):
+        return f"none: {applied[0].removeprefix('as exported: ')}", "whole: needs the fused attention"
+    return applied[0].removeprefix("fused "), applied[1].removeprefix("last layer ")
+
+
+def page(rows: list[Row]) -> str:
+    """The document."""
+    left_out = [
+        f"- {row.family}, {form}: {reason}"
+        for row in rows
+        if row.bundle is not None
+        for form, reason in row.bundle.manifest.left_out.items()
+    ]
+    libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    return _PAGE.format(
+        size=SIZE,
+        table="\n".join(map(line, rows)),
+        left_out="\n".join(["", *left_out]) if left_out else " none.",
+        machine=Machine.here(),
+        libraries=libraries,
+    )
+
+
+_PAGE = """# Models
+
+Made by `python -m bench.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
+{size.layers} layers, up to {size.tokens} tokens, four labels) and a tokenizer of its real kind, trained on a few
+sentences: WordPiece, byte-level BPE or SentencePiece's unigram.
+
+| family | exports | parity | fused | last layer | int8, mean difference | fp32, speed | int8, speed |
+|---|---|---|---|---|---|---|---|
+{table}
+
+- **parity**: the largest difference of two logits between PyTorch and the bundle's fp32 graph, over texts alone and
+  padded in a batch. Above 1e-4 nothing is written.
+- **last layer**: whether it is computed for the first token alone, which is exact. Where the attention isn't fused
+  the graph is kept as exported, and int8 changes nothing but its products of tokens with constant matrices.
+- **ALBERT**: ONNX Runtime's optimiser doesn't fuse its first layer, which stays as exported in all forms.
+- **int8, mean difference**: of a probability from fp32's; the largest of the int8 forms. Above 0.05 a form is left
+  out. Decoders' products have larger outliers than encoders'.
+- **speed**: against the graph that Optimum exports, in ONNX Runtime on one CPU, batches of like length; the median
+  of five turns, on a machine that did other work too. The fastest int8 form is named. The models are small: the
+  larger the matrices, the more int8 gains.
+
+Left out:{left_out}
+
+On {machine}; {libraries}.
+
+## Refused
+
+A model is refused, by its architecture's name and with the reason in one line, when
+
+- Optimum can't export it (T5, ERNIE, LUKE, CANINE and others aren't among its text classifiers),
+- its graph wants more than a text's tokens (Longformer: a mask of global attention),
+- its logits differ from PyTorch's by more than 1e-4. ConvBERT's and Nyströmformer's do once a text is padded in a
+  batch, since their convolutions and landmarks see the padding: a row's loss would depend on its neighbours.
+
+## Decoders
+
+GPT-2, Llama, Qwen2 and their like classify by a text's last token: the last that isn't `pad_token_id` of
+config.json, or of the tokenizer where the config names none. Without either a decoder is refused. Batches are padded
+on the right, whatever the tokenizer's `padding_side`: the attention is causal, so nothing of a text sees what follows
+it, and the logits are those of the text alone. A text in which the tokenizer finds no token gets the status `failed`.
+
+## Models that are ONNX already
+
+A folder with `model.onnx` (its weights inside, or in `model.onnx_data` or `model.onnx.data` beside it), `config.json`
+and `tokenizer.json`, as Optimum writes it, is taken by `export` and `audit` like a checkpoint, without torch or
+transformers. There is no PyTorch model to compare with, so `parity.texts` in the manifest is 0, and the command says
+so. Checked is that the graph takes token ids and gives as many logits as there are labels, that a text's logits don't
+depend on its batch, and that the rewritten forms give what the given graph gives. Rewriting needs the package `onnx`;
+without it the graph is taken as it is, in fp32 alone, which the command says too. Where PyTorch's weights lie in the
+folder as well, they are exported instead.
+"""
+
+
+if __name__ == "__main__":
+    main()
