@@ -8,7 +8,7 @@ The checkpoints have random weights and a middling size, so that a figure of spe
 import importlib.metadata
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -39,7 +39,7 @@ class Row:
     refused: str = ""
     fp32: float = 0.0
     """How many times as fast as the graph that Optimum exported; 1 where it is kept."""
-    int8: dict[str, float] | None = None
+    int8: dict[str, float] = field(default_factory=dict)
     """By the graph's name, the same for int8."""
 
 
@@ -115,7 +115,7 @@ def line(row: Row) -> str:
     manifest = row.bundle.manifest
     fused, last = _applied(row.bundle)
     difference = max((graph.mean_difference for graph in _int8(row.bundle)), default=None)
-    fastest = max(row.int8, key=lambda name: row.int8[name]) if row.int8 else None
+    fastest = max(row.int8, key=row.int8.__getitem__, default=None)
     cells = [
         row.family,
         "yes",
@@ -124,7 +124,7 @@ def line(row: Row) -> str:
         last,
         "–" if difference is None else f"{difference:.4f}",
         "as exported" if fused.startswith("none") else f"{row.fp32:.1f} ×",
-        f"{row.int8[fastest]:.1f} × ({fastest.removeprefix('int8-')})" if row.int8 and fastest else "–",
+        f"{row.int8[fastest]:.1f} × ({fastest.removeprefix('int8-')})" if fastest else "–",
     ]
     return f"| {' | '.join(cells)} |"
 
