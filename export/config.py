@@ -90,8 +90,8 @@ def _read_object(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LossAuditError(
-            f"{path.parent} has no {path.name}, which says what the labels are called (and no manifest.json, so it isn't "
-            "a bundle of `lossaudit export`)"
+            f"{path.parent} has no {path.name}, which says what the labels are called (and no manifest.json, so it "
+            "isn't a bundle of `lossaudit export`)"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
