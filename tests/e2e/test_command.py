@@ -94,10 +94,10 @@ def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder,
     output.write_bytes(b"old")
     command = [sys.executable, "-u", "-m", "lossaudit", "audit", str(bundle_folder), str(long_csv), "-o", str(output)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("Precision"):
-            break
-    time.sleep(0.5)
+    parts = tmp_path / "losses.parquet.parts"
+    deadline = time.monotonic() + 120
+    while not any(parts.glob("part-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
