@@ -93,8 +93,12 @@ def read_table(path: Path) -> pa.Table:
         raise LossAuditError(f"there is no file {path}; make one with `lossaudit audit`")
     try:
         table = reader(path)
+        table.validate(full=True)  # strings that are no UTF-8 among it
+        names = table.schema.names
     except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+    if len(set(names)) < len(names):
+        raise LossAuditError(f"{path} is no losses table: it has columns of the same name")
     check_losses(table.schema, path)
     table = _typed(table, path)
     suspects = table.filter(pc.is_valid(table["loss"]))
