@@ -48,8 +48,10 @@ def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: in
         with write_errors(folder):
             for group in _grouped(parts(), range_bytes):
                 _distribute(group, cuts, temporary)
+                pa.default_memory_pool().release_unused()  # else the pieces' holes add up to as much again
         for place in reversed(range(-1, len(cuts) + 1)):
             yield from _range(temporary / str(place), in_order=_is_one_loss(cuts, place))
+            pa.default_memory_pool().release_unused()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

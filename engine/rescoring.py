@@ -75,6 +75,7 @@ class Rescoring:
                 replaced = pa.concat_tables(again).select(part.column_names)
                 part = pa.concat_tables([_without(part, replaced["id"]), replaced]).sort_by("id")
             yield part
+            pa.default_memory_pool().release_unused()
 
     def _losses(self) -> Iterator[tuple[Ints, Floats]]:
         """Ids and losses of each part's rows that have one."""
@@ -82,6 +83,7 @@ class Rescoring:
             part = self._kept.sound(part_stem(start), ["id", "loss"])
             part = part.filter(pc.is_valid(part["loss"]))
             yield np.asarray(part["id"].to_numpy()), np.asarray(part["loss"].to_numpy())
+            pa.default_memory_pool().release_unused()  # thousands of parts leave as many holes
 
     def _rows(self, ids: Ints) -> pa.Table:
         """Whole rows of the parts by their rising ids."""
