@@ -12,7 +12,7 @@ from lossaudit.cli.console import out, rows_bar, steps
 from lossaudit.cli.events import Events, events_to
 from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
 from lossaudit.cli.report import print_report
-from lossaudit.cli.rooms import bundle_of, go_offline
+from lossaudit.cli.rooms import bundle_of, free_memory_at_once, go_offline
 from lossaudit.version import __version__
 
 if TYPE_CHECKING:
@@ -120,8 +120,6 @@ def audit(
     """
     if offline:
         go_offline()
-    import pyarrow as pa
-
     from lossaudit.engine.audit import Audit, AuditOptions
     from lossaudit.engine.formats import check_output, write_table
     from lossaudit.engine.kept_parts import folder_for
@@ -129,8 +127,7 @@ def audit(
     from lossaudit.engine.source import open_dataset
     from lossaudit.review.report.page import check_report, write_report
 
-    # Arrow's own allocator keeps what it frees; the system's needs a fifth less over an audit.
-    pa.set_memory_pool(pa.system_memory_pool())
+    free_memory_at_once()
     if top is not None and precision not in ("auto", "exact-top"):
         raise click.UsageError(f"--top goes with --precision exact-top, not with {precision}")
     check_output(output, dataset)

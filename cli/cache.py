@@ -42,7 +42,8 @@ def ls() -> None:
 
     The caches of `datasets` and of the hub are shown too; lossaudit doesn't clear them.
     """
-    from lossaudit.engine.caches import BUNDLES, PLANS, cache_folder, caches, kept
+    from lossaudit.engine.caches import BUNDLES, PLANS, caches, kept
+    from lossaudit.engine.files import cache_folder
 
     entries = kept()
     bundles = [entry for entry in entries if entry.kind == BUNDLES]
@@ -68,7 +69,8 @@ def clear(what: str | None, yes: bool) -> None:
 
     Nothing but what lossaudit wrote there is deleted, and no link is followed.
     """
-    from lossaudit.engine.caches import BUNDLES, KINDS, cache_folder, clear, kept
+    from lossaudit.engine.caches import BUNDLES, KINDS, clear, kept
+    from lossaudit.engine.files import cache_folder
 
     entries = [entry for entry in kept() if what in (None, entry.kind)]
     if not entries:

@@ -7,6 +7,7 @@ import click
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, steps
+from lossaudit.cli.rooms import free_memory_at_once
 
 if TYPE_CHECKING:
     from lossaudit.review.report.page import Report
@@ -37,12 +38,9 @@ def report(losses: Path, output: Path, top: int | None) -> None:
     It shows how many labels are probably wrong, where they are and what the model is like, with charts and examples.
     The page loads nothing from elsewhere. It holds texts of the dataset: hand it on only where they may go.
     """
-    import pyarrow as pa
-
     from lossaudit.review.report.page import write_report
 
-    # Arrow's own allocator keeps what it frees.
-    pa.set_memory_pool(pa.system_memory_pool())
+    free_memory_at_once()
     with steps("Reporting") as on_step:
         on_step(str(losses))
         written = write_report(losses, output, top)

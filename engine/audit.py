@@ -33,7 +33,7 @@ from lossaudit.engine.outcomes import read_texts
 from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.rescoring import Rescoring
 from lossaudit.engine.rows import Rows
-from lossaudit.engine.shards import SHARD_ROWS, OnRows, ShardJob, encoder_of, score_here
+from lossaudit.engine.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, encoder_of, score_here
 from lossaudit.engine.source import locate
 from lossaudit.engine.summary import Summary, Tally
 from lossaudit.engine.table import source_names, with_facts
@@ -47,8 +47,6 @@ _WORTH_MEASURING = 1000
 _FAILED_SHARE, _FAILED_ROWS = 0.01, 10
 """Above this share of all rows, and so many of them, failures are no matter of single rows: the audit stops."""
 
-OnStage = Callable[[str, int], Callable[[int], None]]
-"""Told of a stage and its rows; gives the function to tell of rows done."""
 ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple[int, pa.Table]]]
 """`shards.score_here`, or a cluster's way to do the same."""
 
@@ -160,12 +158,13 @@ class Audit:
         kept = self._kept or self._in_a_temporary_folder()
         if not kept.facts:
             kept.decide(dataclasses.asdict(choice))
-        scored = self._score_all(kept, choice, on_stage, score_shards)
+        scored, with_loss = self._score_all(kept, choice, on_stage, score_shards)
         rescoring = Rescoring(self._job, kept, len(self))
         exact = None
         if choice.again is not None:
             tally = Tally(len(self.bundle.manifest.labels))
-            exact = rescoring.make_exact(choice.top, choice.again, on_stage, functools.partial(self._add, tally))
+            add = functools.partial(self._add, tally)
+            exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
         tally = Tally(len(self.bundle.manifest.labels))
         for part in rescoring.parts():
             tally.add(part)
@@ -188,8 +187,10 @@ class Audit:
     def _job(self) -> ShardJob:
         return ShardJob(self.bundle, self.text_column, self.label_column, self.alignment, self._names, self.max_length)
 
-    def _score_all(self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards) -> int:
-        """Makes the part of every shard that isn't there; gives how many rows that were."""
+    def _score_all(
+        self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards
+    ) -> tuple[int, int]:
+        """Makes the part of every shard that isn't there; gives how many rows that were, and all rows with a loss."""
         done = on_stage("Scoring", len(self))
         tally = Tally(len(self.bundle.manifest.labels))
         missing = []
@@ -206,7 +207,7 @@ class Audit:
             self._add(tally, part)
             kept.write(part_stem(start), part)
         self._check_any(tally)
-        return tally.rows - before
+        return tally.rows - before, tally.ranked
 
     def _add(self, tally: Tally, part: pa.Table) -> None:
         """Counts a part in. Raises LossAuditError where the audit can't go on with it."""

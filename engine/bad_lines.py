@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossaudit.engine.errors import brief
+from lossaudit.engine.files import ending_of
 
 
 def first_bad_line(files: Sequence[Path]) -> str | None:
@@ -15,7 +16,7 @@ def first_bad_line(files: Sequence[Path]) -> str | None:
     Lines must be UTF-8, and those of .jsonl files JSON objects.
     """
     for file in files:
-        kind = Path(file.name.removesuffix(".gz")).suffix.lower()
+        kind = ending_of(file)
         if kind != ".parquet":
             try:
                 with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from lossaudit.engine.bundle import MANIFEST, Manifest
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import cache_folder
 
 BUNDLES, PLANS = "bundles", "plans"
 KINDS = (BUNDLES, PLANS)
@@ -49,11 +48,6 @@ class Cache:
     """What for."""
     folder: Path
     bytes: int
-
-
-def cache_folder() -> Path:
-    """The folder of lossaudit's own cache."""
-    return Path(platformdirs.user_cache_dir("lossaudit"))
 
 
 def caches() -> tuple[Cache, ...]:

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from lossaudit.engine.errors import LossAuditError
 
 
@@ -95,6 +97,16 @@ def files_of(name: str) -> list[Path]:
     path = Path(name)
     found = [path] if path.exists() else [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207
     return sorted(file for file in found if file.is_file())
+
+
+def cache_folder() -> Path:
+    """Where lossaudit keeps bundles and plans for this user."""
+    return Path(platformdirs.user_cache_dir("lossaudit"))
+
+
+def ending_of(file: Path) -> str:
+    """A file's format by its name, in lower case, `.gz` left out; "" if it has none."""
+    return Path(file.name.removesuffix(".gz")).suffix.lower()
 
 
 def sha256_of(path: Path) -> str:

@@ -118,7 +118,12 @@ class KeptParts:
 
     def write(self, stem: str, part: pa.Table) -> None:
         """Keeps a part. Raises LossAuditError if it can't be written; those before it stay."""
-        self._names[stem] = write_part(self._place, stem, part)
+        sink = pa.BufferOutputStream()
+        pq.write_table(part, sink, compression="zstd")
+        data = sink.getvalue().to_pybytes()
+        name = f"{stem}-{_digest(data)}.parquet"
+        self._place.write(name, data)
+        self._names[stem] = name
 
     def discard(self) -> None:
         """Deletes all, once the parts are in the losses table. What isn't ours stays, and the folder with it."""
@@ -141,16 +146,6 @@ class KeptParts:
             self._lock.release()
         else:
             self.discard()
-
-
-def write_part(place: Folder, stem: str, part: pa.Table) -> str:
-    """Writes a part under its stem and hash; gives the name."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(part, sink, compression="zstd")
-    data = sink.getvalue().to_pybytes()
-    name = f"{stem}-{_digest(data)}.parquet"
-    place.write(name, data)
-    return name
 
 
 def part_stem(start: int) -> str:

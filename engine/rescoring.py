@@ -13,10 +13,8 @@ import pyarrow.compute as pc
 from lossaudit.engine.exact_top import ExactTop, exact_top
 from lossaudit.engine.kept_parts import KeptParts, again_stem, part_stem
 from lossaudit.engine.loss import Floats, Ints
-from lossaudit.engine.shards import SHARD_ROWS, ShardJob, ShardScorer
+from lossaudit.engine.shards import SHARD_ROWS, OnStage, ShardJob, ShardScorer
 from lossaudit.engine.tuning import Plan
-
-OnStage = Callable[[str, int], Callable[[int], None]]
 
 
 class Rescoring:
@@ -31,9 +29,13 @@ class Rescoring:
         """The first and the last row of each chunk."""
         self._chunk = functools.lru_cache(maxsize=4)(functools.partial(_read_chunk, kept))
 
-    def make_exact(self, top: int, plan: Plan, on_stage: OnStage, check: Callable[[pa.Table], None]) -> ExactTop:
-        """Scores rows again with another plan until the top is exact. `check` raises for a chunk not to go on with."""
-        rows = sum(len(ids) for ids, _ in self._losses())
+    def make_exact(
+        self, top: int, ranked: int, plan: Plan, on_stage: OnStage, check: Callable[[pa.Table], None]
+    ) -> ExactTop:
+        """Scores rows again with another plan until the top is exact.
+
+        ranked: how many rows have a loss. `check` raises for a chunk not to go on with.
+        """
         scorer: ShardScorer | None = None
 
         def rescore(ids: Ints) -> Floats:
@@ -56,7 +58,7 @@ class Rescoring:
             return np.concatenate(found)
 
         try:
-            return exact_top(self._losses, rows, top, rescore)
+            return exact_top(self._losses, ranked, top, rescore)
         finally:
             if scorer is not None:
                 scorer.close()

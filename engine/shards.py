@@ -26,6 +26,8 @@ SHARD_ROWS = 4096
 
 OnRows = Callable[[int], None]
 """Told of rows as they are done."""
+OnStage = Callable[[str, int], OnRows]
+"""Told of a stage and its rows; gives the function to tell of rows done."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lossaudit.engine.bad_lines import first_bad_line
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import files_of, sha256_of
+from lossaudit.engine.files import ending_of, files_of, sha256_of
 from lossaudit.engine.rows import Origin, Rows
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
@@ -115,7 +115,7 @@ def _files(name: str, files: list[Path]) -> datasets.Dataset:
 
 
 def _kind(file: Path) -> str:
-    ending = Path(file.name.removesuffix(".gz")).suffix.lower()
+    ending = ending_of(file)
     if ending not in _FORMATS:
         raise LossAuditError(
             f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (or .gz after it)"
@@ -160,7 +160,7 @@ def _looks_like_a_path(name: str) -> bool:
         name.count("/") > 1
         or name.startswith((".", "/", "~"))
         or any(c in name for c in "*?[\\")
-        or (Path(name.removesuffix(".gz")).suffix.lower() in _FORMATS)
+        or ending_of(Path(name)) in _FORMATS
     )
 
 

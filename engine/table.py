@@ -77,7 +77,7 @@ def shard_table(
     for name in source.column_names:
         new_name = renamed[name]
         if new_name is not None:
-            table = table.append_column(new_name, _storable(source[name]))
+            table = table.append_column(new_name, storable(source[name]))
     return table
 
 
@@ -109,7 +109,7 @@ def score_columns(labels: Ints, shard: "ShardLogits", precision: str, classes: t
     return table.take(pa.array(np.cumsum(scored) - 1, mask=~scored))
 
 
-def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column that any reader of the table reads. Of values of several types, texts stay, others become JSON."""
     if isinstance(column.type, pa.JsonType):
         cells = column.cast(pa.string()).to_pylist()

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from lossaudit.engine import backends
 from lossaudit.engine.batching import batches_by_token_budget
@@ -23,7 +22,7 @@ from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.cpus import cpu_name
 from lossaudit.engine.encoding import Encoded
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside
+from lossaudit.engine.files import cache_folder, file_beside
 
 BUDGET = 1024
 """Tokens of a padded batch where nothing was measured: 512 to 1024 fit the caches of the CPUs of docs/design.md."""
@@ -152,4 +151,4 @@ def _cache_file(bundle: Bundle, candidates: list[Plan]) -> Path:
         cpu_name(),
     ]
     name = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
-    return Path(platformdirs.user_cache_dir("lossaudit")) / "plans" / f"{name}.json"
+    return cache_folder() / "plans" / f"{name}.json"

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside, files_of, folder_beside
+from lossaudit.engine.files import ending_of, file_beside, files_of, folder_beside
 from lossaudit.engine.losses import Losses
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.source import quiet
+from lossaudit.engine.table import storable
 from lossaudit.review.records import label_names
-from lossaudit.review.source_rows import TEXT_ENDINGS, arrow_rows, ending_of, is_text, open_source, open_text, text_rows
+from lossaudit.review.source_rows import TEXT_ENDINGS, arrow_rows, is_text, open_source, open_text, text_rows
 from lossaudit.review.store import Decision, DecisionStore
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -174,7 +175,7 @@ class _Pieces:
             with file_beside(output) as temporary:
                 return _write_arrow(tables, lambda schema: pq.ParquetWriter(temporary, schema, compression="zstd"))
         if ending_of(output) in TEXT_ENDINGS:
-            dicts = (row for table in tables for row in _plain(table).to_pylist())
+            dicts = (row for table in tables for row in _storable(table).to_pylist())
             with file_beside(output) as temporary:
                 return _write_text(dicts, [*self.rows.features, *edit.added], temporary, output)
         with folder_beside(output, "dataset_info.json") as folder, TemporaryDirectory(dir=output.parent) as beside:
@@ -239,12 +240,8 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (dict, list)) else value
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Columns of several types as their JSON text, which every format can hold."""
-    for at, field in enumerate(table.schema):
-        if isinstance(field.type, pa.JsonType):
-            table = table.set_column(at, field.name, table[field.name].cast(pa.string()))
-    return table
+def _storable(table: pa.Table) -> pa.Table:
+    return pa.table({name: storable(table[name]) for name in table.column_names})
 
 
 def _values(losses: Losses, pieces: _Pieces, decisions: Mapping[int, Decision]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import ending_of
 from lossaudit.engine.losses import Losses
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.source import open_dataset
@@ -36,11 +37,6 @@ def open_source(losses: Losses) -> Rows:
             f"{source['name']} has changed since it was audited, so its rows may be others; audit it again"
         )
     return rows
-
-
-def ending_of(path: Path) -> str:
-    """A file's format by its name, `.gz` left out."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
 def is_text(rows: Rows) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from lossaudit.cli.main import main
-from lossaudit.engine.caches import cache_folder
+from lossaudit.engine.files import cache_folder
 from lossaudit.version import __version__
 
 KEY = "0123456789abcdef" * 2

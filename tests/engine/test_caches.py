@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from lossaudit.engine import caches
+from lossaudit.engine.files import cache_folder
 from lossaudit.version import __version__
 
 KEY = "0123456789abcdef" * 2
@@ -108,4 +109,4 @@ def test_an_empty_cache(tmp_path):
 def test_where_the_caches_are():
     found = {cache.name: cache for cache in caches.caches()}
     assert list(found) == ["bundles", "plans", "datasets", "hub"]
-    assert found["bundles"].folder.parent == caches.cache_folder()
+    assert found["bundles"].folder.parent == cache_folder()
