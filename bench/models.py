@@ -98,8 +98,8 @@ def _speeds(plans: dict[str, tuple[Path, str]], bundle: Bundle) -> dict[str, flo
     for _ in range(1 + _REPEATS):  # the first run allocates
         for name, runner in runners.items():
             begun = time.process_time()
-            for ids, mask in batches:
-                runner.run(ids, mask)
+            for batch in batches:
+                runner.run(batch)
             best[name] = max(best[name], 1 / (time.process_time() - begun))
     return best
 

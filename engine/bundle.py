@@ -18,7 +18,11 @@ from typing import Any, Self
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
 
-FORMAT = 1
+FORMAT = 2
+CLASSIFY, FEATURES, MULTI_LABEL = "classify", "features", "multi-label"
+TASKS = (CLASSIFY, FEATURES, MULTI_LABEL)
+"""What a graph gives a text: a logit for each of its classes, of which one is right; the state that a head is fitted
+on; or a logit for each label, of which any may be right."""
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -70,6 +74,8 @@ class Manifest:
 
     format: int
     architecture: str
+    task: str
+    """One of `TASKS`."""
     labels: tuple[str, ...]
     """Label names in the order of the logits."""
     max_length: int
@@ -109,6 +115,7 @@ class Manifest:
         return cls(
             format=version,
             architecture=_field(data, "architecture", str),
+            task=_task(data),
             labels=_labels(data),
             max_length=_positive(data, "max_length"),
             truncation_side=_field(data, "truncation_side", str),
@@ -199,6 +206,15 @@ def _labels(data: dict[str, Any]) -> tuple[str, ...]:
     if not all(label.strip() for label in labels):
         raise ValueError("its field 'labels' holds a label without a name")
     return tuple(labels)
+
+
+def _task(data: dict[str, Any]) -> str:
+    if data["format"] == 1:  # had no other
+        return CLASSIFY
+    task: str = _field(data, "task", str)
+    if task not in TASKS:
+        raise ValueError(f"its task {task!r} is none of {', '.join(TASKS)}")
+    return task
 
 
 def _positive(data: dict[str, Any], name: str) -> int:

@@ -36,19 +36,31 @@ class Encoded:
         before = np.concatenate([[0], np.cumsum(self.ids == self.unknown_id, dtype=np.int64)])
         return np.asarray(before[self.starts + self.lengths] - before[self.starts])
 
-    def padded(self, rows: Ids) -> tuple[Ids, Ids]:
-        """Token ids and attention mask of some rows, each (len(rows), longest of them)."""
+    def padded(self, rows: Ids) -> "Batch":
+        """The batch of some rows, padded to the longest of them."""
         lengths = self.lengths[rows]
         columns = np.arange(int(lengths.max()))
         mask = columns < lengths[:, None]
         positions = np.minimum(self.starts[rows][:, None] + columns, len(self.ids) - 1)
-        return np.where(mask, self.ids[positions], self.pad_id), mask.astype(np.int64)
+        ids = np.where(mask, self.ids[positions], self.pad_id)
+        return Batch(ids, mask.astype(np.int64), np.zeros_like(ids))
 
 
-def graph_inputs(ids: Ids, mask: Ids, names: Iterable[str]) -> dict[str, Ids]:
-    """The inputs that a graph names, of padded token ids and attention mask; a text alone is all of type 0."""
-    made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-    return {name: made[name] for name in names}
+@dataclass(frozen=True)
+class Batch:
+    """What a graph is given at once; each array is (rows, longest of them)."""
+
+    ids: Ids
+    """Token ids, padded."""
+    mask: Ids
+    """1 where a token stands, 0 for padding."""
+    types: Ids
+    """0 for the tokens of a text, 1 for those of the second text of a pair."""
+
+    def inputs(self, names: Iterable[str]) -> dict[str, Ids]:
+        """Those that a graph names."""
+        made = {"input_ids": self.ids, "attention_mask": self.mask, "token_type_ids": self.types}
+        return {name: made[name] for name in names}
 
 
 class TextEncoder:

@@ -124,7 +124,7 @@ class Scorer:
     def _run(self, encoded: Encoded, rows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
         """Writes the logits of some rows to their places; gives those that failed, and why."""
         try:
-            logits = self._runner.run(*encoded.padded(rows))
+            logits = self._runner.run(encoded.padded(rows))
         except Exception as error:  # whatever the runtime raises, out of memory among it
             if len(rows) == 1:
                 return {int(rows[0]): brief(error)}

@@ -125,15 +125,15 @@ def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seco
     batches = batches_by_token_budget(sample.lengths, plan.budget)
     # Shuffled, since a measurement may end before it has seen all lengths.
     padded = [sample.padded(batches[i]) for i in np.random.default_rng(0).permutation(len(batches))]
-    runner.run(*padded[0])  # the first run allocates
+    runner.run(padded[0])  # the first run allocates
     end = time.perf_counter() + seconds
 
     def work(first: int) -> int:
         done, place = 0, first
         while time.perf_counter() < end or done == 0:
-            ids, mask = padded[place % len(padded)]
-            runner.run(ids, mask)
-            done += int(mask.sum())
+            batch = padded[place % len(padded)]
+            runner.run(batch)
+            done += int(batch.mask.sum())
             place += plan.workers
         return done
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import (
+    CLASSIFY,
     FORMAT,
     MANIFEST,
     MODEL,
@@ -113,6 +114,7 @@ def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step) 
         manifest = Manifest(
             format=FORMAT,
             architecture=config.architecture,
+            task=CLASSIFY,
             labels=labels,
             max_length=limit,
             truncation_side=side,

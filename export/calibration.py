@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 
 from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.encoding import TextEncoder, graph_inputs
+from lossaudit.engine.encoding import TextEncoder
 from lossaudit.export.arithmetic import Activation
 from lossaudit.export.onnx_graph import GraphEditor
 
@@ -29,13 +29,13 @@ def calibrate(
     high: dict[str, list[np.ndarray]] = {name: [] for name in names}
     total: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for rows in batches_by_token_budget(encoded.lengths, budget=2048):
-        ids, mask = encoded.padded(rows)
-        for name, value in zip(names, session.run(names, graph_inputs(ids, mask, inputs)), strict=True):
-            if value.shape[:-1] not in (mask.shape, (mask.size,)):
+        batch = encoded.padded(rows)
+        for name, value in zip(names, session.run(names, batch.inputs(inputs)), strict=True):
+            if value.shape[:-1] not in (batch.mask.shape, (batch.mask.size,)):
                 low.pop(name, None)
             if name not in low:
                 continue
-            tokens = value.reshape(*mask.shape, -1)[mask.astype(bool)]
+            tokens = value.reshape(*batch.mask.shape, -1)[batch.mask.astype(bool)]
             low[name].append(tokens.min(axis=0))
             high[name].append(tokens.max(axis=0))
             total[name].append(tokens.sum(axis=0, dtype=np.float64))

@@ -49,7 +49,7 @@ def texts_with_tokens(encoder: TextEncoder) -> list[str]:
 def logits_alone(runner: Runner, encoder: TextEncoder, texts: list[str]) -> NDArray[np.float32]:
     """(texts, classes) of a graph that is given each text by itself."""
     encoded = encoder.encode(texts)
-    return np.concatenate([runner.run(*encoded.padded(np.array([row]))) for row in range(len(texts))])
+    return np.concatenate([runner.run(encoded.padded(np.array([row]))) for row in range(len(texts))])
 
 
 def compare(
@@ -68,7 +68,7 @@ def compare(
     """
     encoded = encoder.encode(texts)
     try:
-        alone, together = logits_alone(runner, encoder, texts), runner.run(*encoded.padded(np.arange(len(texts))))
+        alone, together = logits_alone(runner, encoder, texts), runner.run(encoded.padded(np.arange(len(texts))))
     except Exception as error:  # ONNX Runtime's errors share no public base class
         raise LossAuditError(f"{graph} fails: {brief(error)}; no bundle was written") from error
     if together.shape != expected.shape:

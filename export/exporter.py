@@ -14,7 +14,7 @@ from pathlib import Path
 import optimum.utils.logging
 import transformers.utils.logging
 
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source
+from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
@@ -79,6 +79,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
         manifest = Manifest(
             format=FORMAT,
             architecture=type(model).__name__,
+            task=CLASSIFY,
             labels=checkpoints.label_names(model.config),
             max_length=limit,
             truncation_side=side,

@@ -19,6 +19,7 @@ from lossaudit.engine import backends
 from lossaudit.engine import bundle as bundles
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.formats import write_table
 from lossaudit.engine.source import open_dataset
@@ -31,9 +32,9 @@ class Watched:
         self._runner = runner
         self._clock = clock
 
-    def run(self, ids: Any, mask: Any) -> NDArray[np.float32]:
-        with self._clock.running(mask):
-            return self._runner.run(ids, mask)
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        with self._clock.running(batch.mask):
+            return self._runner.run(batch)
 
 
 class Ours(Contender):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossaudit.engine.backends import onnxruntime, openvino
-from lossaudit.engine.encoding import Ids
+from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError
 
 CPU, CUDA, OPENVINO = "cpu", "cuda", "openvino"
@@ -20,8 +20,8 @@ CPU, CUDA, OPENVINO = "cpu", "cuda", "openvino"
 class Runner(Protocol):
     """One loaded graph, which several threads may run at once."""
 
-    def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
-        """Logits (rows, classes) of padded token ids and attention mask, each (rows, tokens)."""
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits (rows, classes) of a batch."""
         ...
 
 

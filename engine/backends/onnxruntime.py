@@ -7,7 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from lossaudit.engine.bundle import KNOWN_INPUTS
-from lossaudit.engine.encoding import Ids, graph_inputs
+from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError, brief
 
 CPU_PROVIDER, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -49,8 +49,8 @@ class Session:
         self.inputs = tuple(i.name for i in self._session.get_inputs())
         _check_signature(model, self._session)
 
-    def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._session.run(["logits"], graph_inputs(ids, mask, self.inputs))[0]
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._session.run(["logits"], batch.inputs(self.inputs))[0]
         return logits
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.encoding import Ids, graph_inputs
+from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError, brief
 
 
@@ -29,11 +29,11 @@ class CompiledGraph:
         self._inputs = tuple(port.get_any_name() for port in self._compiled.inputs)
         self._requests = threading.local()
 
-    def run(self, ids: Ids, mask: Ids) -> NDArray[np.float32]:
+    def run(self, batch: Batch) -> NDArray[np.float32]:
         request: Any = getattr(self._requests, "request", None)
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
-        request.infer(graph_inputs(ids, mask, self._inputs), share_inputs=True)
+        request.infer(batch.inputs(self._inputs), share_inputs=True)
         return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
 

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.encoding import Batch
 from lossaudit.engine.precision import choose
 
 
@@ -23,7 +24,7 @@ def save_graph(path, input_name, output_name):
 def test_a_graph_takes_only_the_inputs_it_has(tmp_path):
     runner = backends.load("cpu", save_graph(tmp_path / "m.onnx", "input_ids", "logits"), workers=1, threads=1)
     ids = np.array([[1, 2]])
-    assert runner.run(ids, np.ones_like(ids)).tolist() == [[1.0, 2.0]]
+    assert runner.run(Batch(ids, np.ones_like(ids), np.zeros_like(ids))).tolist() == [[1.0, 2.0]]
 
 
 @pytest.mark.parametrize(("given", "made"), [("pixels", "logits"), ("input_ids", "embedding")])

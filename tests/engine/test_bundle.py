@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossaudit.engine.bundle import FORMAT, Bundle, Manifest, is_bundle
+from lossaudit.engine.bundle import CLASSIFY, FORMAT, Bundle, Manifest, is_bundle
 
 REMOVED = object()
 
@@ -46,6 +46,12 @@ def test_a_folder_without_manifest_is_no_bundle(tmp_path, refused):
         Bundle.load(tmp_path)
 
 
+def test_a_bundle_of_format_1_classifies(change, bundle_copy):
+    change("task", REMOVED)
+    change("format", 1)
+    assert Bundle.load(bundle_copy).manifest.task == CLASSIFY
+
+
 def test_a_newer_format_says_to_upgrade(change, bundle_copy, refused):
     change("format", FORMAT + 1)
     with refused(str(bundle_copy), f"format {FORMAT + 1} is newer", "upgrade"):
@@ -56,6 +62,7 @@ FIELDS = (
     *(
         "format",
         "architecture",
+        "task",
         "labels",
         "max_length",
         "pad_id",
@@ -82,6 +89,8 @@ def test_a_missing_field_is_named(field, change, bundle_copy, refused):
     [
         ("format", "1", "'format' has the wrong type"),
         ("format", True, "'format' has the wrong type"),
+        ("task", 1, "'task' has the wrong type"),
+        ("task", "regression", "task 'regression' is none of classify, features, multi-label"),
         ("labels", "World", "'labels' has the wrong type"),
         ("labels", [], "'labels' has the wrong type"),
         ("labels", [1, 2], "'labels' has the wrong type"),

@@ -28,7 +28,8 @@ def encoded(encoder):
 
 @given(st.lists(st.integers(0, len(TEXTS) - 1), min_size=1, max_size=10))
 def test_a_padded_batch_holds_each_rows_own_ids(encoded, rows):
-    ids, mask = encoded.padded(np.array(rows))
+    batch = encoded.padded(np.array(rows))
+    ids, mask = batch.ids, batch.mask
     assert ids.shape == mask.shape == (len(rows), encoded.lengths[rows].max())
     for row, row_ids, row_mask in zip(rows, ids, mask, strict=True):
         length = encoded.lengths[row]
@@ -40,8 +41,7 @@ def test_a_padded_batch_holds_each_rows_own_ids(encoded, rows):
 def test_the_ids_are_the_tokenizers(encoded, tokenizer_file):
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     for row in (0, 1, 2, 4, 5):
-        ids, _ = encoded.padded(np.array([row]))
-        assert ids[0].tolist() == tokenizer.encode(TEXTS[row]).ids
+        assert encoded.padded(np.array([row])).ids[0].tolist() == tokenizer.encode(TEXTS[row]).ids
 
 
 def test_long_texts_are_cut_and_flagged(encoder):

@@ -33,9 +33,9 @@ def break_runtime(monkeypatch, token):
 
     def install(failure):
         class Broken(Session):
-            def run(self, ids, mask):
-                logits = super().run(ids, mask)
-                failure(ids, logits, (ids == token).any(axis=1))
+            def run(self, batch):
+                logits = super().run(batch)
+                failure(batch.ids, logits, (batch.ids == token).any(axis=1))
                 return logits
 
         monkeypatch.setattr(onnxruntime, "Session", Broken)
@@ -213,10 +213,10 @@ def test_a_second_pass_that_fails_is_an_error_and_the_first_is_kept(bad, bundle,
             super().__init__(model, *arguments)
             self.broken = model.name == "model.onnx"
 
-        def run(self, ids, mask):
+        def run(self, batch):
             if self.broken:
                 raise RuntimeError("no")
-            return super().run(ids, mask)
+            return super().run(batch)
 
     monkeypatch.setattr(onnxruntime, "Session", Broken)
     broken = audit(bundle, dataset, **options)

@@ -129,9 +129,9 @@ def test_a_backend_that_runs_nothing_of_the_bundle_has_no_plan(without_int8, sam
 
 def test_speed_counts_tokens_without_padding(sample):
     class Slow:
-        def run(self, ids, mask):
-            assert ids.shape == mask.shape
-            return np.zeros((len(ids), 2), np.float32)
+        def run(self, batch):
+            assert batch.ids.shape == batch.mask.shape
+            return np.zeros((len(batch.ids), 2), np.float32)
 
     plan = Plan("fp32", "cpu", workers=2, threads=1, budget=64)
     assert tuning.tokens_per_second(Slow(), plan, sample, seconds=0.01) > 0

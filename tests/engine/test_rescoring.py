@@ -139,8 +139,8 @@ def test_rows_that_fail_the_second_time_are_failed_and_leave_the_top(bundle, dat
             super().__init__(model, *arguments)
             fp32.extend([self] if model.name == "model.onnx" else [])
 
-        def run(self, ids, mask):
-            logits = super().run(ids, mask)
+        def run(self, batch):
+            logits, ids, mask = super().run(batch), batch.ids, batch.mask
             if self in fp32 and ids.shape[1] >= len(tokens):
                 same = (mask.sum(axis=1) == len(tokens)) & (ids[:, : len(tokens)] == tokens).all(axis=1)
                 logits[same] = np.nan

@@ -19,7 +19,8 @@ class Echo:
         self.batches = []
         self._lock = threading.Lock()
 
-    def run(self, ids, mask):
+    def run(self, batch):
+        ids, mask = batch.ids, batch.mask
         with self._lock:
             self.rows += len(ids)
             self.batches.append(ids.tolist())
@@ -70,10 +71,10 @@ class Failing(Echo):
         super().__init__()
         self._token, self._error = ord(token), error
 
-    def run(self, ids, mask):
-        if (ids == self._token).any():
+    def run(self, batch):
+        if (batch.ids == self._token).any():
             raise self._error
-        return super().run(ids, mask)
+        return super().run(batch)
 
 
 @settings(deadline=None)
@@ -91,10 +92,10 @@ def test_a_batch_that_fails_is_halved_until_the_rows_that_do_it_are_alone(texts,
 
 def test_what_is_too_much_at_once_is_scored_in_less():
     class Small(Echo):
-        def run(self, ids, mask):
-            if len(ids) > 4:
+        def run(self, batch):
+            if len(batch.ids) > 4:
                 raise MemoryError
-            return super().run(ids, mask)
+            return super().run(batch)
 
     texts = ["a" * (1 + n % 9) + "b" * (n % 5) for n in range(100)]
     with Scorer(Small(), workers=2, budget=10_000, classes=2) as scorer:
@@ -106,9 +107,9 @@ def test_what_is_too_much_at_once_is_scored_in_less():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_failures(value):
     class Overflowing(Echo):
-        def run(self, ids, mask):
-            logits = super().run(ids, mask)
-            logits[(ids == ord("c")).any(axis=1), 1] = value
+        def run(self, batch):
+            logits = super().run(batch)
+            logits[(batch.ids == ord("c")).any(axis=1), 1] = value
             return logits
 
     texts = ["aa", "ac", "bb", "c", "b"]
@@ -121,8 +122,8 @@ def test_logits_that_are_not_finite_are_failures(value):
 @pytest.mark.parametrize("shape", [lambda n: (n, 3), lambda n: (n,), lambda n: (n, 2, 2), lambda n: (n + 1, 2)])
 def test_logits_of_another_shape_stop_the_shard(shape, refused):
     class Other(Echo):
-        def run(self, ids, mask):  # noqa: ARG002 - as the others
-            return np.zeros(shape(len(ids)), np.float32)
+        def run(self, batch):
+            return np.zeros(shape(len(batch.ids)), np.float32)
 
     with Scorer(Other(), workers=2, budget=8, classes=2) as scorer, refused("2 labels", "export the model again"):
         scorer.score(encode_shard(["aaaaa", "aaa", "a"], Splitter()))

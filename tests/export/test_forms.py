@@ -32,7 +32,7 @@ def log_probabilities(bundle, graph, texts, budget=512):
     runner = backends.load("cpu", bundle.file_of(graph), workers=1, threads=1)
     found = np.empty((len(texts), len(manifest.labels)))
     for rows in batches_by_token_budget(encoded.lengths, budget):
-        found[rows] = log_softmax(runner.run(*encoded.padded(rows)))
+        found[rows] = log_softmax(runner.run(encoded.padded(rows)))
     return found
 
 
@@ -85,7 +85,7 @@ def test_openvino_gives_what_onnx_runtime_gives(bundle, rows):
     encoder = TextEncoder(bundle.tokenizer, bundle.manifest.max_length, bundle.manifest.pad_id)
     encoded = encoder.encode(texts)
     runner = backends.load("openvino", bundle.file_of("int8-qdq"), workers=1, threads=1)
-    found = np.exp(log_softmax(runner.run(*encoded.padded(np.arange(len(texts))))))
+    found = np.exp(log_softmax(runner.run(encoded.padded(np.arange(len(texts))))))
     np.testing.assert_allclose(found, np.exp(log_probabilities(bundle, "int8-qdq", texts)), atol=0.03)
 
 
