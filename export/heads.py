@@ -1,0 +1,113 @@
+"""Classification heads on an encoder's states: multinomial logistic regression, by scikit-learn.
+
+States and labels come in; a head goes out that a graph can hold, or logits of each row from a head that never saw it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossaudit.engine.errors import LossAuditError
+
+C = 0.01
+"""scikit-learn's inverse strength of the L2 penalty, on standardised features."""
+_MOST_STEPS = 1000
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer: logits = features · weightᵀ + bias."""
+
+    weight: Floats
+    """(classes, hidden)"""
+    bias: Floats
+    """(classes,)"""
+
+    def logits(self, features: Floats) -> Floats:
+        """(n, classes) of (n, hidden) features."""
+        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
+
+
+def fit_head(features: Floats, labels: Ints, classes: int) -> Head:
+    """A head fitted on (n, hidden) features and (n,) labels in [0, classes); rows with a label below 0 are left out.
+
+    The standardisation of the features is folded into weight and bias. A class without a row gets no weight and a bias
+    of −log n: it is about as likely, for any text, as one row in n. Raises LossAuditError if no row has a label, or
+    scikit-learn isn't installed.
+    """
+    labelled = labels >= 0
+    present = np.unique(labels[labelled])
+    if not len(present):
+        raise LossAuditError("no row has a label, so there is nothing to fit a head on")
+    weight = np.zeros((classes, features.shape[1]))
+    bias = np.full(classes, -np.log(labelled.sum()))
+    bias[present] = 0.0
+    if len(present) > 1:
+        x = features[labelled]
+        mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        fitted = _regression().fit((x - mean) / scale, labels[labelled])
+        coefficients, intercepts = fitted.coef_, fitted.intercept_
+        if len(present) == 2:  # scikit-learn gives the second class's logit alone
+            coefficients, intercepts = np.outer([-0.5, 0.5], coefficients), np.outer([-0.5, 0.5], intercepts).ravel()
+        weight[present] = coefficients / scale
+        bias[present] = intercepts - weight[present] @ mean
+    return Head(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def out_of_fold_logits(
+    features: Floats,
+    labels: Ints,
+    groups: Ints,
+    classes: int,
+    folds: int,
+    seed: int,
+    on_fold: Callable[[int], None] = lambda fold: None,
+) -> Floats:
+    """(n, classes) logits, each row's from a head that was fitted on the other folds.
+
+    labels: (n,), below 0 where a row has none: it is given logits but fits no head. groups: (n,); rows with the same
+    number stay in one fold. A class that isn't in the other folds gets what `fit_head` gives a class without a row.
+    on_fold: called after each fold with how many are done. Raises LossAuditError for fewer than two folds, fewer groups
+    than folds, or what `fit_head` refuses.
+    """
+    fold_of = assign_folds(labels, groups, folds, seed)
+    logits = np.empty((len(features), classes), dtype=np.float32)
+    for fold in range(folds):
+        held_out = fold_of == fold
+        head = fit_head(features[~held_out], labels[~held_out], classes)
+        logits[held_out] = head.logits(features[held_out])
+        on_fold(fold + 1)
+    return logits
+
+
+def assign_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
+    """(n,) the fold of each row, in [0, folds): groups in random order, sorted by label, dealt out like cards.
+
+    So folds differ by one group at most, in all and in each class. A group counts for its first row's label. Unlike
+    scikit-learn's StratifiedGroupKFold, a class may have fewer groups than there are folds.
+    """
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    if folds < 2:
+        raise LossAuditError(f"{folds} folds: a row's head is fitted on the other folds, so there must be at least 2")
+    if len(first) < folds:
+        raise LossAuditError(f"{len(first):,} different texts can't be dealt out to {folds} folds; take fewer folds")
+    shuffled = np.random.default_rng(seed).permutation(len(first))
+    by_label = shuffled[np.argsort(labels[first[shuffled]], kind="stable")]
+    fold_of_group = np.empty(len(first), dtype=np.int64)
+    fold_of_group[by_label] = np.arange(len(first)) % folds
+    return fold_of_group[group]
+
+
+def _regression() -> Any:
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise LossAuditError("heads need scikit-learn, which isn't installed: pip install 'lossaudit[fit]'") from error
+    return LogisticRegression(C=C, max_iter=_MOST_STEPS)
