@@ -25,7 +25,7 @@ Key = int | str
 MISSING, NOT_IN_MODEL = -1, -2
 """What stands in the place of a class index where a row has none."""
 _SHOWN = 12
-_MOST_LABELS = 100_000
+MOST_LABELS = 100_000
 _SEPARATORS = r"[\s_\-/.&]+"
 # Only between words: the signs of "C++", "-1" and "A-" mean something, and "1-2" isn't "12".
 _BETWEEN_WORDS = re.compile(rf"(?<=[^\W_]){_SEPARATORS}(?=[^\W\d_])|(?<=[^\W\d_]){_SEPARATORS}(?=[^\W_])")
@@ -71,9 +71,14 @@ class LabelAlignment:
     names: Mapping[Key, str]
     """What the user calls each given value."""
 
+    @property
+    def unknown(self) -> list[Key]:
+        """The given values that the model doesn't have, in the order of their first rows."""
+        return [key for key in self.names if key not in self.classes]
+
     def indices(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
         """Class indices (n,) of a label column; MISSING or NOT_IN_MODEL where a row has none."""
-        values = _stored(column)
+        values = stored(column)
         missing = pc.is_null(values)
         if pa.types.is_integer(values.type) and -1 not in self.names:
             missing = pc.or_kleene(missing, pc.equal(values, -1))
@@ -86,7 +91,7 @@ class LabelAlignment:
 
     def names_of(self, column: pa.ChunkedArray) -> list[str | None]:
         """What the user calls each row's label; None where there is none."""
-        return [self.names.get(key) for key in _stored(column).to_pylist()]
+        return [self.names.get(key) for key in stored(column).to_pylist()]
 
 
 def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
@@ -101,15 +106,15 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     boolean = False
     for column in columns:
         boolean = boolean or pa.types.is_boolean(column.type)
-        values = _stored(column, start)
+        values = stored(column, start)
         for item in values.value_counts().to_pylist():
             rows[item["values"]] = rows.get(item["values"], 0) + item["counts"]
         for value in rows.keys() - first.keys():
             at = pc.index(pc.is_null(values), True) if value is None else pc.index(values, value)
             first[value] = start + at.as_py()
-        if len(rows) > _MOST_LABELS:
+        if len(rows) > MOST_LABELS:
             raise LossAuditError(
-                f"the label column holds over {_MOST_LABELS:,} different values, too many for labels; "
+                f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
                 "name another with --label-column"
             )
         start += len(column)
@@ -117,7 +122,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     none = [key for key in rows if key is None or (class_names is not None and key == -1)]
     missing = Seen(sum(rows[key] for key in none), min(first[key] for key in none)) if none else None
     keys = sorted((key for key in rows if key is not None and key not in none), key=lambda key: first[key])
-    names = _names(keys, boolean, class_names)
+    names = names_of_keys(keys, boolean, class_names)
     return Given({key: Seen(rows[key], first[key]) for key in keys}, missing, names, class_names)
 
 
@@ -128,6 +133,15 @@ def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
     model leaves its rows without a class. Raises LossAuditError where that would be most of the rows, or where
     the labels look like class indices that don't begin at 0.
     """
+    alignment = match(given, model_labels, label_map)
+    rows = sum(given.labels[key].rows for key in alignment.names)
+    without = sum(given.labels[key].rows for key in alignment.unknown)
+    check_known(given, alignment, model_labels, rows, without)
+    return alignment
+
+
+def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str] | None = None) -> LabelAlignment:
+    """As `align`, however many rows have labels that aren't in the model."""
     mapped = _from_map(given, model_labels, label_map or {})
     rest = {key: name for key, name in given.names.items() if key not in mapped}
     classes, how = _classes(rest, given, model_labels)
@@ -140,20 +154,25 @@ def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
     classes |= mapped
     if mapped:
         how = "by --label-map" if not rest else f"{how}; {len(mapped)} by --label-map"
-    unknown = {key: seen for key, seen in given.labels.items() if key not in classes}
-    without, rows = (sum(seen.rows for seen in labels.values()) for labels in (unknown, given.labels))
-    if not rows:
-        raise LossAuditError(f"no row has a label (row {missing.first if missing else 0} is the first without)")
-    if 2 * without > rows:
-        raise LossAuditError(_unknown(next(iter(unknown)), without, rows, given, model_labels))
     return LabelAlignment(
         classes=classes,
         how=how,
         identity=all(key == index for key, index in classes.items()),
-        not_in_model={given.names[key]: seen for key, seen in unknown.items()},
+        not_in_model={given.names[key]: seen for key, seen in given.labels.items() if key not in classes},
         missing=missing,
         names=given.names,
     )
+
+
+def check_known(
+    given: Given, alignment: LabelAlignment, model_labels: tuple[str, ...], rows: int, without: int
+) -> None:
+    """Raises LossAuditError if no rows have labels, or most of them (`without`) have some that aren't in the model."""
+    if not rows:
+        missing = alignment.missing
+        raise LossAuditError(f"no row has a label (row {missing.first if missing else 0} is the first without)")
+    if 2 * without > rows:
+        raise LossAuditError(_unknown(alignment.unknown[0], without, rows, given, model_labels))
 
 
 def _without(given: Given, key: Key) -> Given:
@@ -193,7 +212,7 @@ def values_of_classes(alignment: LabelAlignment, feature: object, model_labels: 
     """What a label column of this feature holds for each of the model's classes; None where that isn't known."""
     values: list[Any] = [None] * len(model_labels)
     if isinstance(feature, ClassLabel):
-        named = _index_by_name(feature.names, model_labels)
+        named = index_by_name(feature.names, model_labels)
         for value, name in enumerate(feature.names):
             if name in named:
                 values[named[name]] = value
@@ -211,7 +230,7 @@ def is_unnamed(labels: tuple[str, ...]) -> bool:
     return all(name.upper() in (f"LABEL_{index}", str(index)) for index, name in enumerate(labels))
 
 
-def _stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
+def stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
     """The column, whose first row is row `start`, as int64 or string.
 
     Whole floats and booleans are integers; NaN and "" are missing; others are refused.
@@ -220,7 +239,7 @@ def _stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
     if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
         return pa.chunked_array([[_of_json(cell) for cell in column.cast(pa.string()).to_pylist()]], pa.large_string())
     if pa.types.is_dictionary(kind):
-        return _stored(column.cast(kind.value_type), start)
+        return stored(column.cast(kind.value_type), start)
     if pa.types.is_null(kind):
         return column.cast(pa.large_string())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -249,7 +268,7 @@ def _of_json(cell: str | None) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def _names(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ...] | None) -> dict[Key, str]:
+def names_of_keys(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ...] | None) -> dict[Key, str]:
     if boolean:
         return {key: str(bool(key)) for key in keys}
     names = class_names or ()
@@ -265,7 +284,7 @@ def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[st
             raise LossAuditError(
                 f"--label-map names {name!r}, which isn't a label of the dataset; it has {_list(given.names.values())}"
             )
-        index = _index_by_name([model_name], model_labels).get(model_name)
+        index = index_by_name([model_name], model_labels).get(model_name)
         if index is None and model_name.isdecimal() and int(model_name) < len(model_labels):
             index = int(model_name)
         if index is None:
@@ -279,7 +298,7 @@ def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[st
 def _classes(names_of: dict[Key, str], given: Given, model_labels: tuple[str, ...]) -> tuple[dict[Key, int], str]:
     """The classes of those given labels that have one, and how they were found. names_of: those that aren't mapped."""
     class_names = given.class_names
-    found = _index_by_name(names_of.values(), model_labels)
+    found = index_by_name(names_of.values(), model_labels)
     by_name = {key: found[name] for key, name in names_of.items() if name in found}
     names = list(class_names or names_of.values())
     if _are_numbers(model_labels) and not is_unnamed(model_labels):
@@ -313,7 +332,7 @@ def _by_index(given: dict[Key, str], model_labels: tuple[str, ...]) -> dict[Key,
     return {key: index for key, index in indices.items() if 0 <= index < len(model_labels)}
 
 
-def _index_by_name(names: Iterable[str], model_labels: tuple[str, ...]) -> dict[str, int]:
+def index_by_name(names: Iterable[str], model_labels: tuple[str, ...]) -> dict[str, int]:
     """Indices of the names that the model has: the same spelling, else the same but for case and separators.
 
     A name that fits several of the model's labels has none.

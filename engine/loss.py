@@ -57,7 +57,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
 
 def score(logits: ArrayLike, labels: ArrayLike) -> Scores:
     """Everything that the losses table says of n examples; arguments and errors as in `cross_entropy`."""
-    log_p = log_softmax(_checked_logits(logits))
+    log_p = log_softmax(checked_logits(logits))
     given = _checked_labels(labels, log_p.shape)
     rows = np.arange(len(log_p))
     prediction = log_p.argmax(axis=1)
@@ -77,7 +77,8 @@ def score(logits: ArrayLike, labels: ArrayLike) -> Scores:
     )
 
 
-def _checked_logits(logits: ArrayLike) -> Floats:
+def checked_logits(logits: ArrayLike) -> Floats:
+    """As float64. Raises ValueError for another shape than (n, classes), and where they aren't finite."""
     z = np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"logits must have the shape (examples, classes), not {z.shape}")
