@@ -9,12 +9,15 @@ import importlib.metadata
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import optimum.utils.logging
+import transformers
 import transformers.utils.logging
 
-from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Source
+from lossaudit.engine.backends import Runner
+from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Parity, Source
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
@@ -50,43 +53,75 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
 
 
 def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
-    with _quiet(), tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
-        work = Path(scratch)
+    with quiet():
         on_step("loading the weights")
         model = checkpoints.load_model(checkpoint)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
         if model.config.pad_token_id is None:
             # Without one a decoder's classifier takes no batch, since it couldn't tell a text's last token.
             model.config.pad_token_id = tokenizer.pad_token_id
+        original = Original(
+            checkpoint=checkpoint,
+            model=model,
+            tokenizer=tokenizer,
+            task=CLASSIFY,
+            labels=checkpoints.label_names(model.config),
+            max_length=max_length(tokenizer, model.config),
+            write_graph=lambda path: write_graph(model, path),
+            check=lambda runner, encoder: check_parity(model, tokenizer, runner, encoder),
+        )
+        return write_bundle(original, target, on_step)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a bundle is made of."""
+
+    checkpoint: checkpoints.Checkpoint
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerFast
+    task: str
+    """See `engine/bundle.py`."""
+    labels: tuple[str, ...]
+    max_length: int
+    """The most tokens that the model takes."""
+    write_graph: Callable[[Path], int]
+    """Writes the ONNX graph to a path; gives its opset."""
+    check: Callable[[Runner, TextEncoder], Parity]
+    """Compares a graph with the model. Raises LossAuditError if it differs."""
+
+
+def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
+    """Writes the bundle of a model to the folder `target`, or leaves nothing behind. Raises LossAuditError."""
+    with tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
+        exported = Path(scratch) / "exported.onnx"
+        tokenizer, config = original.tokenizer, original.model.config
         on_step("writing the ONNX graph")
-        opset = write_graph(model, work / "exported.onnx")
+        opset = original.write_graph(exported)
         write_tokenizer(tokenizer, folder / TOKENIZER)
-        side = tokenizer.truncation_side
-        limit, padding = max_length(tokenizer, model.config), pad_id(tokenizer, model.config)
-        encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
-        config = model.config
+        side, padding = tokenizer.truncation_side, pad_id(tokenizer, config)
+        encoder = TextEncoder(folder / TOKENIZER, min(original.max_length, MOST_TOKENS), padding, side)
         heads, hidden = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
-        shape = Shape(heads, hidden, config.num_labels)
         on_step("rewriting it for CPUs and comparing it with PyTorch")
         forms = make_forms(
-            work / "exported.onnx",
+            exported,
             folder,
-            shape,
+            Shape(heads, hidden, len(original.labels)),
             encoder,
             texts_with_tokens(encoder),
-            lambda runner: check_parity(model, tokenizer, runner, encoder),
+            lambda runner: original.check(runner, encoder),
         )
         manifest = Manifest(
             format=FORMAT,
-            architecture=type(model).__name__,
-            task=CLASSIFY,
-            labels=checkpoints.label_names(model.config),
-            max_length=limit,
+            architecture=type(original.model).__name__,
+            task=original.task,
+            labels=original.labels,
+            max_length=original.max_length,
             truncation_side=side,
             pad_id=padding,
             opset=opset,
             inputs=input_names(folder / MODEL),
-            source=Source(checkpoint.name, checkpoint.revision),
+            source=Source(original.checkpoint.name, original.checkpoint.revision),
             versions={"lossaudit": __version__} | {name: importlib.metadata.version(name) for name in _MAKERS},
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
             parity=forms.parity,
@@ -98,7 +133,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The libraries' warnings off while they work, and back as they were."""
     libraries = (transformers.utils.logging, optimum.utils.logging)
     before = [library.get_verbosity() for library in libraries]
