@@ -1,4 +1,4 @@
-"""Which column holds the text and which the label: as named by the user, or guessed from the usual names."""
+"""Which columns hold the text (or a pair of texts) and the label: as named by the user, or guessed from usual names."""
 
 from collections.abc import Mapping
 
@@ -10,28 +10,63 @@ from lossaudit.engine.table import TEXT_NAMES
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "topic", "sentiment", "intent", "y")
 
 
-def find_text_column(features: Mapping[str, object], asked: str | None, label_column: str) -> str:
-    """The text column's name. Raises LossAuditError, which lists the columns, if there is none or no text in it."""
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("question1", "question2"),
+    ("question_1", "question_2"),
+    ("text1", "text2"),
+    ("text_1", "text_2"),
+    ("text_a", "text_b"),
+    ("question", "sentence"),
+    ("question", "passage"),
+    ("question", "context"),
+    ("question", "answer"),
+    ("query", "document"),
+    ("query", "passage"),
+    ("claim", "evidence"),
+)
+"""What the columns of text pairs are usually called."""
+
+
+def find_text_column(
+    features: Mapping[str, object], asked: str | None, label_column: str, pair_column: str | None = None
+) -> str:
+    """The text column's name; of pairs, whose second texts are in `pair_column`, that of the first texts.
+
+    Raises LossAuditError, which lists the columns, if there is none, no text in it, or only the halves of pairs.
+    """
     if asked is not None:
-        name = _existing(features, asked, "--text-column")
-        if not _is_text(features[name]) and not _is_nothing(features[name]):
-            raise LossAuditError(
-                f"column {name!r} holds {_kind(features[name])}, not text; name another with --text-column"
-            )
-        if name == label_column:
-            raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
-        return name
-    texts = [name for name, feature in features.items() if name != label_column and _is_text(feature)]
+        _check_text(features, asked, "--text-column", label_column)
+        if asked == pair_column:
+            raise LossAuditError(f"column {asked!r} can't be both texts of a pair; name another with --text-column")
+        return asked
+    others = [name for name in features if name not in (label_column, pair_column)]
+    texts = [name for name in others if _is_text(features[name])]
     # A column named so that holds nothing is meant all the same: every row is without a text then.
-    empty = [name for name, feature in features.items() if name != label_column and _is_nothing(feature)]
+    empty = [name for name in others if _is_nothing(features[name])]
     usual = _first_of(TEXT_NAMES, texts) or _first_of(TEXT_NAMES, empty)
     # A column of several types is taken for the text by its name alone: it is mostly metadata.
     strings = [name for name in texts if not isinstance(features[name], Json)]
+    if pair_column is not None:
+        usual = _first_of(tuple(a for a, b in PAIRS if b == _plain(pair_column)), texts) or usual
+    elif pair := _pair_among(texts, usual):
+        raise LossAuditError(
+            f"columns {pair[0]!r} and {pair[1]!r} look like pairs of texts; name them with --text-column {pair[0]} "
+            f"--text-pair-column {pair[1]}, or one text alone with --text-column"
+        )
     if usual is None and len(strings) == 1:
         usual = strings[0]
     if usual is None:
         raise LossAuditError(f"can't tell which column holds the text; {_choose(features, '--text-column')}")
     return usual
+
+
+def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str) -> None:
+    """Raises LossAuditError if there is no such column, or none that can hold the second texts of pairs."""
+    _check_text(features, asked, "--text-pair-column", label_column)
 
 
 def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
@@ -48,8 +83,29 @@ def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
 
 
 def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
-    by_lower_case = {name.strip().lower(): name for name in reversed(names)}
-    return next((by_lower_case[name] for name in usual if name in by_lower_case), None)
+    by_plain_name = {_plain(name): name for name in reversed(names)}
+    return next((by_plain_name[name] for name in usual if name in by_plain_name), None)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
+    """Two columns that are called like the halves of pairs, unless the text is guessed to be in a third one."""
+    for pair in PAIRS:
+        first, second = (_first_of((half,), texts) for half in pair)
+        if first is not None and second is not None and guess in (None, first, second):
+            return first, second
+    return None
+
+
+def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str) -> None:
+    feature = features[_existing(features, name, option)]
+    if not _is_text(feature) and not _is_nothing(feature):
+        raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with {option}")
+    if name == label_column:
+        raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
 
 
 def _existing(features: Mapping[str, object], name: str, option: str) -> str:

@@ -1,49 +1,65 @@
-"""Texts to token ids: one call of the `tokenizers` library a shard. Texts come in, ragged ids go out."""
+"""Texts to token ids, by the `tokenizers` library. Texts, or pairs of them, come in; ragged ids go out.
+
+What goes through the model at once is a window: a whole text, cut at the maximum, or with a stride a part of it.
+"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
 from lossaudit.engine.errors import LossAuditError, brief
 
 Ids = NDArray[np.int64]
+Text = str | tuple[str, str]
+"""A text, or a pair of texts that the model reads together."""
+_CHARACTERS = 1_000_000
+"""Of the texts that are tokenised in one call, whose results take some hundred bytes a token until they are arrays."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The tokens of n texts, unpadded and one behind the other."""
+    """The tokens of n texts in w ≥ n windows, unpadded and one behind the other."""
 
     ids: Ids
     """(total tokens,)"""
+    types: Ids
+    """(total tokens,) 0, and 1 for the second text of a pair, where the tokenizer tells them apart so."""
     starts: Ids
-    """(n,) where each text begins in `ids`."""
+    """(w,) where each window begins in `ids`."""
     lengths: Ids
-    """(n,) tokens of each text, special tokens included, at most the model's maximum."""
+    """(w,) tokens of each window, special tokens included, at most the model's maximum."""
+    text_of: Ids
+    """(w,) which text each window is of, rising; each text has at least one."""
     truncated: NDArray[np.bool_]
-    """(n,) whether the text had more tokens than the maximum."""
+    """(n,) whether the text has tokens that are in no window."""
     pad_id: int
     unknown_id: int | None = None
     """What stands for parts of a text that the tokenizer has no token for; None where it has one for everything."""
 
+    @property
+    def firsts(self) -> Ids:
+        """(n,) the first window of each text."""
+        return np.searchsorted(self.text_of, np.arange(len(self.truncated)))
+
     def unknown(self) -> Ids:
-        """(n,) unknown tokens of each text."""
+        """(w,) unknown tokens of each window."""
         before = np.concatenate([[0], np.cumsum(self.ids == self.unknown_id, dtype=np.int64)])
         return np.asarray(before[self.starts + self.lengths] - before[self.starts])
 
-    def padded(self, rows: Ids) -> "Batch":
-        """The batch of some rows, padded to the longest of them."""
-        lengths = self.lengths[rows]
+    def padded(self, windows: Ids) -> "Batch":
+        """The batch of some windows, padded to the longest of them."""
+        lengths = self.lengths[windows]
         columns = np.arange(int(lengths.max()))
         mask = columns < lengths[:, None]
-        positions = np.minimum(self.starts[rows][:, None] + columns, len(self.ids) - 1)
-        ids = np.where(mask, self.ids[positions], self.pad_id)
-        return Batch(ids, mask.astype(np.int64), np.zeros_like(ids))
+        positions = np.minimum(self.starts[windows][:, None] + columns, len(self.ids) - 1)
+        ids, types = np.where(mask, self.ids[positions], self.pad_id), np.where(mask, self.types[positions], 0)
+        return Batch(ids, mask.astype(np.int64), types)
 
 
 @dataclass(frozen=True)
@@ -66,31 +82,85 @@ class Batch:
 class TextEncoder:
     """A bundle's tokenizer, which cuts at `max_length` tokens, at one side, and never pads."""
 
-    def __init__(self, tokenizer_file: Path, max_length: int, pad_id: int, truncation_side: str = "right") -> None:
+    def __init__(
+        self,
+        tokenizer_file: Path,
+        max_length: int,
+        pad_id: int,
+        truncation_side: str = "right",
+        stride: int | None = None,
+    ) -> None:
+        """stride: the tokens that a window of a long text shares with the one before it; None cuts the text instead.
+
+        Of a pair, the longer text is cut first, token by token, as transformers does. Raises LossAuditError if the
+        file is no tokenizer, or the stride leaves a window no token of its own.
+        """
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._tokenizer.no_padding()
-            self._tokenizer.enable_truncation(max_length, direction=truncation_side)
+            _check_stride(stride, max_length, self._tokenizer.num_special_tokens_to_add(False))
+            self._tokenizer.enable_truncation(max_length, stride=stride or 0, direction=truncation_side)
+        except LossAuditError:
+            raise
         except Exception as error:  # the library raises bare Exceptions
             raise LossAuditError(
                 f"{tokenizer_file} is not a tokenizer: {brief(error)}; export the model again"
             ) from error
         self._unknown_id = _unknown_id(self._tokenizer, tokenizer_file)
+        self._windowed = stride is not None
         self.max_length = max_length
         self.pad_id = pad_id
 
-    def encode(self, texts: list[str]) -> Encoded:
-        """Tokenises texts in one call, on all threads that the library takes."""
-        encodings = self._tokenizer.encode_batch_fast(texts)
-        lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
-        ids = np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.empty(0, np.int64)])
+    @property
+    def separates_pairs(self) -> bool:
+        """Whether a special token stands between the texts of a pair; some tokenizers have no template for pairs."""
+        count = self._tokenizer.num_special_tokens_to_add
+        return bool(count(True) > count(False))
+
+    def encode(self, texts: Sequence[Text]) -> Encoded:
+        """Tokenises texts, on all threads that the library takes."""
+        ids: list[Ids] = []
+        types: list[Ids] = []
+        text_of: list[int] = []
+        truncated: list[bool] = []
+        for encoding in self._encodings(texts):
+            rest = encoding.overflowing
+            for window in [encoding, *(rest if self._windowed else ())]:
+                ids.append(np.asarray(window.ids, dtype=np.int64))
+                types.append(np.asarray(window.type_ids, dtype=np.int64))
+                text_of.append(len(truncated))
+            truncated.append(bool(rest) and not self._windowed)
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        nothing = np.empty(0, np.int64)
         return Encoded(
-            ids=ids,
+            ids=np.concatenate([nothing, *ids]),
+            types=np.concatenate([nothing, *types]),
             starts=np.cumsum(lengths) - lengths,
             lengths=lengths,
-            truncated=np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings)),
+            text_of=np.array(text_of, dtype=np.int64),
+            truncated=np.array(truncated, dtype=np.bool_),
             pad_id=self.pad_id,
             unknown_id=self._unknown_id,
+        )
+
+    def _encodings(self, texts: Sequence[Text]) -> Iterator[Encoding]:
+        group: list[Text] = []
+        characters = 0
+        for text in texts:
+            group.append(text)
+            characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+            if characters >= _CHARACTERS:
+                yield from self._tokenizer.encode_batch_fast(group)
+                group, characters = [], 0
+        yield from self._tokenizer.encode_batch_fast(group)
+
+
+def _check_stride(stride: int | None, max_length: int, special: int) -> None:
+    room = max_length - special
+    if stride is not None and not 0 <= stride < room:
+        raise LossAuditError(
+            f"--stride {stride} must be from 0 to {room - 1}: a window of {max_length} tokens holds {room} of the "
+            "text, and some of them must be new ones"
         )
 
 

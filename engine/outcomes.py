@@ -4,11 +4,16 @@ Only `ok` and `truncated` rows have a loss and are ranked; every other status sa
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # `top` reads tables without loading a tokenizer
+    from lossaudit.engine.encoding import Text
 
 OK, TRUNCATED = "ok", "truncated"
 EMPTY_TEXT, BAD_TEXT = "empty_text", "bad_text"
@@ -24,11 +29,11 @@ class Outcomes:
     """The rows of a shard that aren't `ok`, by their place in it; the last one said of a row counts."""
 
     statuses: dict[int, str] = field(default_factory=dict)
-    reasons: dict[int, str] = field(default_factory=dict)
+    reasons: dict[int, str | None] = field(default_factory=dict)
 
-    def say(self, status: str, rows: "NDArray[np.int64] | dict[int, str]") -> None:
-        """Gives rows a status; a dict also says why."""
-        if isinstance(rows, dict):
+    def say(self, status: str, rows: "NDArray[np.int64] | Mapping[int, str | None]") -> None:
+        """Gives rows a status; a mapping also says why, where there is more to say."""
+        if isinstance(rows, Mapping):
             self.reasons.update(rows)
         self.statuses.update(dict.fromkeys(map(int, rows), status))
 
@@ -40,14 +45,35 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of n rows."""
+    """The texts of n rows, or their pairs of texts."""
 
-    values: list[str | None]
+    values: "Sequence[Text | None]"
     """(n,); None where there is nothing to score."""
-    empty: NDArray[np.int64]
-    """Rows without a text, or with a blank one."""
+    empty: dict[int, str | None]
+    """Rows without a text, or with a blank one; of pairs, which columns have none."""
     bad: dict[int, str]
     """Rows that hold no text, and what they hold instead."""
+
+
+def texts_of(rows: pa.Table, columns: Sequence[str]) -> Texts:
+    """The texts of one column, or the pairs of two, which need both."""
+    halves = [read_texts(rows[column]) for column in columns]
+    if len(halves) == 1:
+        return halves[0]
+    cells = zip(*(half.values for half in halves), strict=True)
+    pairs = [(a, b) if isinstance(a, str) and isinstance(b, str) else None for a, b in cells]
+    bad: dict[int, list[str]] = {}
+    empty: dict[int, list[str]] = {}
+    for column, half in zip(columns, halves, strict=True):
+        for row, what in half.bad.items():
+            bad.setdefault(row, []).append(f"{column}: {what}")
+        for row in half.empty:
+            empty.setdefault(row, []).append(f"no text in {column}")
+    return Texts(
+        pairs,
+        {row: ", ".join(reasons) for row, reasons in empty.items() if row not in bad},
+        {row: ", ".join(reasons) for row, reasons in bad.items()},
+    )
 
 
 def read_texts(column: pa.ChunkedArray) -> Texts:
@@ -64,7 +90,7 @@ def read_texts(column: pa.ChunkedArray) -> Texts:
             bad = {row: "not UTF-8" for row, value in enumerate(values) if isinstance(value, bytes)}
     texts = [value if isinstance(value, str) and value and not value.isspace() else None for value in values]
     empty = [row for row, text in enumerate(texts) if text is None and row not in bad]
-    return Texts(texts, np.array(empty, dtype=np.int64), bad)
+    return Texts(texts, dict.fromkeys(empty), bad)
 
 
 def _is_text(value: object) -> bool:

@@ -1,6 +1,7 @@
-"""Scores a shard: tokenise in one call, cut into batches of like length, run them on a pool, put back in order.
+"""Scores a shard: tokenise, cut into batches of like length, run them on a pool, put back in order.
 
-What can't be tokenised or fails in the runtime is found by halving until it is alone; the rest goes on.
+What can't be tokenised or fails in the runtime is found by halving until it is alone; the rest goes on. A text that is
+read in several windows gets the mean of their logits (docs/losses.md).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from lossaudit.engine.backends import Runner
 from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.encoding import Encoded, Ids, TextEncoder
+from lossaudit.engine.encoding import Encoded, Ids, Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ NO_TOKENS = "the tokenizer finds no tokens in it"
 
 @dataclass(frozen=True)
 class EncodedShard:
-    """The tokens of n texts, each different text once."""
+    """The tokens of n texts, or pairs of them, each different one once."""
 
     encoded: Encoded
     """The different texts, in the order of their first appearance."""
@@ -41,18 +42,18 @@ class ShardLogits:
     logits: NDArray[np.float32]
     """(n, classes); NaN for a row without a text, or that failed."""
     tokens: NDArray[np.int64]
-    """(n,) tokens of each text that went through the model, 0 where there was none."""
+    """(n,) tokens of each text that went through the model, of all its windows; 0 where there was none."""
     unknown: NDArray[np.int64]
     """(n,) those of them that the tokenizer doesn't know."""
     truncated: NDArray[np.bool_]
-    """(n,) whether the text was longer than the maximum."""
+    """(n,) whether the text was cut at the maximum."""
     failed: dict[int, str]
     """The rows that failed, and why."""
 
 
-def encode_shard(texts: Sequence[str | None], encoder: TextEncoder) -> EncodedShard:
+def encode_shard(texts: Sequence[Text | None], encoder: TextEncoder) -> EncodedShard:
     """Tokenises n ≥ 1 texts (None: there is none); those that are the same are tokenised, and later scored, once."""
-    first: dict[str, int] = {}
+    first: dict[Text, int] = {}
     for text in texts:
         if text is not None:
             first.setdefault(text, len(first))
@@ -69,7 +70,7 @@ def encode_shard(texts: Sequence[str | None], encoder: TextEncoder) -> EncodedSh
     return EncodedShard(encoded, places, failed)
 
 
-def _not_tokenised(texts: list[str], encoder: TextEncoder) -> dict[str, str]:
+def _not_tokenised(texts: list[Text], encoder: TextEncoder) -> dict[Text, str]:
     reasons = {}
     for text in texts:
         try:
@@ -97,48 +98,50 @@ class Scorer:
 
         Raises LossAuditError if the graph gives something else than `classes` logits a row.
         """
-        encoded, n = shard.encoded, len(shard.encoded.lengths)
-        copies = np.bincount(shard.places[shard.places >= 0], minlength=n)
-        logits = np.full((n, self._classes), np.nan, dtype=np.float32)
+        encoded = shard.encoded
+        logits = np.full((len(encoded.lengths), self._classes), np.nan, dtype=np.float32)
+        # A text's rows are done with its first window.
+        rows_of = np.zeros(len(encoded.lengths), dtype=np.int64)
+        rows_of[encoded.firsts] = np.bincount(shard.places[shard.places >= 0], minlength=len(encoded.truncated))
         # In a batch a decoder would give them the logits of padding.
         empty = np.flatnonzero(encoded.lengths == 0)
         reasons = dict.fromkeys(empty.tolist(), NO_TOKENS)
         if len(empty):
-            on_rows(int(copies[empty].sum()))
+            on_rows(int(rows_of[empty].sum()))
         batches = [
-            rows[encoded.lengths[rows] > 0]
-            for rows in batches_by_token_budget(encoded.lengths, self._budget)
-            if encoded.lengths[rows[0]] > 0  # the longest
+            windows[encoded.lengths[windows] > 0]
+            for windows in batches_by_token_budget(encoded.lengths, self._budget)
+            if encoded.lengths[windows[0]] > 0  # the longest
         ]
-        running = {self._pool.submit(self._run, encoded, rows, logits): rows for rows in batches}
+        running = {self._pool.submit(self._run, encoded, windows, logits): windows for windows in batches}
         try:
             for done in as_completed(running):
                 reasons |= done.result()
-                on_rows(int(copies[running[done]].sum()))
+                on_rows(int(rows_of[running[done]].sum()))
         except BaseException:
             for future in running:
                 future.cancel()
             raise
         return _of_rows(shard, logits, reasons)
 
-    def _run(self, encoded: Encoded, rows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
-        """Writes the logits of some rows to their places; gives those that failed, and why."""
+    def _run(self, encoded: Encoded, windows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
+        """Writes the logits of some windows to their places; gives those that failed, and why."""
         try:
-            logits = self._runner.run(encoded.padded(rows))
+            logits = self._runner.run(encoded.padded(windows))
         except Exception as error:  # whatever the runtime raises, out of memory among it
-            if len(rows) == 1:
-                return {int(rows[0]): brief(error)}
-            half = len(rows) // 2
-            return self._run(encoded, rows[:half], into) | self._run(encoded, rows[half:], into)
-        if logits.shape != (len(rows), self._classes):
+            if len(windows) == 1:
+                return {int(windows[0]): brief(error)}
+            half = len(windows) // 2
+            return self._run(encoded, windows[:half], into) | self._run(encoded, windows[half:], into)
+        if logits.shape != (len(windows), self._classes):
             raise LossAuditError(
-                f"the graph gives logits of the shape {logits.shape} for {len(rows)} texts and {self._classes} labels; "
-                "export the model again"
+                f"the graph gives logits of the shape {logits.shape} for {len(windows)} texts and {self._classes} "
+                "labels; export the model again"
             )
-        into[rows] = logits
+        into[windows] = logits
         finite = np.isfinite(logits).all(axis=1)
-        into[rows[~finite]] = np.nan
-        return dict.fromkeys(rows[~finite].tolist(), NOT_FINITE)
+        into[windows[~finite]] = np.nan
+        return dict.fromkeys(windows[~finite].tolist(), NOT_FINITE)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -151,18 +154,24 @@ class Scorer:
 
 
 def _of_rows(shard: EncodedShard, logits: NDArray[np.float32], reasons: dict[int, str]) -> ShardLogits:
-    """From the different texts to the rows."""
-    places = shard.places
-    there = places >= 0
+    """From the windows to their texts, which get the mean of the logits, and from these to the rows."""
+    encoded, places = shard.encoded, shard.places
+    firsts, there = encoded.firsts, places >= 0
+    sums = np.add.reduceat(logits, firsts, axis=0, dtype=np.float64)
     rows = np.full((len(places), logits.shape[1]), np.nan, dtype=np.float32)
-    tokens, unknown = np.zeros(len(places), dtype=np.int64), np.zeros(len(places), dtype=np.int64)
+    rows[there] = (sums / np.diff(firsts, append=len(logits))[:, None])[places[there]]
     truncated = np.zeros(len(places), dtype=np.bool_)
-    rows[there] = logits[places[there]]
-    tokens[there] = shard.encoded.lengths[places[there]]
-    unknown[there] = shard.encoded.unknown()[places[there]]
-    truncated[there] = shard.encoded.truncated[places[there]]
-    failed = shard.failed | {row: reasons[place] for row, place in enumerate(places.tolist()) if place in reasons}
-    return ShardLogits(rows, tokens, unknown, truncated, failed)
+    truncated[there] = encoded.truncated[places[there]]
+
+    def counted(of_windows: Ids) -> Ids:
+        counts = np.zeros(len(places), dtype=np.int64)
+        counts[there] = np.add.reduceat(of_windows, firsts)[places[there]]
+        return counts
+
+    # Of several windows that failed, the first one tells why.
+    why = {int(encoded.text_of[window]): reasons[window] for window in sorted(reasons, reverse=True)}
+    failed = shard.failed | {row: why[place] for row, place in enumerate(places.tolist()) if place in why}
+    return ShardLogits(rows, counted(encoded.lengths), counted(encoded.unknown()), truncated, failed)
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:

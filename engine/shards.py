@@ -15,7 +15,7 @@ from lossaudit.engine import backends, outcomes
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.labels import MISSING, NOT_IN_MODEL, LabelAlignment
-from lossaudit.engine.outcomes import Outcomes, Texts, read_texts
+from lossaudit.engine.outcomes import Outcomes, Texts, texts_of
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard, one_ahead
 from lossaudit.engine.table import SCHEMA, score_columns, shard_table
@@ -41,6 +41,15 @@ class ShardJob:
     names: Mapping[str, str | None]
     """What each source column is called in the losses table (see `table.source_names`)."""
     max_length: int
+    text_pair_column: str | None = None
+    """The column with the second texts, where rows are pairs."""
+    stride: int | None = None
+    """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The column of the texts, or the two of their pairs."""
+        return [name for name in (self.text_column, self.text_pair_column) if name is not None]
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,10 @@ class EncodedRows:
     tokens: EncodedShard
 
 
-def encoder_of(bundle: Bundle, max_length: int) -> TextEncoder:
-    """A bundle's tokenizer, which cuts at so many tokens."""
+def encoder_of(bundle: Bundle, max_length: int, stride: int | None = None) -> TextEncoder:
+    """A bundle's tokenizer, which cuts at so many tokens, or with a stride makes windows of so many."""
     manifest = bundle.manifest
-    return TextEncoder(bundle.tokenizer, max_length, manifest.pad_id, manifest.truncation_side)
+    return TextEncoder(bundle.tokenizer, max_length, manifest.pad_id, manifest.truncation_side, stride)
 
 
 def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
@@ -73,12 +82,12 @@ class ShardScorer:
         self._job = job
         self._classes = job.bundle.manifest.labels
         self._precision = job.bundle.graph(plan.graph).precision
-        self._encoder = encoder_of(job.bundle, job.max_length)
+        self._encoder = encoder_of(job.bundle, job.max_length, job.stride)
         self._scorer = load_scorer(job.bundle, plan)
 
     def encode(self, start: int, source: pa.Table) -> EncodedRows:
         """Tokenises source rows, of which the first is row `start` of the dataset."""
-        texts = read_texts(source[self._job.text_column])
+        texts = texts_of(source, self._job.text_columns)
         return EncodedRows(start, source, texts, encode_shard(texts.values, self._encoder))
 
     def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
@@ -102,8 +111,10 @@ class ShardScorer:
 
     def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
-        name = self._job.names[self._job.text_column]
-        scored = self._scorer.score(encode_shard(part[name].to_pylist(), self._encoder), on_rows)
+        job = self._job
+        names = [name for column in job.text_columns if (name := job.names[column]) is not None]
+        texts = texts_of(part, names)
+        scored = self._scorer.score(encode_shard(texts.values, self._encoder), on_rows)
         labels = np.asarray(part["label"].to_numpy(), dtype=np.int64)
         said = Outcomes()
         said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))

@@ -34,7 +34,7 @@ def test_blank_texts_and_none_are_empty(kind):
     cells = ["a", None, "", " \t\r\n", "\u3000\u2003\xa0", " b ", "\x00", "\u200b"]
     texts = read_texts(pa.chunked_array([cells], type=kind))
     assert texts.values == ["a", None, None, None, None, " b ", "\x00", "\u200b"]
-    assert texts.empty.tolist() == [1, 2, 3, 4]
+    assert list(texts.empty) == [1, 2, 3, 4]
     assert texts.bad == {}
 
 
@@ -42,7 +42,7 @@ def test_values_that_are_no_texts_are_bad():
     cells = ['"a"', "5", "7.5", "null", "true", "[1]", '{"q": 1}', '""', '"\\u0041\\n"']
     texts = read_texts(pa.chunked_array([pa.array(cells, pa.json_())]))
     assert texts.values == ["a", *[None] * 7, "A\n"]
-    assert texts.empty.tolist() == [3, 7]
+    assert list(texts.empty) == [3, 7]
     assert texts.bad == {
         1: "not a text but a number",
         2: "not a text but a number",
@@ -58,4 +58,4 @@ def test_bytes_that_are_not_utf_8_are_bad():
     texts = read_texts(pa.chunked_array([column.slice(0, 3), column.slice(3)]))
     assert texts.values == ["ok", None, None, "é", None, None]
     assert texts.bad == {1: "not UTF-8", 4: "not UTF-8"}
-    assert texts.empty.tolist() == [2, 5]
+    assert list(texts.empty) == [2, 5]

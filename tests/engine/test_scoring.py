@@ -33,7 +33,8 @@ class Splitter:
     def encode(self, texts):
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
         ids = np.array([ord(c) for text in texts for c in text], dtype=np.int64)
-        return Encoded(ids, np.cumsum(lengths) - lengths, lengths, lengths > 20, pad_id=0, unknown_id=ord("c"))
+        starts, places = np.cumsum(lengths) - lengths, np.arange(len(texts))
+        return Encoded(ids, ids * 0, starts, lengths, places, lengths > 20, pad_id=0, unknown_id=ord("c"))
 
 
 texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=60)
