@@ -23,6 +23,8 @@ _EXAMPLES = """
 lossaudit audit bundle reviews.csv -o losses.parquet
 lossaudit audit ./my-finetuned-model 'parts/*.jsonl.gz' -o losses.jsonl --label-column category
 lossaudit audit andi611/distilbert-base-uncased-ner-agnews ag_news --split train -o losses.parquet
+lossaudit audit nli-bundle pairs.jsonl -o losses.parquet --text-column premise --text-pair-column hypothesis
+lossaudit audit bundle articles.parquet -o losses.parquet --stride 64
 lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --label-map 3=Other
 """
 
@@ -40,6 +42,9 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 @click.option("--config", help="Configuration of a hub dataset.")
 @click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
 @click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
+@click.option(
+    "--text-pair-column", metavar="NAME", help="Column with the second text, where the model reads pairs of texts."
+)
 @click.option("--label-column", help="Column with the label.  [default: guessed, and said]")
 @click.option(
     "--label-map",
@@ -53,6 +58,12 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
     "--max-length",
     type=click.IntRange(min=8),
     help="Cut texts at this many tokens.  [default: the model's maximum]",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Read longer texts in windows that share N tokens, instead of cutting them.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
 @click.option(
@@ -94,10 +105,12 @@ def audit(
     config: str | None,
     split: str | None,
     text_column: str | None,
+    text_pair_column: str | None,
     label_column: str | None,
     label_map: tuple[str, ...],
     limit: int | None,
     max_length: int | None,
+    stride: int | None,
     threads: int | None,
     provider: str,
     precision: str,
@@ -135,10 +148,12 @@ def audit(
         check_report(report)
     options = AuditOptions(
         text_column=text_column,
+        text_pair_column=text_pair_column,
         label_column=label_column,
         label_map=parse_label_map(label_map),
         limit=limit,
         max_length=max_length,
+        stride=stride,
         threads=threads,
         provider=provider,
         precision="exact-top" if top is not None and precision == "auto" else precision,
@@ -205,6 +220,7 @@ def say_prepared(events: Events, audit: "Audit") -> None:
         "prepared",
         rows=len(audit),
         text_column=audit.text_column,
+        text_pair_column=audit.text_pair_column,
         label_column=audit.label_column,
         labels=audit.alignment.how,
         precision=choice.precision,

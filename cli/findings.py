@@ -19,6 +19,10 @@ def print_plan(audit: "Audit") -> None:
     given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
     for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
         out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+    if audit.text_pair_column is not None:
+        out.print(f"Second text column: {audit.text_pair_column} (asked for)")
+    if audit.note_on_pairs is not None:
+        err.print(f"Warning: {audit.note_on_pairs}", style="yellow", soft_wrap=True)
     names = audit.bundle.manifest.labels
     classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
     shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]

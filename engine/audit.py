@@ -22,14 +22,15 @@ import pyarrow as pa
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.columns import find_label_column, find_text_column
+from lossaudit.engine.columns import check_text_pair_column, find_label_column, find_text_column
 from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.encoding import Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import ExactTop
 from lossaudit.engine.kept_parts import KeptParts, part_stem
 from lossaudit.engine.labels import Given, align, given_labels, values_of_classes
 from lossaudit.engine.merge import ranked
-from lossaudit.engine.outcomes import read_texts
+from lossaudit.engine.outcomes import texts_of
 from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.rescoring import Rescoring
 from lossaudit.engine.rows import Rows
@@ -60,6 +61,8 @@ class AuditOptions:
     """What a user may ask for; None leaves it to the audit."""
 
     text_column: str | None = None
+    text_pair_column: str | None = None
+    """The column with the second texts, where the model reads pairs."""
     label_column: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
     """Given label → the model's label, where names don't say it."""
@@ -67,6 +70,8 @@ class AuditOptions:
     """Only the first rows of the dataset."""
     max_length: int | None = None
     """Tokens at which a text is cut; at most, and by default, the model's own maximum."""
+    stride: int | None = None
+    """Reads a longer text in windows that share so many tokens, instead of cutting it."""
     threads: int | None = None
     provider: str = "auto"
     precision: str = "auto"
@@ -113,13 +118,17 @@ class Audit:
             raise LossAuditError("the dataset has no rows")
         features = self.rows.features
         self.label_column = find_label_column(features, options.label_column)
-        self.text_column = find_text_column(features, options.text_column, self.label_column)
+        self.text_pair_column = pair = options.text_pair_column
+        if pair is not None:
+            check_text_pair_column(features, pair, self.label_column)
+        self.text_column = find_text_column(features, options.text_column, self.label_column, pair)
         manifest = bundle.manifest
         if options.max_length is not None and options.max_length > manifest.max_length:
             raise LossAuditError(
                 f"--max-length {options.max_length} is more than the model's own {manifest.max_length} tokens"
             )
         self.max_length = options.max_length or manifest.max_length
+        self._check_reading()
         self.cpus = min(options.threads or usable_cpus(), usable_cpus())
         if options.provider != "auto":
             backends.check_available(options.provider)
@@ -145,8 +154,28 @@ class Audit:
         options = self.options
         sample = None
         if options.tune and len(self) >= _WORTH_MEASURING and self._sample:
-            sample = encoder_of(self.bundle, self.max_length).encode(self._sample)
+            sample = self._encoder.encode(self._sample)
         return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
+
+    @property
+    def note_on_pairs(self) -> str | None:
+        """What to know of the model's way to read pairs, where they are asked for."""
+        if self.text_pair_column is None or self._encoder.separates_pairs:
+            return None
+        return "the model's tokenizer has no template for pairs: it puts nothing between the two texts"
+
+    @functools.cached_property
+    def _encoder(self) -> TextEncoder:
+        return encoder_of(self.bundle, self.max_length, self.options.stride)
+
+    def _check_reading(self) -> None:
+        """Raises LossAuditError for pairs or a stride that the model can't read by."""
+        if self.text_pair_column is not None:
+            self.bundle.check_reads_pairs()
+            if self.options.stride is not None:
+                raise LossAuditError("--stride doesn't go with --text-pair-column: it makes windows of a single text")
+        if self.options.stride is not None:
+            _ = self._encoder  # refuses a stride that leaves no new tokens
 
     def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards = score_here) -> Audited:
         """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
@@ -185,7 +214,16 @@ class Audit:
 
     @property
     def _job(self) -> ShardJob:
-        return ShardJob(self.bundle, self.text_column, self.label_column, self.alignment, self._names, self.max_length)
+        return ShardJob(
+            self.bundle,
+            self.text_column,
+            self.label_column,
+            self.alignment,
+            self._names,
+            self.max_length,
+            self.text_pair_column,
+            self.options.stride,
+        )
 
     def _score_all(
         self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards
@@ -236,15 +274,16 @@ class Audit:
             f"{seen.rows:,} {status} (first: {where[seen.first]})" for status, seen in tally.unranked.items()
         )
 
-    def _surveyed(self) -> tuple[Given, list[str]]:
+    def _surveyed(self) -> tuple[Given, list[Text]]:
         """The labels that the dataset gives, and the texts of some rows, in one pass."""
-        texts: list[str] = []
+        texts: list[Text] = []
+        columns = [name for name in (self.text_column, self.text_pair_column) if name is not None]
         wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
 
         def label_columns() -> Iterator[pa.ChunkedArray]:
             for start, table in self.rows.shards(SHARD_ROWS):
                 here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
-                found = read_texts(table[self.text_column].take(pa.array(here))).values
+                found = texts_of(table.take(pa.array(here)), columns).values
                 texts.extend(text for text in found if text is not None)
                 yield table[self.label_column]
 
@@ -263,9 +302,11 @@ class Audit:
             "rows": len(self),
             "shard rows": SHARD_ROWS,
             "text column": self.text_column,
+            "text pair column": self.text_pair_column,
             "label column": self.label_column,
             "label map": dict(options.label_map),
             "max length": self.max_length,
+            "stride": options.stride,
             "precision": options.precision,
             "top": options.top,
             "provider": options.provider,
@@ -274,13 +315,16 @@ class Audit:
     def _facts(self, exact: ExactTop | None, scored: int, seconds: float) -> dict[str, Any]:
         """docs/losses.md describes them."""
         model, origin = self.bundle.manifest.source, self.rows.origin
+        pair = self.text_pair_column
         return {
             "model": model.name,
             "revision": model.revision,
             "labels": list(self.bundle.manifest.labels),
             "text_column": self._names[self.text_column],
+            "text_pair_column": pair and self._names[pair],
             "label_column": self._names[self.label_column] or "label",
             "max_length": self.max_length,
+            "stride": self.options.stride,
             "precision": self.choice.precision,
             "graph": self.choice.first.graph,
             "backend": self.choice.first.backend,
@@ -301,6 +345,7 @@ class Audit:
                 "rows": len(self),
                 "fingerprint": self.rows.fingerprint,
                 "text_column": self.text_column,
+                "text_pair_column": pair,
                 "label_column": self.label_column,
             },
             "label_values": values_of_classes(

@@ -23,6 +23,8 @@ CLASSIFY, FEATURES, MULTI_LABEL = "classify", "features", "multi-label"
 TASKS = (CLASSIFY, FEATURES, MULTI_LABEL)
 """What a graph gives a text: a logit for each of its classes, of which one is right; the state that a head is fitted
 on; or a logit for each label, of which any may be right."""
+PAIRS = "pairs"
+"""What `left_out` calls pairs of texts, where a model can't read them."""
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -156,6 +158,12 @@ class Bundle:
         for name, expected in manifest.files.items():
             _check_file(folder / name, expected)
         return cls(folder, manifest)
+
+    def check_reads_pairs(self) -> None:
+        """Raises LossAuditError if the model can't read pairs of texts."""
+        why_not = self.manifest.left_out.get(PAIRS)
+        if why_not is not None:
+            raise LossAuditError(f"{self.folder} can't read pairs of texts: {why_not}")
 
     def graph(self, name: str) -> Graph:
         """A graph of the manifest by its name."""

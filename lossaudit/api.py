@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle, is_bundle
+from lossaudit.engine.encoding import Text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.formats import write_table
 from lossaudit.engine.kept_parts import folder_for
@@ -154,10 +155,12 @@ def audit(
     config: str | None = None,
     split: str | None = None,
     text_column: str | None = None,
+    text_pair_column: str | None = None,
     label_column: str | None = None,
     label_map: Mapping[str, str] | None = None,
     limit: int | None = None,
     max_length: int | None = None,
+    stride: int | None = None,
     threads: int | None = None,
     provider: str = "auto",
     precision: str = "auto",
@@ -176,10 +179,12 @@ def audit(
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     options = AuditOptions(
         text_column=text_column,
+        text_pair_column=text_pair_column,
         label_column=label_column,
         label_map=label_map or {},
         limit=limit,
         max_length=max_length,
+        stride=stride,
         threads=threads,
         provider=provider,
         precision=precision,
@@ -198,11 +203,19 @@ def audit(
     return Losses(LossesTable.open(path), index)
 
 
-def score(bundle: Bundle, texts: Sequence[str], labels: ArrayLike, *, precision: str = "fp32") -> Scores:
+def score(
+    bundle: Bundle,
+    texts: Sequence[str],
+    labels: ArrayLike,
+    *,
+    text_pairs: Sequence[str] | None = None,
+    precision: str = "fp32",
+) -> Scores:
     """What the model says of texts in memory, in their order.
 
-    texts: n strings. labels: (n,) class indices, or names as in `bundle.manifest.labels`. precision: fp32 or int8.
-    Returns arrays of n (see `Scores`). Raises LossAuditError for texts and labels that don't go together.
+    texts: n strings. text_pairs: the n second texts, where the model reads pairs. labels: (n,) class indices, or names
+    as in `bundle.manifest.labels`. precision: fp32 or int8. Returns arrays of n (see `Scores`). Raises LossAuditError
+    for texts and labels that don't go together.
     """
     classes = bundle.manifest.labels
     given = np.asarray(labels)
@@ -215,11 +228,17 @@ def score(bundle: Bundle, texts: Sequence[str], labels: ArrayLike, *, precision:
         given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
     if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes)):
         raise LossAuditError(f"labels must be names, or whole numbers from 0 to {len(classes) - 1}")
+    read: Sequence[Text] = texts
+    if text_pairs is not None:
+        bundle.check_reads_pairs()
+        if len(text_pairs) != len(texts):
+            raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second ones")
+        read = list(zip(texts, text_pairs, strict=True))
     plan = choose(bundle, precision, None, "cpu", 1, len(texts), None).first
     encoder = encoder_of(bundle, bundle.manifest.max_length)
     with load_scorer(bundle, plan) as scorer:
         shards = [
-            scorer.score(encode_shard(texts[start : start + SHARD_ROWS], encoder))
+            scorer.score(encode_shard(read[start : start + SHARD_ROWS], encoder))
             for start in range(0, len(texts), SHARD_ROWS)
         ]
     failed = [(SHARD_ROWS * i + row, why) for i, shard in enumerate(shards) for row, why in shard.failed.items()]
