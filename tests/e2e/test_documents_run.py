@@ -1,0 +1,127 @@
+"""Every `lossaudit` command line in the documents and the commands' examples runs, in the order in which it stands
+there, in a folder that has the files they speak of. What needs a hub or a server that isn't here must say so.
+"""
+
+import gzip
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lossaudit.cli.main import main
+from lossaudit.engine.formats import write_table
+from lossaudit.engine.losses import Losses
+from lossaudit.review.store import Decision, DecisionStore, utc_now
+from tests.documents import HOUSE, command_lines, examples, scripts
+
+LABELS = ("World", "Business", "Billing", "Other")
+FAR = {
+    r"rubrix|argilla|label-studio": r"can't be reached|there is no key",
+    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/": r"can't be had",
+}
+"""Lines that ask for something on the network, and what they say where there is none."""
+ELSEWHERE = {r"--ray": "tests/e2e/test_ray.py", r"^demo": "tests/e2e/test_demo.py"}
+"""Lines that take a cluster or minutes, and the test that runs them."""
+
+
+@pytest.fixture(scope="module")
+def materials(make_checkpoint, rows, tmp_path_factory):
+    """What the documents speak of: models, a bundle, datasets, a losses file with a decision, a file of records."""
+    folder = tmp_path_factory.mktemp("materials")
+    checkpoint = make_checkpoint(labels=LABELS)
+    for name in ("my-model", "my-finetuned-model"):
+        shutil.copytree(checkpoint, folder / name)
+    made("export", folder / "my-model", "-o", folder / "bundle")
+    onnx = shutil.copytree(folder / "bundle", folder / "optimums-onnx-folder")
+    for extra in (*onnx.glob("*.int8*"), onnx / "manifest.json"):
+        extra.unlink()
+    shutil.copy(checkpoint / "config.json", onnx)
+    (folder / "reviews.csv").write_text("text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows))
+    given = ("refund", "3", "World", "Business")
+    (folder / "tickets.csv").write_text("text,label\n" + "".join(f"{r['text']},{given[r['label']]}\n" for r in rows))
+    (folder / "parts").mkdir()
+    for part in range(2):
+        lines = [json.dumps({"text": r["text"], "category": LABELS[r["label"]]}) + "\n" for r in rows[part::2]]
+        (folder / "parts" / f"{part}.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode()))
+    made("audit", folder / "bundle", folder / "reviews.csv", "-o", folder / "losses.parquet")
+    table = Losses.open(folder / "losses.parquet").top(60)
+    # A random model may predict one label alone, and the documents ask for pairs of them.
+    names = [LABELS[row % len(LABELS)] for row in range(len(table))]
+    table = table.set_column(table.schema.get_field_index("prediction_name"), "prediction_name", [names])
+    write_table([table], table.schema, folder / "losses.parquet")
+    made("log", folder / "losses.parquet", "--to", "jsonl", "-o", folder / "records.jsonl", "-n", 5)
+    return folder
+
+
+def call(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input="y\n")
+    return result.exit_code, " ".join(result.output.split())
+
+
+def made(*arguments):
+    code, said = call(*arguments)
+    assert code == 0, said
+
+
+def review(arguments):
+    """Opens the page in a process of its own, and ends it as people do."""
+    command = [sys.executable, "-m", "lossaudit", *arguments, *(["--port", "0"] if "--port" not in arguments else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"BROWSER": "true"})
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("http"):
+            break
+    process.send_signal(signal.SIGINT)
+    said.append(process.communicate(timeout=60)[0])
+    return process.returncode, "".join(said)
+
+
+def run(arguments):
+    if arguments[0] == "review":
+        return review(arguments)
+    if arguments[0] == "apply":  # by now a person has looked
+        losses = Path(arguments[1])
+        with DecisionStore.open(losses) as store:
+            row = Losses.open(losses).top(1)["id"][0].as_py()
+            store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
+    return call(*arguments)
+
+
+def matching(patterns, line):
+    return next((value for pattern, value in patterns.items() if re.search(pattern, line)), None)
+
+
+SCRIPTS = {where: script for where, script in [*scripts(), *examples(main)] if any(command_lines(script))}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of argilla's own libraries
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_what_a_document_says_can_be_typed(script, materials, tmp_path, monkeypatch):
+    here = shutil.copytree(materials, tmp_path / "here", symlinks=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for arguments in command_lines(script):
+        line = shlex.join(arguments)
+        if matching(ELSEWHERE, line):
+            continue
+        code, said = run(arguments)
+        refusal = matching(FAR, line)
+        if refusal is None:
+            assert code == 0, f"{line}: {said}"
+        else:
+            assert code == 2, f"{line}: {said}"
+            assert re.search(refusal, said), f"{line}: {said}"
+
+
+@pytest.mark.parametrize("test", ELSEWHERE.values())
+def test_what_runs_elsewhere_is_there(test):
+    assert (HOUSE / test).is_file()
