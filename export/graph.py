@@ -17,13 +17,15 @@ def input_names(path: Path) -> tuple[str, ...]:
     return tuple(given.name for given in onnx.load(path, load_external_data=False).graph.input)
 
 
-def write_graph(model: transformers.PreTrainedModel, path: Path) -> int:
-    """Writes `path` and returns the opset. Raises LossAuditError if Optimum can't export the architecture,
-    or if the graph wants what a bundle doesn't give it."""
+def write_graph(model: transformers.PreTrainedModel, path: Path, task: str = "text-classification") -> int:
+    """Writes `path` and returns the opset. task: what Optimum calls what the model does.
+
+    Raises LossAuditError if Optimum can't export the architecture, or if the graph wants what a bundle doesn't give it.
+    """
     architecture = type(model).__name__
     try:
         constructor = TasksManager.get_exporter_config_constructor(
-            "onnx", model, task="text-classification", library_name="transformers"
+            "onnx", model, task=task, library_name="transformers"
         )
         onnx_config = constructor(model.config)
         opset: int = onnx_config.DEFAULT_ONNX_OPSET

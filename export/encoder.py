@@ -1,0 +1,147 @@
+"""Makes features bundles: a checkpoint comes in, a bundle whose graph gives each text's state goes out.
+
+The checkpoint may be a bare encoder, a sentence-transformers folder or a fine-tuned classifier, of which the encoder is
+taken. How the tokens' states become one is `pooling.py`'s matter.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel
+
+from lossaudit.engine.backends import Runner
+from lossaudit.engine.bundle import FEATURES, MANIFEST, Bundle, Parity
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import check_replaceable
+from lossaudit.export import checkpoint as checkpoints
+from lossaudit.export import pooling as poolings
+from lossaudit.export.cache import cached
+from lossaudit.export.comparison import TOLERANCE, compare, texts_with_tokens
+from lossaudit.export.exporter import Original, Step, quiet, write_bundle
+from lossaudit.export.graph import write_graph
+from lossaudit.export.tokenizer import max_length
+
+_SENTENCES = "sentence_bert_config.json"
+"""Where sentence-transformers says how many tokens it reads, often fewer than the model has positions for."""
+
+
+def export_encoder(model: str, target: Path, on_step: Step = lambda step: None) -> Bundle:
+    """Exports a checkpoint's encoder to the folder `target`, which is new, empty or an older bundle.
+
+    on_step is told what begins. Raises LossAuditError, and leaves nothing behind, if the encoder can't be had, loaded
+    or exported, or if the graph differs from PyTorch.
+    """
+    check_replaceable(target, MANIFEST)
+    on_step("finding the encoder")
+    return _export(checkpoints.find(model), target, on_step)
+
+
+def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
+    """The features bundle of a checkpoint from the user's cache folder, exported first if it isn't there."""
+    on_step("finding the encoder")
+    checkpoint = checkpoints.find(model)
+    digest = hashlib.sha256(f"{FEATURES} {checkpoint.revision}".encode())
+    for name in (poolings.CONFIG, _SENTENCES):
+        file = checkpoint.folder / name
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return cached(digest.hexdigest(), lambda target: _export(checkpoint, target, on_step))
+
+
+def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
+    with quiet():
+        on_step("loading the weights")
+        model = _load(checkpoint)
+        tokenizer = checkpoints.load_tokenizer(checkpoint)
+        pooling = poolings.pooling_of(checkpoint.folder, model.config)
+
+        def write(path: Path) -> int:
+            opset = write_graph(model, path, "feature-extraction")
+            poolings.append_pooling(path, pooling)
+            return opset
+
+        original = Original(
+            checkpoint=checkpoint,
+            model=model,
+            tokenizer=tokenizer,
+            task=FEATURES,
+            labels=tuple(f"state {place}" for place in range(model.config.hidden_size)),
+            max_length=_max_length(checkpoint.folder, max_length(tokenizer, model.config)),
+            write_graph=write,
+            check=lambda runner, encoder: _check(model, tokenizer, pooling, runner, encoder),
+        )
+        return write_bundle(original, target, on_step)
+
+
+def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
+    """The encoder, in fp32 and evaluation mode. Raises LossAuditError, which names it, if it can't be taken."""
+    folder = checkpoint.folder
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if config.is_encoder_decoder:
+            raise LossAuditError(
+                f"{checkpoint.name} is an encoder with a decoder ({config.model_type}), and its encoder can't be taken "
+                "by itself; name a model that only encodes"
+            )
+        model, loading = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=any(folder.glob("*.safetensors")),
+            weights_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except LossAuditError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
+        raise LossAuditError(f"the encoder of {checkpoint.name} can't be loaded: {brief(error)}") from error
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)  # which isn't used
+    if missing:
+        raise LossAuditError(
+            f"{checkpoint.name} holds no whole {type(model).__name__} (no weights for {', '.join(missing[:4])})"
+        )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = 0  # any will do: a mask says which tokens are none
+    return model.eval()
+
+
+def _max_length(folder: Path, limit: int) -> int:
+    path = folder / _SENTENCES
+    if not path.is_file():
+        return limit
+    try:
+        asked = dict(json.loads(path.read_text(encoding="utf-8"))).get("max_seq_length")
+        return min(limit, max(1, int(asked))) if asked else limit
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+
+
+def _check(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerFast,
+    pooling: str,
+    runner: Runner,
+    encoder: TextEncoder,
+) -> Parity:
+    """The largest difference between PyTorch's states and the graph's. What is allowed goes with the largest state,
+    since an encoder's scale is arbitrary: a head is fitted on standardised states."""
+    texts, architecture = texts_with_tokens(encoder), type(model).__name__
+    states = []
+    try:
+        for text in texts:
+            inputs = tokenizer(text, truncation=True, max_length=encoder.max_length, return_tensors="pt")
+            with torch.inference_mode():
+                states.append(poolings.pooled(model, dict(inputs), pooling).numpy())
+    except Exception as error:  # PyTorch raises whatever the model's code does
+        raise LossAuditError(
+            f"{architecture} can't be run in PyTorch: {brief(error)}; no bundle was written"
+        ) from error
+    expected = np.concatenate(states)
+    tolerance = TOLERANCE * float(np.abs(expected).max())
+    graph = f"the exported graph of {architecture}"
+    return Parity(compare(graph, runner, encoder, texts, "PyTorch", expected, tolerance), tolerance, len(texts))

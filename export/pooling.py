@@ -1,0 +1,104 @@
+"""How a text's state is made of its tokens' states: it is the first token's, or the mean over the tokens.
+
+A checkpoint's folder and config come in, a pooling goes out; its nodes are added to an exported graph of the encoder.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import transformers
+from onnx import TensorProto, helper
+
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.export.onnx_graph import GraphEditor
+
+FIRST, MEAN = "first token", "mean"
+STATES = "last_hidden_state"
+"""The output of an encoder's graph and model: (rows, tokens, hidden)."""
+POOLED = "logits"
+"""The output that every bundle's graph has; of an encoder's it is the pooled state, (rows, hidden)."""
+CONFIG = "1_Pooling/config.json"
+"""Where sentence-transformers says how a model pools."""
+_MODES = {"cls": FIRST, "mean": MEAN}
+_OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+_READ_THE_FIRST_TOKEN = frozenset(
+    ["albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"]
+)
+"""Families whose classifiers read the first token's state."""
+
+
+def pooling_of(folder: Path, config: transformers.PretrainedConfig) -> str:
+    """As sentence-transformers' file says; else as a classifier's own head reads the tokens; else the mean.
+
+    Raises LossAuditError for a pooling that is neither.
+    """
+    path = folder / CONFIG
+    if path.is_file():
+        return _said(path)
+    architecture = (config.architectures or [""])[0]
+    if architecture.endswith("ForSequenceClassification"):
+        if getattr(config, "classifier_pooling", None) == "cls":  # ModernBERT
+            return FIRST
+        if config.model_type in _READ_THE_FIRST_TOKEN:
+            return FIRST
+    return MEAN
+
+
+def _said(path: Path) -> str:
+    try:
+        settings = dict(json.loads(path.read_text(encoding="utf-8")))
+        modes = settings.get("pooling_mode") or [
+            _OLD_MODES.get(name, name.removeprefix("pooling_mode_"))
+            for name, wanted in settings.items()
+            if name.startswith("pooling_mode_") and wanted is True
+        ]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if len(modes) != 1 or modes[0] not in _MODES:
+        named = " and ".join(map(str, modes)) or "nothing"
+        raise LossAuditError(f"{path} pools by {named}; lossaudit pools by mean or by cls (the first token) alone")
+    return _MODES[modes[0]]
+
+
+def pooled(model: transformers.PreTrainedModel, inputs: dict[str, torch.Tensor], pooling: str) -> torch.Tensor:
+    """(rows, hidden) of the model in PyTorch: what the graph is compared with."""
+    states = model(**inputs).last_hidden_state
+    if pooling == FIRST:
+        return states[:, 0]
+    mask = inputs["attention_mask"][:, :, None].to(states.dtype)
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def append_pooling(path: Path, pooling: str) -> None:
+    """Adds the pooling to an encoder's graph in place, and leaves its result as the only output.
+
+    Raises LossAuditError if the graph doesn't give the tokens' states.
+    """
+    model = onnx.load(path)
+    editor = GraphEditor(model)
+    if STATES not in editor.outputs:
+        raise LossAuditError(f"its graph gives {', '.join(editor.outputs)} and no {STATES}, so it is no text encoder")
+    pooled_states = _first(editor) if pooling == FIRST else _mean(editor)
+    axis = editor.add_constant(np.array([1], dtype=np.int64))
+    model.graph.node.append(helper.make_node("Squeeze", [pooled_states, axis], [POOLED], "pooled"))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(POOLED, TensorProto.FLOAT, ["batch_size", "hidden"]))
+    editor.finish()
+    # Beside it, since a file of more than 2 GB can't be read.
+    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.pooled")
+
+
+def _first(editor: GraphEditor) -> str:
+    return editor.add("Gather", [STATES, editor.add_constant(np.array([0], dtype=np.int64))], axis=1)
+
+
+def _mean(editor: GraphEditor) -> str:
+    """As one product a text: the mask's share of each token, (rows, 1, tokens), times the states."""
+    axis = editor.add_constant(np.array([1], dtype=np.int64))
+    mask = editor.add("Cast", ["attention_mask"], to=TensorProto.FLOAT)
+    shares = editor.add("Div", [mask, editor.add("ReduceSum", [mask, axis], keepdims=1)])
+    return editor.add("MatMul", [editor.add("Unsqueeze", [shares, axis]), STATES])
