@@ -22,13 +22,13 @@ import pyarrow as pa
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.columns import check_text_pair_column, find_label_column, find_text_column
+from lossaudit.engine.columns import check_text_pair_column, find_text_column
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import ExactTop
 from lossaudit.engine.kept_parts import KeptParts, part_stem
-from lossaudit.engine.labels import Given, align, given_labels, values_of_classes
+from lossaudit.engine.labels import LabelAlignment
 from lossaudit.engine.merge import ranked
 from lossaudit.engine.outcomes import texts_of
 from lossaudit.engine.precision import Choice, choice_from, choose
@@ -38,6 +38,7 @@ from lossaudit.engine.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, encod
 from lossaudit.engine.source import locate
 from lossaudit.engine.summary import Summary, Tally
 from lossaudit.engine.table import source_names, with_facts
+from lossaudit.engine.tasks import Columns, LabelReader, task_of
 from lossaudit.engine.tuning import Plan
 from lossaudit.version import __version__
 
@@ -117,7 +118,10 @@ class Audit:
         if not len(self.rows):
             raise LossAuditError("the dataset has no rows")
         features = self.rows.features
-        self.label_column = find_label_column(features, options.label_column)
+        self.task = task_of(bundle.manifest.task, bundle.manifest.labels)
+        label_columns = self.task.find_columns(features, options.label_column)
+        self.label_column = label_columns if isinstance(label_columns, str) else None
+        """None where each of the model's labels has a column of its own."""
         self.text_pair_column = pair = options.text_pair_column
         if pair is not None:
             check_text_pair_column(features, pair, self.label_column)
@@ -132,10 +136,9 @@ class Audit:
         self.cpus = min(options.threads or usable_cpus(), usable_cpus())
         if options.provider != "auto":
             backends.check_available(options.provider)
-        given, self._sample = self._surveyed()
-        self.alignment = align(given, manifest.labels, options.label_map)
+        self._labels, self._sample = self._surveyed(label_columns)
         same = self.label_column if self.alignment.identity else None
-        self._names = source_names(features, same)
+        self._names = source_names(features, same, self.task.schema)
         self._kept: KeptParts | None = None
 
     def keep_parts(self, folder: Path, restart: bool = False, elsewhere: str | None = None) -> KeptParts:
@@ -147,6 +150,11 @@ class Audit:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def alignment(self) -> LabelAlignment:
+        """Which of the model's labels each given one is."""
+        return self._labels.alignment
 
     @functools.cached_property
     def choice(self) -> Choice:
@@ -191,10 +199,10 @@ class Audit:
         rescoring = Rescoring(self._job, kept, len(self))
         exact = None
         if choice.again is not None:
-            tally = Tally(len(self.bundle.manifest.labels))
+            tally = self.task.tally()
             add = functools.partial(self._add, tally)
             exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
-        tally = Tally(len(self.bundle.manifest.labels))
+        tally = self.task.tally()
         for part in rescoring.parts():
             tally.add(part)
         self._check_any(tally)
@@ -216,9 +224,9 @@ class Audit:
     def _job(self) -> ShardJob:
         return ShardJob(
             self.bundle,
+            self.task,
             self.text_column,
-            self.label_column,
-            self.alignment,
+            self._labels,
             self._names,
             self.max_length,
             self.text_pair_column,
@@ -230,7 +238,7 @@ class Audit:
     ) -> tuple[int, int]:
         """Makes the part of every shard that isn't there; gives how many rows that were, and all rows with a loss."""
         done = on_stage("Scoring", len(self))
-        tally = Tally(len(self.bundle.manifest.labels))
+        tally = self.task.tally()
         missing = []
         for start in range(0, len(self), SHARD_ROWS):
             part = kept.read(part_stem(start))
@@ -274,20 +282,21 @@ class Audit:
             f"{seen.rows:,} {status} (first: {where[seen.first]})" for status, seen in tally.unranked.items()
         )
 
-    def _surveyed(self) -> tuple[Given, list[Text]]:
-        """The labels that the dataset gives, and the texts of some rows, in one pass."""
-        texts: list[Text] = []
+    def _surveyed(self, label_columns: Columns) -> tuple[LabelReader, list[Text]]:
+        """The labels that the dataset gives, and the texts of some rows, in one pass mostly."""
+        texts: dict[int, list[Text]] = {}
         columns = [name for name in (self.text_column, self.text_pair_column) if name is not None]
         wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
 
-        def label_columns() -> Iterator[pa.ChunkedArray]:
+        def pieces() -> Iterator[tuple[int, pa.Table]]:
             for start, table in self.rows.shards(SHARD_ROWS):
                 here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
                 found = texts_of(table.take(pa.array(here)), columns).values
-                texts.extend(text for text in found if text is not None)
-                yield table[self.label_column]
+                texts[start] = [text for text in found if text is not None]
+                yield start, table
 
-        return given_labels(label_columns(), self.rows.features[self.label_column]), texts
+        labels = self.task.align(label_columns, pieces, self.rows.features, self.options.label_map)
+        return labels, [text for some in texts.values() for text in some]
 
     def _in_a_temporary_folder(self) -> KeptParts:
         return KeptParts.open(Path(tempfile.mkdtemp(prefix="lossaudit-")), self._identity())
@@ -319,10 +328,10 @@ class Audit:
         return {
             "model": model.name,
             "revision": model.revision,
+            "task": self.bundle.manifest.task,
             "labels": list(self.bundle.manifest.labels),
             "text_column": self._names[self.text_column],
             "text_pair_column": pair and self._names[pair],
-            "label_column": self._names[self.label_column] or "label",
             "max_length": self.max_length,
             "stride": self.options.stride,
             "precision": self.choice.precision,
@@ -348,7 +357,5 @@ class Audit:
                 "text_pair_column": pair,
                 "label_column": self.label_column,
             },
-            "label_values": values_of_classes(
-                self.alignment, self.rows.features[self.label_column], self.bundle.manifest.labels
-            ),
+            **self._labels.facts(self.rows.features, self._names),
         }

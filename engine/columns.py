@@ -32,7 +32,7 @@ PAIRS = (
 
 
 def find_text_column(
-    features: Mapping[str, object], asked: str | None, label_column: str, pair_column: str | None = None
+    features: Mapping[str, object], asked: str | None, label_column: str | None, pair_column: str | None = None
 ) -> str:
     """The text column's name; of pairs, whose second texts are in `pair_column`, that of the first texts.
 
@@ -64,7 +64,7 @@ def find_text_column(
     return usual
 
 
-def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str) -> None:
+def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> None:
     """Raises LossAuditError if there is no such column, or none that can hold the second texts of pairs."""
     _check_text(features, asked, "--text-pair-column", label_column)
 
@@ -100,7 +100,7 @@ def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
     return None
 
 
-def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str) -> None:
+def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str | None) -> None:
     feature = features[_existing(features, name, option)]
     if not _is_text(feature) and not _is_nothing(feature):
         raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with {option}")

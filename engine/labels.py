@@ -5,6 +5,7 @@ class indices. Where most labels can't be told apart it is an error that shows b
 would make every correct label look wrong.
 """
 
+import itertools
 import json
 import re
 import unicodedata
@@ -52,6 +53,21 @@ class Given:
     """What the user calls each value: a ClassLabel's name, "False" or "True", or the value itself."""
     class_names: tuple[str, ...] | None
     """All names of a ClassLabel."""
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """The labels of n rows."""
+
+    labels: NDArray[Any]
+    """Class indices (n,), or (n, classes) of 0 and 1; MISSING or NOT_IN_MODEL, all along, where a row has none."""
+    unknown: Mapping[int, Any]
+    """Of the rows that are NOT_IN_MODEL: what their labels are called."""
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """(n,) MISSING or NOT_IN_MODEL, or something else for a row that has labels of the model."""
+        return self.labels if self.labels.ndim == 1 else self.labels.min(axis=1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     boolean = False
     for column in columns:
         boolean = boolean or pa.types.is_boolean(column.type)
-        values = stored(column, start)
+        values = stored(column, range(start, start + len(column)))
         for item in values.value_counts().to_pylist():
             rows[item["values"]] = rows.get(item["values"], 0) + item["counts"]
         for value in rows.keys() - first.keys():
@@ -230,8 +246,8 @@ def is_unnamed(labels: tuple[str, ...]) -> bool:
     return all(name.upper() in (f"LABEL_{index}", str(index)) for index, name in enumerate(labels))
 
 
-def stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
-    """The column, whose first row is row `start`, as int64 or string.
+def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.ChunkedArray:
+    """The column as int64 or string. rows: its rows' numbers, if they don't begin at 0.
 
     Whole floats and booleans are integers; NaN and "" are missing; others are refused.
     """
@@ -239,7 +255,7 @@ def stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
     if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
         return pa.chunked_array([[_of_json(cell) for cell in column.cast(pa.string()).to_pylist()]], pa.large_string())
     if pa.types.is_dictionary(kind):
-        return stored(column.cast(kind.value_type), start)
+        return stored(column.cast(kind.value_type), rows)
     if pa.types.is_null(kind):
         return column.cast(pa.large_string())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -251,12 +267,17 @@ def stored(column: pa.ChunkedArray, start: int = 0) -> pa.ChunkedArray:
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid as error:
-            raise LossAuditError(_no_whole_number(column, start)) from error
+            raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        raise LossAuditError(
+            "the label column holds lists, but the model gives one label a row; name another with --label-column, or, if "
+            "any of its labels may be right, export it with --multi-label"
+        )
     raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
 
 
-def _no_whole_number(column: pa.ChunkedArray, start: int) -> str:
-    values = ((row, value) for row, value in enumerate(column.to_pylist(), start) if value is not None)
+def _no_whole_number(column: pa.ChunkedArray, rows: Iterable[int]) -> str:
+    values = ((row, value) for row, value in zip(rows, column.to_pylist(), strict=False) if value is not None)
     row, value = next((row, value) for row, value in values if value != value // 1 or abs(value) >= 2**63)
     return f"the label column holds {value} in row {row}; labels must be whole numbers or names"
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 from lossaudit.engine import backends, outcomes
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.labels import MISSING, NOT_IN_MODEL, LabelAlignment
+from lossaudit.engine.labels import MISSING, NOT_IN_MODEL
 from lossaudit.engine.outcomes import Outcomes, Texts, texts_of
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard, one_ahead
-from lossaudit.engine.table import SCHEMA, score_columns, shard_table
+from lossaudit.engine.table import score_columns, shard_table
+from lossaudit.engine.tasks import LabelReader, Task
 from lossaudit.engine.tuning import Plan
 
 SHARD_ROWS = 4096
@@ -35,9 +36,9 @@ class ShardJob:
     """What a shard's part depends on, besides its rows."""
 
     bundle: Bundle
+    task: Task
     text_column: str
-    label_column: str
-    alignment: LabelAlignment
+    labels: LabelReader
     names: Mapping[str, str | None]
     """What each source column is called in the losses table (see `table.source_names`)."""
     max_length: int
@@ -80,7 +81,6 @@ class ShardScorer:
     def __init__(self, job: ShardJob, plan: Plan) -> None:
         """Raises LossAuditError if the bundle's files can't be loaded."""
         self._job = job
-        self._classes = job.bundle.manifest.labels
         self._precision = job.bundle.graph(plan.graph).precision
         self._encoder = encoder_of(job.bundle, job.max_length, job.stride)
         self._scorer = load_scorer(job.bundle, plan)
@@ -93,18 +93,17 @@ class ShardScorer:
     def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
         scored = self._scorer.score(rows.tokens, on_rows)
-        column = rows.source[self._job.label_column]
-        labels = self._job.alignment.indices(column)
+        given = self._job.labels.read(rows.source)
+        codes = given.codes
         said = Outcomes()
         said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
-        said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(labels == NOT_IN_MODEL))
-        said.say(outcomes.MISSING_LABEL, np.flatnonzero(labels == MISSING))
+        said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(codes == NOT_IN_MODEL))
+        said.say(outcomes.MISSING_LABEL, np.flatnonzero(codes == MISSING))
         said.say(outcomes.FAILED, scored.failed)
         said.say(outcomes.EMPTY_TEXT, rows.texts.empty)
         said.say(outcomes.BAD_TEXT, rows.texts.bad)
-        label_names = self._job.alignment.names_of(column)
         part = shard_table(
-            rows.source, rows.start, labels, label_names, said, scored, self._precision, self._classes, self._job.names
+            rows.source, rows.start, given, said, scored, self._precision, self._job.task, self._job.names
         )
         on_rows(len(rows.texts.empty) + len(rows.texts.bad) + len(rows.tokens.failed))
         return part
@@ -115,15 +114,15 @@ class ShardScorer:
         names = [name for column in job.text_columns if (name := job.names[column]) is not None]
         texts = texts_of(part, names)
         scored = self._scorer.score(encode_shard(texts.values, self._encoder), on_rows)
-        labels = np.asarray(part["label"].to_numpy(), dtype=np.int64)
         said = Outcomes()
         said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
         said.say(outcomes.FAILED, scored.failed)
         status, reasons = said.of_rows(len(part))
-        scores = score_columns(labels, scored, self._precision, self._classes)
+        scores = score_columns(job.task.labels_of(part), scored, self._precision, job.task)
         changed = {name: scores[name] for name in scores.column_names} | {"status": status, "status_reason": reasons}
         for column, values in changed.items():
-            part = part.set_column(SCHEMA.get_field_index(column), SCHEMA.field(column), values)
+            schema = job.task.schema
+            part = part.set_column(schema.get_field_index(column), schema.field(column), values)
         return part
 
     def close(self) -> None:

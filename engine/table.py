@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.loss import Ints, score
 from lossaudit.engine.outcomes import Outcomes
 from lossaudit.engine.utf8 import mended
 
 if TYPE_CHECKING:  # `top` reads tables without loading a runtime
     from lossaudit.engine.scoring import ShardLogits
+    from lossaudit.engine.tasks import GivenLabels, Labels, Task
 
 SCHEMA = pa.schema(
     [
@@ -39,41 +39,56 @@ SCHEMA = pa.schema(
         ("probabilities", pa.list_(pa.float32())),
     ]
 )
+"""A table of a model that gives one label a row."""
+SETS = pa.schema(
+    [("labels", pa.list_(pa.string())), ("predictions", pa.list_(pa.string())), ("worst_label", pa.string())]
+)
+MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
+"""A table of a multi-label model."""
 TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
 """What a column with the text is usually called, the likeliest first."""
 _FACTS = b"lossaudit"
 
 
+def own_schema(names: Sequence[str]) -> pa.Schema:
+    """The columns of its own that a losses table with columns of these names may have, in the order of the table.
+
+    A multi-label one has three more, and next to the probabilities: a source's column may be called `labels` too.
+    """
+    behind = names.index("probabilities") + 1 if "probabilities" in names else len(names)
+    return MULTI_LABEL_SCHEMA if list(names[behind : behind + len(SETS)]) == SETS.names else SCHEMA
+
+
+def is_multi_label(names: Sequence[str]) -> bool:
+    """Whether a losses table with columns of these names is that of a multi-label model."""
+    return own_schema(names) is MULTI_LABEL_SCHEMA
+
+
 def shard_table(
     source: pa.Table,
     start: int,
-    labels: Ints,
-    label_names: Sequence[str | None],
+    given: "GivenLabels",
     outcomes: Outcomes,
     shard: "ShardLogits",
     precision: str,
-    classes: tuple[str, ...],
+    task: "Task",
     renamed: Mapping[str, str | None],
 ) -> pa.Table:
     """The losses table of a shard: n source rows, and what became of each.
 
-    start: the first row's position in the dataset. labels: (n,) class indices, below 0 where a row has none.
-    label_names: (n,) of the given labels. precision: what computed the scores. renamed: see `source_names`.
+    start: the first row's position in the dataset. precision: what computed the scores. renamed: see `source_names`.
     """
     n = len(source)
-    names = np.array([*classes, None], dtype=object)
-    given = np.where(labels >= 0, names[np.maximum(labels, -1)], np.array(label_names, dtype=object))
     status, reasons = outcomes.of_rows(n)
-    scores = score_columns(labels, shard, precision, classes)
+    scores = score_columns(given.labels, shard, precision, task)
     ours = {
         **{name: scores[name] for name in scores.column_names},
+        **task.given_columns(given),
         "id": np.arange(start, start + n),
-        "label": pa.array(labels, mask=labels < 0),
-        "label_name": pa.array(given, type=pa.string()),
         "status": status,
         "status_reason": reasons,
     }
-    table = pa.table([ours[name] for name in SCHEMA.names], schema=SCHEMA)
+    table = pa.table([ours[name] for name in task.schema.names], schema=task.schema)
     for name in source.column_names:
         new_name = renamed[name]
         if new_name is not None:
@@ -81,31 +96,17 @@ def shard_table(
     return table
 
 
-def score_columns(labels: Ints, shard: "ShardLogits", precision: str, classes: tuple[str, ...]) -> pa.Table:
+def score_columns(labels: "Labels", shard: "ShardLogits", precision: str, task: "Task") -> pa.Table:
     """The columns that the model's logits decide, of n rows; nothing where a row has no logits or no label."""
     scored = np.isfinite(shard.logits).all(axis=1)
-    given = labels[scored]
-    scores = score(shard.logits[scored], np.maximum(given, 0))
-    without_label = given < 0
-    m = len(given)
-    class_names = pa.array(classes, type=pa.string())
-    offsets = np.arange(0, (m + 1) * len(classes), len(classes))
     columns = {
-        "prediction": scores.prediction,
-        "prediction_name": class_names.take(pa.array(scores.prediction)),
-        "probability": scores.probability,
-        "label_probability": pa.array(scores.label_probability, mask=without_label),
-        "loss": pa.array(scores.loss, mask=without_label),
-        "margin": pa.array(scores.margin, mask=without_label),
+        **task.score_columns(shard.logits[scored], labels[scored]),
         "tokens": shard.tokens[scored],
         "unknown_tokens": shard.unknown[scored],
         "truncated": shard.truncated[scored],
-        "precision": pa.repeat(precision, m),
-        "probabilities": pa.ListArray.from_arrays(
-            pa.array(offsets, pa.int32()), pa.array(scores.probabilities.ravel(), pa.float32())
-        ),
+        "precision": pa.repeat(precision, int(scored.sum())),
     }
-    table = pa.table(list(columns.values()), schema=pa.schema([SCHEMA.field(name) for name in columns]))
+    table = pa.table(list(columns.values()), schema=pa.schema([task.schema.field(name) for name in columns]))
     return table.take(pa.array(np.cumsum(scored) - 1, mask=~scored))
 
 
@@ -118,18 +119,20 @@ def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return mended(column)
 
 
-def source_names(columns: Iterable[str], same_as_label: str | None) -> dict[str, str | None]:
+def source_names(
+    columns: Iterable[str], same_as_label: str | None, schema: pa.Schema = SCHEMA
+) -> dict[str, str | None]:
     """What each source column is called in the losses table: its own name, unless that is one of ours.
 
     Then it is `source_` and its name. same_as_label: the column, if any, that holds the very values of
-    our `label`; where it is called so too it isn't repeated (None).
+    our `label`; where it is called so too it isn't repeated (None). schema: our own columns.
     """
     columns = list(columns)
-    taken = {*SCHEMA.names, *columns}
+    taken = {*schema.names, *columns}
     names: dict[str, str | None] = {}
     for column in columns:
         new_name: str | None = column
-        if column in SCHEMA.names:
+        if column in schema.names:
             new_name = f"source_{column}"
             while new_name in taken:
                 new_name = f"source_{new_name}"

@@ -1,0 +1,135 @@
+"""Takes label cells apart that hold several labels: lists, texts with a separator, or a 0 or 1 for each label.
+
+A column comes in. Its labels go out flat, each with its row (`cells`), or as a matrix in which a row says of each
+label whether it is there (`indicators`).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.labels import stored
+from lossaudit.engine.utf8 import mended
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The labels of n rows."""
+
+    keys: pa.ChunkedArray
+    """(labels,) int64 or string, none of them null."""
+    rows: Ints
+    """(labels,) the row of each, rising."""
+    missing: Bools
+    """(n,) rows without a cell, or with nothing in the place of one of its labels."""
+
+
+def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cells:
+    """The labels of each cell. separator: of those in a text; None where a text is one label. start: the first row.
+
+    A text without anything in it has no labels. Raises LossAuditError for what can't be a label.
+    """
+    flat, rows = _flat(column, separator)
+    keys = stored(pa.chunked_array([flat]), rows + start)
+    there = np.asarray(pc.is_valid(keys).to_numpy())
+    missing = np.array(pc.is_null(column).to_numpy())
+    missing[rows[~there]] = True
+    return Cells(keys.filter(pa.array(there)), rows[there], missing)
+
+
+def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Ints]:
+    """What stands in the cells, and the row of each."""
+    if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
+        lists = pa.array([_listed(cell) for cell in column.cast(pa.string()).to_pylist()], _TEXTS)
+    elif is_text(column.type):
+        parts, rows = mended(column.cast(pa.large_string())).combine_chunks(), np.arange(len(column))
+        if separator is not None:
+            lists = pc.split_pattern(parts, separator)
+            parts, rows = pc.list_flatten(lists), _parents(lists)
+        parts = pc.utf8_trim_whitespace(parts)
+        filled = np.flatnonzero(pc.fill_null(pc.not_equal(parts, ""), False).to_numpy(zero_copy_only=False))
+        return parts.take(pa.array(filled)), rows[filled]
+    elif is_list(column.type):
+        lists = column.combine_chunks()
+    else:
+        return column.combine_chunks(), np.arange(len(column))
+    return pc.list_flatten(lists), _parents(lists)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of a type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of a type holds texts."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column of a type holds numbers or true and false."""
+    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+_TEXTS = pa.list_(pa.large_string())
+
+
+def _listed(cell: str | None) -> list[str | None] | None:
+    value = None if cell is None else json.loads(cell)
+    items = value if value is None or isinstance(value, list) else [value]
+    return None if items is None else [None if item is None else _text(item) for item in items]
+
+
+def _text(item: object) -> str:
+    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
+
+
+def _parents(lists: pa.Array) -> Ints:
+    return np.asarray(pc.list_parent_indices(lists).to_numpy(), dtype=np.int64)
+
+
+def indicators(columns: Sequence[pa.ChunkedArray], start: int = 0, names: Sequence[str] = ()) -> Floats:
+    """(n, labels) from a column of 0 and 1 for each label; NaN where a cell is null, NaN or -1 (nobody has looked).
+
+    Raises LossAuditError for another value, with the column's name and the row.
+    """
+    given = np.column_stack([_numbers(column) for column in columns])
+    given[given == -1] = np.nan
+    wrong = ~(np.isnan(given) | np.isin(given, (0, 1)))
+    if wrong.any():
+        row, place = (int(at) for at in np.argwhere(wrong)[0])
+        value = columns[place][row].as_py()
+        raise LossAuditError(
+            f"column {names[place]!r} holds {value!r} in row {start + row}; it has the name of one of the model's "
+            "labels and must hold 0 or 1 (or name the label column with --label-column)"
+        )
+    return given
+
+
+def indicator_lists(column: pa.ChunkedArray, labels: int) -> Floats | None:
+    """(n, labels) from lists of a 0 or 1 for each label, NaN as in `indicators`; None where it holds something else."""
+    if not is_list(column.type) or not is_number(column.type.value_type):
+        return None
+    lists = column.combine_chunks()
+    there = np.asarray(pc.is_valid(lists).to_numpy(zero_copy_only=False))
+    if not pc.all(pc.equal(pc.list_value_length(lists), labels), min_count=0).as_py():
+        return None
+    given = np.full((len(lists), labels), np.nan)
+    given[there] = _numbers(pa.chunked_array([pc.list_flatten(lists)])).reshape(-1, labels)
+    given[given == -1] = np.nan
+    return given if np.isin(given[~np.isnan(given)], (0, 1)).all() else None
+
+
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)

@@ -1,0 +1,142 @@
+"""Reads the labels of a dataset for a model of which any label may be right: rows come in, (n, classes) of 0 and 1 go out.
+
+`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `label_survey.py` finds out
+which of them a dataset has, and aligns it with the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from datasets import ClassLabel, Value
+from numpy.typing import NDArray
+
+from lossaudit.engine.columns import find_label_column
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.label_cells import Cells, Floats, cells, indicator_lists, indicators, is_number
+from lossaudit.engine.labels import (
+    MISSING,
+    NOT_IN_MODEL,
+    GivenLabels,
+    LabelAlignment,
+    index_by_name,
+    values_of_classes,
+)
+
+LIST, SEPARATED, SINGLE, COLUMNS, INDICATORS = "list", "separated", "single", "columns", "indicators"
+"""What holds a row's labels: a list, a text with a separator, a cell with one label, a column of 0 and 1 for each label
+of the model, or a list of such."""
+
+
+@dataclass(frozen=True)
+class NamedSets:
+    """A column whose cells name a row's labels, or give their indices."""
+
+    column: str
+    kind: str
+    """`LIST`, `SEPARATED` or `SINGLE`."""
+    separator: str | None
+    alignment: LabelAlignment
+    model_labels: tuple[str, ...]
+
+    def read(self, source: pa.Table) -> GivenLabels:
+        """The labels of source rows."""
+        found = cells(source[self.column], self.separator)
+        indices = self.alignment.indices(found.keys)
+        known = indices >= 0
+        labels = np.zeros((len(source), len(self.model_labels)), dtype=np.int8)
+        labels[found.rows[known], indices[known]] = 1
+        unknown = self._unknown(found, indices)
+        labels[list(unknown)] = NOT_IN_MODEL
+        labels[found.missing] = MISSING
+        labels[found.rows[indices == MISSING]] = MISSING
+        return GivenLabels(labels, unknown)
+
+    def _unknown(self, found: Cells, indices: NDArray[np.int64]) -> dict[int, list[str]]:
+        """The labels of the rows that have some that aren't in the model: the model's own in its order, then those."""
+        names: dict[int, list[str]] = {}
+        for row in np.unique(found.rows[indices == NOT_IN_MODEL]).tolist():
+            here = slice(*np.searchsorted(found.rows, [row, row + 1]))
+            ours = [self.model_labels[index] for index in np.unique(indices[here][indices[here] >= 0])]
+            others = found.keys.slice(here.start, here.stop - here.start).filter(pa.array(indices[here] < 0))
+            names[row] = [*ours, *dict.fromkeys(str(name) for name in self.alignment.names_of(others))]
+        return names
+
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+        """What the run's facts say of it (docs/losses.md). names: of the source's columns in the losses table."""
+        feature = getattr(features[self.column], "feature", features[self.column])
+        values = values_of_classes(self.alignment, feature, self.model_labels)
+        if self.kind == SEPARATED:
+            values = [None if value is None else str(value) for value in values]
+        return _facts(names[self.column], self.kind, self.separator, values)
+
+
+@dataclass(frozen=True)
+class Indicators:
+    """A 0 or 1 for each of the model's labels: in columns of their names, or in the lists of one column."""
+
+    column: str | None
+    """That with the lists."""
+    columns: tuple[str, ...]
+    """Those of the labels, in the model's order, or ()."""
+    alignment: LabelAlignment
+
+    def read(self, source: pa.Table) -> GivenLabels:
+        """The labels of source rows."""
+        given = self.matrix(source, 0)
+        assert given is not None  # as when the dataset was surveyed
+        missing = np.isnan(given).any(axis=1)
+        return GivenLabels(np.where(missing[:, None], MISSING, np.nan_to_num(given)).astype(np.int8), {})
+
+    def matrix(self, source: pa.Table, start: int) -> Floats | None:
+        """(n, classes) of 0, 1 and NaN; None if the lists hold something else. Raises LossAuditError if columns do."""
+        if self.column is not None:
+            return indicator_lists(source[self.column], len(self.alignment.classes))
+        return indicators([source[name] for name in self.columns], start, self.columns)
+
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:  # noqa: ARG002
+        """See `NamedSets.facts`."""
+        if self.column is not None:
+            return _facts(names[self.column], INDICATORS)
+        return _facts(None, COLUMNS, columns=[names[name] for name in self.columns])
+
+
+def _facts(
+    column: str | None,
+    kind: str,
+    separator: str | None = None,
+    values: list[Any] | None = None,
+    columns: list[str | None] | None = None,
+) -> dict[str, Any]:
+    form = {"kind": kind, "separator": separator, "values": values, "columns": columns}
+    return {"label_column": column, "label_values": None, "label_form": form}
+
+
+def find_sets(features: Mapping[str, Any], asked: str | None, model_labels: tuple[str, ...]) -> str | tuple[str, ...]:
+    """The label column; or, where none is asked for and each of the model's labels has one, the columns of 0 and 1.
+
+    Raises LossAuditError, which lists the columns, if it can't be told.
+    """
+    columns: dict[int, str] = {}
+    numbers = [name for name, feature in features.items() if _is_number(feature)]
+    for name, index in index_by_name(numbers, model_labels).items():
+        if index not in columns or name == model_labels[index]:
+            columns[index] = name
+    if asked is None and len(columns) == len(model_labels):
+        return tuple(columns[index] for index in range(len(model_labels)))
+    try:
+        return find_label_column(features, asked)
+    except LossAuditError as error:
+        if asked is not None or not columns:
+            raise
+        without = next(label for index, label in enumerate(model_labels) if index not in columns)
+        raise LossAuditError(
+            f"{len(columns)} of the model's {len(model_labels)} labels have a column of 0 and 1, but {without!r} has none; "
+            "add it, or name the label column with --label-column"
+        ) from error
+
+
+def _is_number(feature: object) -> bool:
+    return isinstance(feature, ClassLabel) or (isinstance(feature, Value) and is_number(feature.pa_type))
