@@ -17,7 +17,7 @@ from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.labels import MISSING, NOT_IN_MODEL
 from lossaudit.engine.outcomes import Outcomes, Texts, texts_of
 from lossaudit.engine.rows import Rows
-from lossaudit.engine.scoring import EncodedShard, Scorer, encode_shard, one_ahead
+from lossaudit.engine.scoring import EncodedShard, Scorer, ShardLogits, encode_shard, one_ahead
 from lossaudit.engine.table import score_columns, shard_table
 from lossaudit.engine.tasks import LabelReader, Task
 from lossaudit.engine.tuning import Plan
@@ -75,6 +75,21 @@ def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
     return Scorer(runner, plan.workers, plan.budget, len(bundle.manifest.labels))
 
 
+def losses_part(
+    job: ShardJob, source: pa.Table, start: int, texts: Texts, scored: ShardLogits, precision: str
+) -> pa.Table:
+    """The part of source rows, of which the first is row `start`, from what was scored of their texts."""
+    given = job.labels.read(source)
+    said = Outcomes()
+    said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
+    said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(given.codes == NOT_IN_MODEL))
+    said.say(outcomes.MISSING_LABEL, np.flatnonzero(given.codes == MISSING))
+    said.say(outcomes.FAILED, scored.failed)
+    said.say(outcomes.EMPTY_TEXT, texts.empty)
+    said.say(outcomes.BAD_TEXT, texts.bad)
+    return shard_table(source, start, given, said, scored, precision, job.task, job.names)
+
+
 class ShardScorer:
     """A job with a loaded graph. Close it, or use it in a `with`."""
 
@@ -93,20 +108,8 @@ class ShardScorer:
     def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
         scored = self._scorer.score(rows.tokens, on_rows)
-        given = self._job.labels.read(rows.source)
-        codes = given.codes
-        said = Outcomes()
-        said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
-        said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(codes == NOT_IN_MODEL))
-        said.say(outcomes.MISSING_LABEL, np.flatnonzero(codes == MISSING))
-        said.say(outcomes.FAILED, scored.failed)
-        said.say(outcomes.EMPTY_TEXT, rows.texts.empty)
-        said.say(outcomes.BAD_TEXT, rows.texts.bad)
-        part = shard_table(
-            rows.source, rows.start, given, said, scored, self._precision, self._job.task, self._job.names
-        )
         on_rows(len(rows.texts.empty) + len(rows.texts.bad) + len(rows.tokens.failed))
-        return part
+        return losses_part(self._job, rows.source, rows.start, rows.texts, scored, self._precision)
 
     def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
