@@ -15,6 +15,8 @@ from lossaudit.engine.errors import LossAuditError
 C = 0.01
 """scikit-learn's inverse strength of the L2 penalty, on standardised features."""
 _MOST_STEPS = 1000
+_CONSTANT = 1e-6
+"""Of the largest deviation of a feature: one with less is constant but for rounding, which mustn't be blown up."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -51,7 +53,7 @@ def fit_head(features: Floats, labels: Ints, classes: int) -> Head:
     if len(present) > 1:
         x = features[labelled]
         mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-        scale = np.where(deviation > 0, deviation, 1.0)
+        scale = np.where(deviation > _CONSTANT * deviation.max(), deviation, 1.0)
         fitted = _regression().fit((x - mean) / scale, labels[labelled])
         coefficients, intercepts = fitted.coef_, fitted.intercept_
         if len(present) == 2:  # scikit-learn gives the second class's logit alone
