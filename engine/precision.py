@@ -52,7 +52,7 @@ def choose(
     provider: a backend's name, or "auto": CUDA where it can be used, else the fastest. sample: tokens of some
     rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
-    if provider == "auto" and _cuda_works(bundle):
+    if provider == "auto" and backends.cuda_works(bundle.file_of("fp32")):
         provider = backends.CUDA
 
     def plan(of: str) -> Plan | None:
@@ -78,17 +78,6 @@ def choose(
     if precision == "exact-top":
         return Choice("exact-top", int8, fp32, top, f"the top {top} as fp32 gives it")
     return choice_by_speed(int8, fp32, top, rows)
-
-
-def _cuda_works(bundle: Bundle) -> bool:
-    """Whether CUDA runs here: onnxruntime-gpu offers it even where there is no GPU or no cuDNN."""
-    if backends.CUDA not in backends.available():
-        return False
-    try:
-        backends.load(backends.CUDA, bundle.file_of("fp32"), workers=1, threads=1)
-    except LossAuditError:
-        return False
-    return True
 
 
 def choice_by_speed(int8: Plan, fp32: Plan, top: int, rows: int) -> Choice:

@@ -1,6 +1,7 @@
-"""Products of activations with constant matrices, as nodes of a graph: in fp32, or in int8 of three kinds.
+"""Products of activations with constant matrices, as nodes of a graph: in fp32, in fp16, or in int8 of three kinds.
 
     Fp32           MatMul and Add
+    Fp16           MatMul between two casts, and Add in fp32
     DynamicInt8    each activation gets its scale anew in each batch; ONNX Runtime's operators
     StaticInt8     each activation has one scale, from calibration; ONNX Runtime's operators
     QdqInt8        the same numbers as pairs of QuantizeLinear and DequantizeLinear, which other runtimes read
@@ -16,9 +17,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from lossaudit.engine.cpus import has_int8_instructions
+from lossaudit.engine.errors import LossAuditError
 from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor
 
 Matrix = NDArray[np.float32]
@@ -72,6 +75,19 @@ class Fp32:
 
     def known_as(self, old: str, new: str) -> None:
         pass
+
+
+@dataclass
+class Fp16(Fp32):
+    """Products in fp16, which GPUs add up in fp32."""
+
+    _halves: dict[str, str] = field(default_factory=dict)
+
+    def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
+        if x not in self._halves:
+            self._halves[x] = editor.add("Cast", [x], to=onnx.TensorProto.FLOAT16)
+        product = editor.add("MatMul", [self._halves[x], editor.add_constant(halved(weight))])
+        return editor.add("Add", [editor.add("Cast", [product], to=onnx.TensorProto.FLOAT), editor.add_constant(bias)])
 
 
 @dataclass
@@ -132,6 +148,14 @@ class QdqInt8(StaticInt8):
         constants = (columns, scales, np.zeros(len(scales), dtype=np.int8))
         weight = editor.add("DequantizeLinear", [editor.add_constant(value) for value in constants], axis=1)
         return editor.add("Add", [editor.add("MatMul", [x[0], weight]), editor.add_constant(bias)])
+
+
+def halved(weight: Matrix) -> NDArray[np.float16]:
+    """A weight in fp16. Raises LossAuditError if one of its values is beyond that."""
+    largest = float(np.abs(weight).max(initial=0))
+    if not largest <= np.finfo(np.float16).max:
+        raise LossAuditError(f"its weights reach {largest:,.0f}; fp16 ends at {np.finfo(np.float16).max:,.0f}")
+    return weight.astype(np.float16)
 
 
 def quantised_columns(weight: Matrix) -> tuple[NDArray[np.int8], Matrix]:

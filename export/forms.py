@@ -1,4 +1,4 @@
-"""Makes the forms of a model that a bundle holds: fp32, and int8 for each way of running it.
+"""Makes the forms of a model that a bundle holds: fp32, int8 for each way of running it, and fp16 for GPUs.
 
 A graph as Optimum exports it comes in; rewritten graphs, checked against a reference and against each other, go out.
 A form that can't be made or isn't near enough is left out, with the reason; without fp32 there is no bundle.
@@ -7,6 +7,7 @@ A form that can't be made or isn't near enough is left out, with the reason; wit
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,20 @@ from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.loss import log_softmax
 from lossaudit.engine.scoring import Scorer, encode_shard
 from lossaudit.engine.tuning import BUDGET
-from lossaudit.export.arithmetic import Activation, Arithmetic, DynamicInt8, Fp32, QdqInt8, StaticInt8
+from lossaudit.export.arithmetic import Activation, Arithmetic, DynamicInt8, Fp16, Fp32, QdqInt8, StaticInt8
 from lossaudit.export.calibration import calibrate
 from lossaudit.export.fusion import fuse, has_subgraphs
+from lossaudit.export.half import check_range, halve_layers
 from lossaudit.export.lowering import NotLoweredError, activations, find_layers, lower
 from lossaudit.export.onnx_graph import GraphEditor
-from lossaudit.export.products import find_products, quantise_products
+from lossaudit.export.products import find_products, rewrite_products
 from lossaudit.export.pruning import NotPrunedError, prune_last_layer
 from lossaudit.export.weights import SharedWeights
 
-INT8_TOLERANCE = 0.05
+INT8_TOLERANCE, FP16_TOLERANCE = 0.05, 1e-3
 """Mean absolute difference of a probability from fp32's; a graph that is further off than this is broken."""
+
+_NO_PRODUCTS = "it has no product of the tokens with a constant matrix"
 
 CheckFp32 = Callable[[backends.Runner], Parity]
 
@@ -66,9 +70,26 @@ class _Base:
     model: onnx.ModelProto
     activations: list[str]
     """That the products read."""
-    write: Callable[[onnx.ModelProto, dict[str, Activation], Arithmetic, bool], None]
-    """Changes a copy of the model, given what calibration saw, in an arithmetic, for ONNX Runtime alone or not."""
+    write: Callable[[dict[str, Activation], Arithmetic, bool, onnx.ModelProto], None]
+    """Given what calibration saw, writes in an arithmetic, for ONNX Runtime alone or not, into a copy of the model."""
+    halve: Callable[[dict[str, Activation], onnx.ModelProto], None]
+    """Given what calibration saw, changes a copy of the model to fp16. Raises LossAuditError if it can't."""
+    halved: str
+    """What of it is in fp16 then."""
     applied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """An approximation of fp32 that is to be written."""
+
+    name: str
+    precision: str
+    backend: str
+    write: Callable[[onnx.ModelProto], None]
+    """Changes a copy of the base's model. Raises LossAuditError if it can't be this form."""
+    applied: str
+    tolerance: float
 
 
 def make_forms(
@@ -78,25 +99,41 @@ def make_forms(
     encoder: TextEncoder,
     texts: list[str],
     check_fp32: CheckFp32,
+    fp16: bool = False,
 ) -> Forms:
     """Writes all forms of a graph to a bundle's folder.
 
     texts: to calibrate and compare on. check_fp32 compares a graph with the reference and raises LossAuditError if it
-    differs.
+    differs. fp16: the form for GPUs too.
     """
     weights = SharedWeights(folder)
     try:
         base = _rewrite(exported, shape)
         fp32 = copy.deepcopy(base.model)
-        base.write(fp32, {}, Fp32(), True)
+        base.write({}, Fp32(), True, fp32)
         parity = check_fp32(_load(backends.CPU, weights.save(fp32, MODEL)))
     except (NotLoweredError, LossAuditError) as error:
         # As exported, it may still be right; then it is only slower.
         weights = SharedWeights(folder)
         base = _as_exported(exported, str(error))
         parity = check_fp32(_load(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
-    int8, left_out = _int8_forms(base, weights, folder, encoder, texts, shape.classes)
-    return Forms((_fp32_graph(base.applied), *int8), left_out, parity)
+    seen, left_out = _calibrated(base, encoder, texts)
+    forms = _int8_forms(base, seen) if seen else []
+
+    def halve(model: onnx.ModelProto) -> None:
+        check_range(folder / MODEL, encoder, texts)
+        base.halve(seen, model)
+
+    if fp16:
+        forms.append(_Form("fp16", "fp16", backends.CUDA, halve, base.halved, FP16_TOLERANCE))
+    graphs = [_fp32_graph(base.applied)]
+    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts, shape.classes)
+    for form in forms:
+        try:
+            graphs.append(_write(form, base, weights, encoder, texts, expected))
+        except LossAuditError as error:
+            left_out[form.name] = str(error)
+    return Forms(tuple(graphs), left_out, parity)
 
 
 def _fp32_graph(applied: tuple[str, ...]) -> Graph:
@@ -105,17 +142,22 @@ def _fp32_graph(applied: tuple[str, ...]) -> Graph:
 
 def _as_exported(exported: Path, why: str) -> _Base:
     model = onnx.load(exported)
-    names = [product.x for product in find_products(GraphEditor(model))]
+    names = list(dict.fromkeys(product.x for product in find_products(GraphEditor(model))))
 
     def write(
-        model: onnx.ModelProto,
         seen: dict[str, Activation],
         arithmetic: Arithmetic,
         for_onnxruntime: bool,  # noqa: ARG001 - one graph suits all
+        model: onnx.ModelProto,
     ) -> None:
-        quantise_products(model, set(seen), arithmetic)
+        rewrite_products(model, set(seen), arithmetic)
 
-    return _Base(model, list(dict.fromkeys(names)), write, (f"as exported: {why}",))
+    def halve(seen: dict[str, Activation], model: onnx.ModelProto) -> None:
+        if not seen:
+            raise LossAuditError(_NO_PRODUCTS)
+        rewrite_products(model, set(seen), Fp16())
+
+    return _Base(model, names, write, halve, "products in fp16", (f"as exported: {why}",))
 
 
 def _rewrite(exported: Path, shape: Shape) -> _Base:
@@ -131,55 +173,79 @@ def _rewrite(exported: Path, shape: Shape) -> _Base:
         applied.append("last layer for the first token alone")
     except NotPrunedError as error:
         applied.append(f"last layer whole: {error}")
-    names = activations(editor, find_layers(editor, end))
+    layers = find_layers(editor, end)
 
     def write(
-        model: onnx.ModelProto,
         seen: dict[str, Activation],  # noqa: ARG001 - it is all known
         arithmetic: Arithmetic,
         for_onnxruntime: bool,
+        model: onnx.ModelProto,
     ) -> None:
         lower(model, end, arithmetic, positions_first=for_onnxruntime)
 
-    return _Base(fused, names, write, tuple(applied))
+    def halve(seen: dict[str, Activation], model: onnx.ModelProto) -> None:  # noqa: ARG001 - all of the layers is
+        halve_layers(model, end)
+
+    count = sum(node.op_type == "Attention" for node in layers.nodes)
+    return _Base(fused, activations(editor, layers), write, halve, f"layers in fp16: {count}", tuple(applied))
 
 
-def _int8_forms(
-    base: _Base, weights: SharedWeights, folder: Path, encoder: TextEncoder, texts: list[str], classes: int
-) -> tuple[list[Graph], dict[str, str]]:
+def _calibrated(base: _Base, encoder: TextEncoder, texts: list[str]) -> tuple[dict[str, Activation], dict[str, str]]:
+    """What int8 has to know of the activations; where that is nothing, why int8 is left out."""
     try:
         seen = calibrate(base.model, base.activations, encoder, texts)
     except (EncodeError, ValueError) as error:
-        return [], {"int8": f"the graph can't be calibrated: {brief(error)}"}
-    if not seen:
-        return [], {"int8": "it has no product of the tokens with a constant matrix"}
-    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts, classes)
-    kinds: list[tuple[str, Arithmetic, str]] = [
+        return {}, {"int8": f"the graph can't be calibrated: {brief(error)}"}
+    return seen, {} if seen else {"int8": _NO_PRODUCTS}
+
+
+def _int8_forms(base: _Base, seen: dict[str, Activation]) -> list[_Form]:
+    kinds: tuple[tuple[str, Arithmetic, str], ...] = (
         ("int8-static", StaticInt8(dict(seen)), backends.CPU),
         ("int8-dynamic", DynamicInt8(dict(seen)), backends.CPU),
         ("int8-qdq", QdqInt8(dict(seen)), backends.OPENVINO),
-    ]
-    graphs, left_out = [], {}
+    )
+    applied = f"{len(seen)} activations in int8"
+    forms = []
     for name, arithmetic, backend in kinds:
-        model = copy.deepcopy(base.model)
-        base.write(model, seen, arithmetic, backend == backends.CPU)
-        file = weights.save(model, f"model.{name}.onnx")
-        try:
-            # Where its own backend isn't installed, ONNX Runtime gives the same numbers more slowly.
-            runner = _load(backend if backend in backends.available() else backends.CPU, file)
-            found = _probabilities(runner, encoder, texts, classes)
-        except LossAuditError as error:
-            file.unlink()
-            left_out[name] = str(error).replace(str(file), "it")
-            continue
+        write = partial(base.write, seen, arithmetic, backend == backends.CPU)
+        forms.append(_Form(name, "int8", backend, write, applied, INT8_TOLERANCE))
+    return forms
+
+
+def _write(
+    form: _Form,
+    base: _Base,
+    weights: SharedWeights,
+    encoder: TextEncoder,
+    texts: list[str],
+    expected: NDArray[np.float64],
+) -> Graph:
+    """Writes a form and compares it. Raises LossAuditError, and leaves no graph behind, if it isn't near enough.
+
+    expected: (texts, classes) the probabilities of fp32.
+    """
+    model = copy.deepcopy(base.model)
+    form.write(model)
+    file = weights.save(model, f"model.{form.name}.onnx")
+    try:
+        found = _probabilities(_load(_runs_here(form.backend, file), file), encoder, texts, expected.shape[1])
         difference = float(np.abs(found - expected).mean())
-        if difference <= INT8_TOLERANCE:
-            applied = (*base.applied, f"{len(seen)} activations in int8")
-            graphs.append(Graph(name, file.name, "int8", (backend,), applied, difference))
-        else:
-            file.unlink()
-            left_out[name] = f"its probabilities differ by {difference:.3f} from fp32's (allowed: {INT8_TOLERANCE})"
-    return graphs, left_out
+        if not difference <= form.tolerance:  # NaN isn't either
+            raise LossAuditError(
+                f"its probabilities differ by {difference:.4f} from fp32's (allowed: {form.tolerance})"
+            )
+    except LossAuditError as error:
+        file.unlink()
+        raise LossAuditError(str(error).replace(str(file), "it")) from error
+    return Graph(form.name, file.name, form.precision, (form.backend,), (*base.applied, form.applied), difference)
+
+
+def _runs_here(backend: str, model: Path) -> str:
+    """The form's own backend, or ONNX Runtime's CPU provider, which gives the same numbers more slowly."""
+    if backend == backends.CUDA:
+        return backend if backends.cuda_works(model) else backends.CPU
+    return backend if backend in backends.available() else backends.CPU
 
 
 def _load(backend: str, model: Path) -> backends.Runner:

@@ -1,4 +1,4 @@
-"""int8 for graphs that `lowering.py` doesn't know: all products of the tokens with constant matrices, and nothing else.
+"""int8 and fp16 for graphs that `lowering.py` doesn't know: the products of tokens with constant matrices, nothing else.
 
 A graph as exported comes in and is changed in place. Attention, normalisations and the head stay as they are.
 """
@@ -31,8 +31,8 @@ def find_products(editor: GraphEditor) -> list[Product]:
     return [product for product in found if product is not None]
 
 
-def quantise_products(model: onnx.ModelProto, known: set[str], arithmetic: Arithmetic) -> None:
-    """Writes the products whose activations are `known` by calibration anew."""
+def rewrite_products(model: onnx.ModelProto, known: set[str], arithmetic: Arithmetic) -> None:
+    """Writes the products of the activations `known` anew."""
     editor = GraphEditor(model)
     for product in find_products(editor):
         if product.x in known:

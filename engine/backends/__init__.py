@@ -66,6 +66,17 @@ def check_available(name: str) -> None:
         raise LossAuditError(f"{name} can't be used: {reason}")
 
 
+def cuda_works(model: Path) -> bool:
+    """Whether CUDA runs a graph here: onnxruntime-gpu offers it even where there is no GPU or no cuDNN."""
+    if CUDA not in available():
+        return False
+    try:
+        load(CUDA, model, workers=1, threads=1)
+    except LossAuditError:
+        return False
+    return True
+
+
 def load(backend: str, model: Path, workers: int, threads: int) -> Runner:
     """Loads a graph with a backend (see `Backend.load`)."""
     check_available(backend)

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lossaudit.export.arithmetic import Activation, Fp32, StaticInt8
 from lossaudit.export.onnx_graph import GraphEditor
-from lossaudit.export.products import find_products, quantise_products
+from lossaudit.export.products import find_products, rewrite_products
 
 RANDOM = np.random.default_rng(0)
 WEIGHT = RANDOM.normal(size=(8, 16)).astype(np.float32)
@@ -78,9 +78,9 @@ def test_a_product_is_found_and_written_anew(make):
     plain, int8 = onnx.ModelProto(), onnx.ModelProto()
     plain.CopyFrom(model)
     int8.CopyFrom(model)
-    quantise_products(plain, {"x"}, Fp32())
+    rewrite_products(plain, {"x"}, Fp32())
     np.testing.assert_allclose(run(plain), expected, atol=1e-5)
-    quantise_products(int8, {"x"}, StaticInt8(dict(SEEN)))
+    rewrite_products(int8, {"x"}, StaticInt8(dict(SEEN)))
     assert "MatMulIntegerToFloat" in [node.op_type for node in int8.graph.node]
     np.testing.assert_allclose(run(int8), expected, atol=0.2)
     assert np.abs(run(int8) - expected).max() > 0
@@ -104,5 +104,5 @@ def test_a_head_over_every_token_is_left_alone():
 
 def test_what_calibration_does_not_know_is_left_alone():
     model = matmul()
-    quantise_products(model, set(), StaticInt8({}))
+    rewrite_products(model, set(), StaticInt8({}))
     assert [node.op_type for node in model.graph.node] == ["MatMul"]

@@ -1,0 +1,84 @@
+"""fp16 for GPUs: a graph's layers, or its products alone. A graph comes in and is changed in place.
+
+A fused graph's layers keep ONNX Runtime's fused operators, which its CUDA provider has in fp16. The rest stays in fp32:
+the embeddings, and what runs on one token a text, the last layer and the head. It costs next to nothing there, its
+weights are in the bundle anyway, and the logits keep their digits.
+
+ONNX Runtime's converter (onnxruntime.transformers.float16) isn't used. It writes its casts by the types that it infers,
+and of the fused operators it infers none; the two places where a cast is needed are known here.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from lossaudit.engine.batching import batches_by_token_budget
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.tuning import BUDGET
+from lossaudit.export.arithmetic import halved
+from lossaudit.export.lowering import find_layers
+from lossaudit.export.onnx_graph import GraphEditor
+
+_LARGEST = float(np.finfo(np.float16).max)
+"""What is larger becomes infinite."""
+_HEADROOM = 2
+"""The largest value that was seen may be this many times larger, since a user's texts hold more than ours."""
+_PRODUCTS = ("FusedMatMul", "Gemm", "MatMul")
+
+
+def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
+    """Writes the layers up to `end` (see `find_layers`) in fp16. Raises LossAuditError for a weight beyond it."""
+    editor = GraphEditor(model)
+    layers = find_layers(editor, end)
+    inside = {node.output[0] for node in layers.nodes}
+    outside = [node for node in editor.nodes if node.output[0] not in inside]
+    new = {layers.start: editor.add("Cast", [layers.start], to=onnx.TensorProto.FLOAT16)}
+
+    def half(name: str) -> str:
+        if name not in new:
+            value = editor.constant(name)
+            is_weight = value is not None and value.dtype == np.float32
+            new[name] = editor.add_constant(halved(value)) if is_weight else name
+        return new[name]
+
+    for node in layers.nodes:
+        new[node.output[0]] = editor.add_copy(node, [half(name) for name in node.input])
+    whole = editor.add("Cast", [new[layers.end]], to=onnx.TensorProto.FLOAT)
+    for node in outside:
+        node.input[:] = [whole if name == layers.end else name for name in node.input]
+    editor.finish()
+
+
+def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
+    """Raises LossAuditError if what a graph's products read or give on some texts comes near the end of fp16.
+
+    model: the bundle's fp32 graph. The fp16 graph itself can't show it on a CPU, where ONNX Runtime computes fp16
+    operators in fp32 and doesn't round between them.
+    """
+    probed = onnx.load(model, load_external_data=False)
+    graph, editor = probed.graph, GraphEditor(probed)
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in editor.nodes if node.op_type == "Constant"}
+    products = [node for node in editor.nodes if node.op_type in _PRODUCTS]
+    tensors = {name for node in products for name in (*node.input[:2], node.output[0])} - constants
+    peaks = [editor.add("ReduceMax", [editor.add("Abs", [name])], keepdims=0) for name in sorted(tensors)]
+    graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, []) for name in peaks)
+    editor.finish()
+    file = model.with_name("range.onnx")  # beside the weights
+    file.write_bytes(probed.SerializeToString())
+    try:
+        session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        inputs = [i.name for i in session.get_inputs()]
+        encoded = encoder.encode(texts)
+        batches = (encoded.padded(rows) for rows in batches_by_token_budget(encoded.lengths, BUDGET))
+        largest = max(float(np.max(session.run(peaks, batch.inputs(inputs)))) for batch in batches)
+    finally:
+        file.unlink()
+    if not largest <= _LARGEST / _HEADROOM:  # NaN isn't either
+        raise LossAuditError(
+            f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {_LARGEST:,.0f}, and "
+            f"other texts may reach {_HEADROOM} times as far"
+        )
