@@ -1,19 +1,26 @@
 """Compares a graph with logits that are known to be right, on texts of mixed lengths, each alone and all in one batch.
 
 The reference is PyTorch (`parity.py`) or, for a graph that was given as ONNX, the given graph itself (`adopted.py`).
+Pairs of texts are compared too, where the exported graph reads them as the reference does (`with_pairs`).
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossaudit.engine.backends import Runner
-from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.bundle import PAIRS, Parity
+from lossaudit.engine.encoding import Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 
 TOLERANCE = 1e-4
 """Absolute difference of two fp32 logits; the operators' order of summing gives about 1e-6."""
 MOST_TOKENS = 512
 """Of a text that is compared or calibrated on: a batch with one of 8,192 wouldn't fit most machines."""
+
+Check = Callable[[Runner], Parity]
+"""Compares a graph with a reference. Raises LossAuditError if it differs."""
 
 _SENTENCES = (
     "Ok.",
@@ -41,12 +48,19 @@ def reference_texts(max_length: int) -> list[str]:
     ]
 
 
+def reference_pairs(max_length: int) -> list[Text]:
+    """Pairs of short, long and too long texts, the first or the second of them the longer one."""
+    short, middle, long = _SENTENCES[2], " ".join(_SENTENCES[3:6]), " ".join([_SENTENCES[4]] * (max_length // 8))
+    texts = (_SENTENCES[0], short, middle, long)
+    return [*((a, b) for a in texts for b in texts), (_SENTENCES[7], _SENTENCES[8])]
+
+
 def texts_with_tokens(encoder: TextEncoder) -> list[str]:
     """The reference texts that can be run: without special tokens an empty text has none, and no model takes that."""
     return [text for text in reference_texts(encoder.max_length) if encoder.encode([text]).lengths[0] > 0]
 
 
-def logits_alone(runner: Runner, encoder: TextEncoder, texts: list[str]) -> NDArray[np.float32]:
+def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> NDArray[np.float32]:
     """(texts, classes) of a graph that is given each text by itself."""
     encoded = encoder.encode(texts)
     return np.concatenate([runner.run(encoded.padded(np.array([row]))) for row in range(len(texts))])
@@ -56,7 +70,7 @@ def compare(
     graph: str,
     runner: Runner,
     encoder: TextEncoder,
-    texts: list[str],
+    texts: Sequence[Text],
     reference: str,
     expected: NDArray[np.float32],
     tolerance: float = TOLERANCE,
@@ -70,19 +84,36 @@ def compare(
     try:
         alone, together = logits_alone(runner, encoder, texts), runner.run(encoded.padded(np.arange(len(texts))))
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise LossAuditError(f"{graph} fails: {brief(error)}; no bundle was written") from error
+        raise LossAuditError(f"{graph} fails: {brief(error)}") from error
     if together.shape != expected.shape:
-        raise LossAuditError(
-            f"{graph} gives logits of the shape {together.shape}, not {expected.shape}; no bundle was written"
-        )
+        raise LossAuditError(f"{graph} gives logits of the shape {together.shape}, not {expected.shape}")
     ways = {"": alone, " for a text that shares a batch with longer ones (alone, they are the same)": together}
     largest = 0.0
     for how, logits in ways.items():
         difference = float(np.abs(logits - expected).max())
         if not difference <= tolerance:  # NaN fails too
             raise LossAuditError(
-                f"{graph} differs from {reference} by {difference:.1e} in its logits{how}; "
-                f"{tolerance:.0e} is allowed, so no bundle was written"
+                f"{graph} differs from {reference} by {difference:.1e} in its logits{how}; {tolerance:.0e} is allowed"
             )
         largest = max(largest, difference)
     return largest
+
+
+def with_pairs(check_texts: Check, make_check_of_pairs: Callable[[], Check]) -> tuple[Check, dict[str, str]]:
+    """A check of texts and pairs; and, for the manifest's `left_out`, why it is one of texts alone.
+
+    make_check_of_pairs: raises LossAuditError if the graph, as it was exported or given, can't read pairs (its
+    tokenizer tells their texts apart and the model doesn't, say). That is no reason to refuse a model; a rewritten
+    graph that reads them otherwise is one.
+    """
+    try:
+        check_pairs = make_check_of_pairs()
+    except LossAuditError as error:
+        return check_texts, {PAIRS: str(error)}
+
+    def check(runner: Runner) -> Parity:
+        texts, pairs = check_texts(runner), check_pairs(runner)
+        largest = max(texts.max_difference, pairs.max_difference)
+        return Parity(largest, texts.tolerance, texts.texts + pairs.texts)
+
+    return check, {}
