@@ -15,13 +15,19 @@ _EXAMPLES = """
 lossaudit export ./my-finetuned-model -o bundle
 lossaudit export distilbert-base-uncased-finetuned-sst-2-english -o sst2
 lossaudit export ./optimums-onnx-folder -o bundle
+lossaudit export ./my-tagger -o bundle --multi-label
 """
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Export a fine-tuned classifier to a bundle.")
 @click.argument("model")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the bundle to.")
-def export(model: str, output: Path) -> None:
+@click.option(
+    "--multi-label",
+    is_flag=True,
+    help="Any of the labels may be right for a text; for models whose config.json has no problem_type.",
+)
+def export(model: str, output: Path, multi_label: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
     MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
@@ -33,7 +39,7 @@ def export(model: str, output: Path) -> None:
     with steps(f"Exporting {model}") as on_step:
         from lossaudit.cli.rooms import export_to
 
-        bundle = export_to(model, output, on_step)
+        bundle = export_to(model, output, on_step, multi_label)
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(

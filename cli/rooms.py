@@ -10,20 +10,23 @@ from lossaudit.engine.bundle import Bundle, is_bundle
 from lossaudit.engine.errors import LossAuditError
 
 
+_WORK = {"export": "exporting a model", "fit": "fitting a head"}
+
+
 def exporter() -> ModuleType:
     """`lossaudit.export.exporter`. Raises LossAuditError if the extra isn't installed."""
     return export_room("exporter")
 
 
-def export_room(module: str) -> ModuleType:
-    """A module of the export room, whose libraries take seconds to import."""
+def export_room(module: str, extra: str = "export") -> ModuleType:
+    """A module of the export room, whose libraries take seconds to import. extra: what installs them."""
     try:
         return importlib.import_module(f"lossaudit.export.{module}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.startswith("lossaudit"):
             raise
         raise LossAuditError(
-            f"exporting a model needs {error.name}, which isn't installed: pip install 'lossaudit[export]'"
+            f"{_WORK[extra]} needs {error.name}, which isn't installed: pip install 'lossaudit[{extra}]'"
         ) from error
 
 
@@ -49,9 +52,19 @@ def bundle_of(model: str, on_step: Callable[[str], None]) -> Bundle:
     return bundle
 
 
-def export_to(model: str, output: Path, on_step: Callable[[str], None]) -> Bundle:
-    """Writes the bundle of a checkpoint or an ONNX folder."""
+def features_bundle_of(encoder: str, on_step: Callable[[str], None]) -> Bundle:
+    """The features bundle at a path, or the cached one of a checkpoint."""
+    if is_bundle(encoder):
+        return Bundle.load(encoder)
+    bundle: Bundle = export_room("encoder").cached_encoder(encoder, on_step)
+    return bundle
+
+
+def export_to(model: str, output: Path, on_step: Callable[[str], None], multi_label: bool) -> Bundle:
+    """Writes the bundle of a checkpoint or an ONNX folder. multi_label: see `exporter.export_bundle`."""
     adopted = export_room("adopted")
     adopts = adopted.is_onnx_folder(model)
-    bundle: Bundle = (adopted.adopt_bundle if adopts else exporter().export_bundle)(model, output, on_step)
+    bundle: Bundle = (adopted.adopt_bundle if adopts else exporter().export_bundle)(
+        model, output, on_step, multi_label
+    )
     return bundle

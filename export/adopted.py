@@ -8,8 +8,9 @@ that a text's logits don't depend on its batch, and that the rewritten forms giv
 import hashlib
 import importlib.metadata
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import (
-    CLASSIFY,
     FORMAT,
     MANIFEST,
     MODEL,
@@ -30,12 +30,21 @@ from lossaudit.engine.bundle import (
     is_bundle,
 )
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.encoding import Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export.cache import cached
-from lossaudit.export.comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
-from lossaudit.export.config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, check_task
+from lossaudit.export.comparison import (
+    MOST_TOKENS,
+    TOLERANCE,
+    Check,
+    compare,
+    logits_alone,
+    reference_pairs,
+    texts_with_tokens,
+    with_pairs,
+)
+from lossaudit.export.config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
 from lossaudit.export.tokenizer import max_length, pad_id, read_tokenizer, without_padding
 from lossaudit.version import __version__
 
@@ -51,14 +60,17 @@ def is_onnx_folder(path: str | Path) -> bool:
     return (folder / MODEL).is_file() and not is_bundle(folder) and not any(any(folder.glob(kind)) for kind in _WEIGHTS)
 
 
-def adopt_bundle(model: str | Path, target: Path, on_step: Step = lambda step: None) -> Bundle:
+def adopt_bundle(
+    model: str | Path, target: Path, on_step: Step = lambda step: None, multi_label: bool = False
+) -> Bundle:
     """Makes a bundle in the folder `target`, which is new, empty or an older bundle, of an ONNX folder.
 
-    on_step is told what begins. Raises LossAuditError, and leaves nothing behind, if the folder lacks a file, the graph
-    isn't a text classifier's, or a text's logits depend on the texts beside it.
+    on_step is told what begins. multi_label: see `exporter.export_bundle`. Raises LossAuditError, and leaves nothing
+    behind, if the folder lacks a file, the graph isn't a text classifier's, or a text's logits depend on the texts
+    beside it.
     """
     check_replaceable(target, MANIFEST)
-    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step)
+    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step, multi_label)
 
 
 def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
@@ -72,49 +84,55 @@ def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bun
 
 @dataclass(frozen=True)
 class _Given:
-    """The graph as it was given, and what it says of the reference texts."""
+    """What the graph as it was given says of some texts or pairs."""
 
-    texts: list[str]
+    encoder: TextEncoder
+    architecture: str
+    texts: Sequence[Text]
     logits: NDArray[np.float32]
     """(texts, classes), each text alone."""
     difference: float
     """The largest of a text's logits alone and in a batch."""
 
     @classmethod
-    def run(cls, graph: Path, encoder: TextEncoder, architecture: str) -> "_Given":
-        runner, texts = _load(graph), texts_with_tokens(encoder)
+    def run(cls, graph: Path, encoder: TextEncoder, architecture: str, texts: Sequence[Text]) -> "_Given":
+        runner = _load(graph)
         try:
             logits = logits_alone(runner, encoder, texts)
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise LossAuditError(f"{graph} can't be run: {brief(error)}") from error
         name = f"{graph} ({architecture})"
-        return cls(texts, logits, compare(name, runner, encoder, texts, "itself", logits))
+        return cls(encoder, architecture, texts, logits, compare(name, runner, encoder, texts, "itself", logits))
 
-    def check(self, runner: backends.Runner, encoder: TextEncoder, architecture: str) -> Parity:
+    def check(self, runner: backends.Runner) -> Parity:
         """Raises LossAuditError if another form of the graph gives something else."""
-        name = f"the rewritten graph of {architecture}"
-        difference = compare(name, runner, encoder, self.texts, "the given one", self.logits)
+        name = f"the rewritten graph of {self.architecture}"
+        difference = compare(name, runner, self.encoder, self.texts, "the given one", self.logits)
         return Parity(max(difference, self.difference), TOLERANCE, texts=0)
 
 
-def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step) -> Bundle:
+def _adopt(
+    source: Path, name: str, revision: str, target: Path, on_step: Step, multi_label: bool = False
+) -> Bundle:
     on_step("reading the ONNX folder")
     config = ModelConfig.read(source)
     tokenizer = read_tokenizer(source / TOKENIZER)
     settings = TokenizerConfig.read(source, tokenizer)
-    check_task(name, config.problem_type, len(config.labels or ("", "")))
+    task = task_of(name, config.problem_type, len(config.labels or ("", "")), multi_label)
     with folder_beside(target, replaceable=MANIFEST) as folder:
         without_padding(tokenizer).save(str(folder / TOKENIZER))
         limit, padding, side = max_length(settings, config), pad_id(settings, config), settings.truncation_side
         encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
         on_step("checking the graph")
-        given = _Given.run(source / MODEL, encoder, config.architecture)
+        run = partial(_Given.run, source / MODEL, encoder, config.architecture)
+        given = run(texts_with_tokens(encoder))
+        check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
         labels = _labels(config, given.logits.shape[1], name)
-        graphs, left_out, parity, opset = _forms(source, folder, config, encoder, given, on_step)
+        graphs, left_out, parity, opset = _forms(source, folder, config, given, check, on_step)
         manifest = Manifest(
             format=FORMAT,
             architecture=config.architecture,
-            task=CLASSIFY,
+            task=task,
             labels=labels,
             max_length=limit,
             truncation_side=side,
@@ -126,14 +144,14 @@ def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step) 
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
             parity=parity,
             graphs=graphs,
-            left_out=left_out,
+            left_out=left_out | without_pairs,
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Bundle.load(target)
 
 
 def _forms(
-    source: Path, folder: Path, config: ModelConfig, encoder: TextEncoder, given: _Given, on_step: Step
+    source: Path, folder: Path, config: ModelConfig, given: _Given, check: Check, on_step: Step
 ) -> tuple[tuple[Graph, ...], dict[str, str], Parity, int]:
     """Writes the bundle's graphs: rewritten ones where onnx is installed, else the given one as it is.
 
@@ -145,7 +163,7 @@ def _forms(
             shutil.copyfile(file, folder / file.name)
         as_given = (f"as given: {why_not}",)
         graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), as_given, 0.0)
-        return (graph,), {"int8": why_not}, given.check(_load(folder / MODEL), encoder, config.architecture), 0
+        return (graph,), {"int8": why_not}, check(_load(folder / MODEL)), 0
     import onnx  # an extra
 
     from lossaudit.export.forms import Shape, make_forms
@@ -157,9 +175,9 @@ def _forms(
             source / MODEL,
             folder,
             shape,
-            encoder,
-            given.texts,
-            lambda runner: given.check(runner, encoder, config.architecture),
+            given.encoder,
+            texts_with_tokens(given.encoder),
+            check,
         )
         opsets = onnx.load(source / MODEL, load_external_data=False).opset_import
     except LossAuditError:
@@ -185,7 +203,7 @@ def _why_not_rewritten() -> str | None:
 
 
 def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
-    check_task(name, config.problem_type, classes)
+    task_of(name, config.problem_type, classes)
     labels = config.labels or tuple(f"LABEL_{index}" for index in range(classes))  # as transformers calls them
     if len(labels) != classes:
         raise LossAuditError(f"{name}: config.json names {len(labels)} labels, but the graph gives {classes} logits")

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
-from lossaudit.export.config import check_task
+from lossaudit.export.config import task_of
 
 SAFE = ("*.safetensors", "*.json", "*.txt", "*.model")
 PICKLED = ("pytorch_model*.bin",)
@@ -52,15 +52,15 @@ def find(model: str) -> Checkpoint:
     return Checkpoint(fetched, model, fetched.name)
 
 
-def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
-    """The sequence classifier, in fp32 and evaluation mode.
+def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[transformers.PreTrainedModel, str]:
+    """The sequence classifier, in fp32 and evaluation mode, and its task (see `config.task_of`).
 
     Raises LossAuditError for other tasks, a checkpoint without a trained head, or unsafe or broken weights.
     """
     folder = checkpoint.folder
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        check_task(checkpoint.name, config.problem_type, config.num_labels)
+        task = task_of(checkpoint.name, config.problem_type, config.num_labels, multi_label)
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             folder,
             config=config,
@@ -80,7 +80,7 @@ def load_model(checkpoint: Checkpoint) -> transformers.PreTrainedModel:
             f"{checkpoint.name} has no trained classification head (no weights for {missing}); "
             "name a model that was fine-tuned to classify text"
         )
-    return model.eval()
+    return model.eval(), task
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFast:

@@ -10,9 +10,12 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
+from lossaudit.engine.bundle import CLASSIFY, MULTI_LABEL
 from lossaudit.engine.errors import LossAuditError, brief
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+_MULTI_LABEL = "multi_label_classification"
+"""transformers' word for it."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,19 @@ class TokenizerConfig:
         )
 
 
-def check_task(name: str, problem_type: str | None, classes: int) -> None:
-    """Raises LossAuditError if a model gives something else than one of two or more labels."""
+def task_of(name: str, problem_type: str | None, classes: int, multi_label: bool = False) -> str:
+    """What a model gives a text, `CLASSIFY` or `MULTI_LABEL` of `engine/bundle.py`.
+
+    multi_label: what to take it for where its config doesn't say. Raises LossAuditError for a regression model, and
+    where the config says something else.
+    """
     if problem_type == "regression" or classes == 1:
         raise LossAuditError(
             f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
         )
-    if problem_type == "multi_label_classification":
-        raise LossAuditError(f"{name} is a multi-label model; lossaudit takes models with one label an example")
+    if multi_label and problem_type not in (None, _MULTI_LABEL):
+        raise LossAuditError(f"{name} says problem_type {problem_type!r} in its config.json; leave --multi-label out")
+    return MULTI_LABEL if multi_label or problem_type == _MULTI_LABEL else CLASSIFY
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -16,16 +16,18 @@ import optimum.utils.logging
 import transformers
 import transformers.utils.logging
 
+from lossaudit.engine import backends
 from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Parity, Source
+from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Parity, Source
+from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export.cache import cached
-from lossaudit.export.comparison import MOST_TOKENS, texts_with_tokens
+from lossaudit.export.comparison import MOST_TOKENS, Check, texts_with_tokens, with_pairs
 from lossaudit.export.forms import Shape, make_forms
 from lossaudit.export.graph import input_names, write_graph
-from lossaudit.export.parity import check_parity
+from lossaudit.export.parity import check_pairs, check_parity
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 from lossaudit.version import __version__
 
@@ -34,15 +36,18 @@ _MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "tokenizers", "torch", "transf
 Step = Callable[[str], None]
 
 
-def export_bundle(model: str, target: Path, on_step: Step = lambda step: None) -> Bundle:
+def export_bundle(
+    model: str, target: Path, on_step: Step = lambda step: None, multi_label: bool = False
+) -> Bundle:
     """Exports a checkpoint to the folder `target`, which is new, empty or an older bundle.
 
-    on_step is told what begins. Raises LossAuditError, and leaves nothing behind, if the checkpoint can't be
-    had, loaded or exported, or if the graph differs from PyTorch.
+    on_step is told what begins. multi_label: whether any of the labels may be right for a text, where the checkpoint's
+    config doesn't say. Raises LossAuditError, and leaves nothing behind, if the checkpoint can't be had, loaded or
+    exported, or if the graph differs from PyTorch.
     """
     check_replaceable(target, MANIFEST)
     on_step("finding the checkpoint")
-    return _export(checkpoints.find(model), target, on_step)
+    return _export(checkpoints.find(model), target, on_step, multi_label)
 
 
 def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
@@ -52,10 +57,12 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
     return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step))
 
 
-def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
+def _export(
+    checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False
+) -> Bundle:
     with quiet():
         on_step("loading the weights")
-        model = checkpoints.load_model(checkpoint)
+        model, task = checkpoints.load_model(checkpoint, multi_label)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
         if model.config.pad_token_id is None:
             # Without one a decoder's classifier takes no batch, since it couldn't tell a text's last token.
@@ -64,11 +71,12 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             checkpoint=checkpoint,
             model=model,
             tokenizer=tokenizer,
-            task=CLASSIFY,
+            task=task,
             labels=checkpoints.label_names(model.config),
             max_length=max_length(tokenizer, model.config),
             write_graph=lambda path: write_graph(model, path),
             check=lambda runner, encoder: check_parity(model, tokenizer, runner, encoder),
+            check_pairs=lambda runner, encoder: check_pairs(model, tokenizer, runner, encoder),
         )
         return write_bundle(original, target, on_step)
 
@@ -89,6 +97,8 @@ class Original:
     """Writes the ONNX graph to a path; gives its opset."""
     check: Callable[[Runner, TextEncoder], Parity]
     """Compares a graph with the model. Raises LossAuditError if it differs."""
+    check_pairs: Callable[[Runner, TextEncoder], Parity] | None = None
+    """The same on pairs of texts; None for a model that isn't to read any."""
 
 
 def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
@@ -103,13 +113,14 @@ def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
         encoder = TextEncoder(folder / TOKENIZER, min(original.max_length, MOST_TOKENS), padding, side)
         heads, hidden = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
         on_step("rewriting it for CPUs and comparing it with PyTorch")
+        check, left_out = _check_of(original, exported, encoder)
         forms = make_forms(
             exported,
             folder,
             Shape(heads, hidden, len(original.labels)),
             encoder,
             texts_with_tokens(encoder),
-            lambda runner: original.check(runner, encoder),
+            check,
         )
         manifest = Manifest(
             format=FORMAT,
@@ -126,10 +137,27 @@ def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
             parity=forms.parity,
             graphs=forms.graphs,
-            left_out=forms.left_out,
+            left_out=forms.left_out | left_out,
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Bundle.load(target)
+
+
+def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple[Check, dict[str, str]]:
+    """See `comparison.with_pairs`."""
+    check_pairs = original.check_pairs
+
+    def check_of_texts(runner: Runner) -> Parity:
+        return original.check(runner, encoder)
+
+    if check_pairs is None:
+        return check_of_texts, {}
+
+    def check_of_pairs() -> Check:
+        check_pairs(backends.load(backends.CPU, exported, workers=1, threads=usable_cpus()), encoder)
+        return lambda runner: check_pairs(runner, encoder)
+
+    return with_pairs(check_of_texts, check_of_pairs)
 
 
 @contextlib.contextmanager
