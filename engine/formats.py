@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import file_beside, files_of
-from lossaudit.engine.table import SCHEMA
+from lossaudit.engine.table import is_multi_label, own_schema
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
 _REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
-_TYPES = {field.name: field.type for field in SCHEMA}
+_NAMES_OF = {"label_name": "labels", "prediction_name": "predictions"}
+"""A multi-label row's names in one text, and in a list."""
 _PROBABILITIES = "probabilities"
 _ROW_GROUP = 16_384
 """Rows of a Parquet file that are read at once where only some are wanted."""
@@ -95,7 +96,7 @@ def read_table(path: Path) -> pa.Table:
         table = reader(path)
         table.validate(full=True)  # strings that are no UTF-8 among it
         names = table.schema.names
-    except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, csv.Error, pa.ArrowException) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
     if len(set(names)) < len(names):
         raise LossAuditError(f"{path} is no losses table: it has columns of the same name")
@@ -118,20 +119,29 @@ def check_losses(schema: pa.Schema, path: Path) -> None:
 
 
 def _typed(table: pa.Table, path: Path) -> pa.Table:
-    """The table with its own columns in the types of `SCHEMA`, whatever a text format made of them."""
+    """The table with its own columns in the types of `own_schema`, whatever a text format made of them."""
+    types = {field.name: field.type for field in own_schema(table.column_names)}
     for index, name in enumerate(table.column_names):
-        if name in _TYPES:
+        if name in types:
             column = table[name]
             try:
                 if pa.types.is_string(column.type):
                     column = pc.if_else(pc.equal(column, ""), None, column)  # what CSV makes of a missing one
-                if pa.types.is_list(_TYPES[name]) and pa.types.is_string(column.type):
+                if pa.types.is_list(types[name]) and pa.types.is_string(column.type):
                     column = pa.chunked_array([[json.loads(cell) if cell else None for cell in column.to_pylist()]])
-                table = table.set_column(index, name, column.cast(_TYPES[name]))
+                table = table.set_column(index, name, column.cast(types[name]))
             except (ValueError, pa.ArrowException) as error:
                 raise LossAuditError(
-                    f"{path} is no losses table: its column {name!r} holds {table[name].type}, not {_TYPES[name]}"
+                    f"{path} is no losses table: its column {name!r} holds {table[name].type}, not {types[name]}"
                 ) from error
+    return _with_names_of_none(table) if is_multi_label(table.column_names) else table
+
+
+def _with_names_of_none(table: pa.Table) -> pa.Table:
+    """A multi-label table with the names of rows without labels, "", which text formats don't tell from none."""
+    for name, labels in _NAMES_OF.items():
+        names = pc.if_else(pc.is_valid(table[labels]), pc.fill_null(table[name], ""), None)
+        table = table.set_column(table.column_names.index(name), name, names)
     return table
 
 
@@ -179,18 +189,21 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8", newline="") as file:
+        fields = own_schema(next(csv.reader(file), []))
+    types = {field.name: pa.string() if pa.types.is_list(field.type) else field.type for field in fields}
     return pa_csv.read_csv(
         path,
         pa_csv.ReadOptions(block_size=_whole(path)),
         pa_csv.ParseOptions(newlines_in_values=True),
-        pa_csv.ConvertOptions(column_types={**_TYPES, _PROBABILITIES: pa.string()}, null_values=[""]),
+        pa_csv.ConvertOptions(column_types=types, null_values=[""]),
     )
 
 
 def _read_jsonl(path: Path) -> pa.Table:
     with path.open(encoding="utf-8") as file:
         first = _objects([json.loads(file.readline() or "{}")])[0]
-    known = pa.schema([field for field in SCHEMA if field.name in first])
+    known = pa.schema([field for field in own_schema(list(first)) if field.name in first])
     options = pa_json.ParseOptions(explicit_schema=known)
     return pa_json.read_json(path, pa_json.ReadOptions(block_size=_whole(path)), options)
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.formats import check_losses, read_table
-from lossaudit.engine.ranking import PLACE, Filters, places_of_top
-from lossaudit.engine.table import SCHEMA, TEXT_NAMES, facts_of
+from lossaudit.engine.ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
+from lossaudit.engine.table import TEXT_NAMES, facts_of, is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
 
@@ -55,12 +55,18 @@ class Losses:
         return self._rows
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether its rows have sets of labels (docs/losses.md)."""
+        return is_multi_label(self.schema.names)
+
+    @property
     def text_column(self) -> str | None:
         """The column that holds the text: the audit's own word for it, else a guess from names and types."""
         told = self.facts.get("text_column")
         if told in self.schema.names:
             return str(told)
-        texts = [f.name for f in self.schema if f.name not in SCHEMA.names and _is_text(f.type)]
+        own = own_schema(self.schema.names)
+        texts = [f.name for f in self.schema if f.name not in own.names and _is_text(f.type)]
         return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
 
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
@@ -71,7 +77,8 @@ class Losses:
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
-        return self.take(places_of_top(self._with_places(filters.columns), n, filters))
+        labels = SETS if self.is_multi_label else ONE_LABEL
+        return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows in pieces of at most `rows`, of all columns or some.
@@ -87,7 +94,7 @@ class Losses:
             raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
 
     def pieces(self, columns: Sequence[str], rows: int = _PIECE_ROWS) -> Iterator[pa.Table]:
-        """Some of the audit's own columns as `batches` gives them, in the types of `table.SCHEMA`.
+        """Some of the audit's own columns as `batches` gives them, in the types of `table.own_schema`.
 
         Raises LossAuditError if the file can't be read, or a column holds something else.
         """
@@ -103,7 +110,8 @@ class Losses:
     def _cast(self, piece: pa.Table) -> pa.Table:
         """The audit's own columns in the types that they have now; another program may have written the file."""
         try:
-            return piece.cast(pa.schema([SCHEMA.field(name) for name in piece.column_names]))
+            own = own_schema(self.schema.names)
+            return piece.cast(pa.schema([own.field(name) for name in piece.column_names]))
         except pa.ArrowException as error:
             raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossaudit.engine.losses import Losses
-from lossaudit.engine.ranking import PLACE, Filters, places_of_top
+from lossaudit.engine.ranking import ONE_LABEL, PLACE, Filters, places_of_top
 from lossaudit.engine.table import facts_of, rank, source_names, with_facts
 
 
@@ -32,7 +32,7 @@ def top(table, n, filters, piece_rows=7):
     """The top of a table that comes in pieces, as `Losses.top` takes it."""
     placed = table.append_column(PLACE, pa.array(range(len(table)), pa.int64()))
     starts = range(0, len(table), piece_rows)
-    pieces = (placed.slice(start, piece_rows).select([*filters.columns, PLACE]) for start in starts)
+    pieces = (placed.slice(start, piece_rows).select([*filters.columns(ONE_LABEL), PLACE]) for start in starts)
     return table.take(pa.array(places_of_top(pieces, n, filters), pa.int64()))
 
 
