@@ -9,6 +9,7 @@ from lossaudit.cli.completion import completion
 from lossaudit.cli.demo import demo
 from lossaudit.cli.doctor import doctor
 from lossaudit.cli.export import export
+from lossaudit.cli.fit import fit
 from lossaudit.cli.log import log
 from lossaudit.cli.pull import pull
 from lossaudit.cli.report import report
@@ -41,5 +42,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, top, report, review, log, pull, apply, demo, doctor, cache, completion):
+for command in (export, audit, fit, top, report, review, log, pull, apply, demo, doctor, cache, completion):
     main.add_command(command)

@@ -3,6 +3,7 @@
 States and labels come in; a head goes out that a graph can hold, or logits of each row from a head that never saw it.
 """
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,9 +108,14 @@ def assign_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
     return fold_of_group[group]
 
 
+def check_installed() -> None:
+    """Raises LossAuditError if scikit-learn isn't installed; call it before the work."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise LossAuditError("heads need scikit-learn, which isn't installed: pip install 'lossaudit[fit]'")
+
+
 def _regression() -> Any:
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise LossAuditError("heads need scikit-learn, which isn't installed: pip install 'lossaudit[fit]'") from error
+    check_installed()
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(C=C, max_iter=_MOST_STEPS)

@@ -1,0 +1,151 @@
+"""`lossaudit fit`: an encoder and a labelled dataset to losses from heads that never saw the label."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lossaudit.cli.command import Command
+from lossaudit.cli.console import out, rows_bar, steps
+from lossaudit.cli.findings import print_choice, print_summary, print_unranked
+from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
+
+if TYPE_CHECKING:
+    from lossaudit.export.fitting import Fit
+
+_EXAMPLES = """
+lossaudit fit sentence-transformers/all-MiniLM-L6-v2 reviews.csv -o fitted
+lossaudit fit ./my-encoder 'parts/*.jsonl.gz' -o fitted --label-column category
+lossaudit fit ./my-finetuned-model tickets.csv -o fitted --folds 10
+"""
+_LABELS_SHOWN = 12
+
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Rank a dataset by losses without a fine-tuned model.")
+@click.argument("encoder")
+@click.argument("dataset")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to write: losses.parquet, and a bundle with a head fitted on all rows.",
+)
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts that heads are fitted without."
+)
+@click.option("--config", help="Configuration of a hub dataset.")
+@click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
+@click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
+@click.option("--label-column", help="Column with the label.  [default: guessed, and said]")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows.")
+@click.option(
+    "--max-length",
+    type=click.IntRange(min=8),
+    help="Cut texts at this many tokens.  [default: the encoder's maximum]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="What runs the encoder: auto takes CUDA where it is installed, else the faster of the others.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "int8"]),
+    default="auto",
+    show_default=True,
+    help="What computes the states; auto takes the faster.",
+)
+@click.option("--restart", is_flag=True, help="Encode all rows anew, also those that an interrupted run had done.")
+@click.option("--offline", is_flag=True, help="Never ask a hub, also where ENCODER or DATASET is a hub name.")
+@click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
+def fit(
+    encoder: str,
+    dataset: str,
+    output: Path,
+    folds: int,
+    config: str | None,
+    split: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    limit: int | None,
+    max_length: int | None,
+    threads: int | None,
+    provider: str,
+    precision: str,
+    restart: bool,
+    offline: bool,
+    no_tune: bool,
+) -> None:
+    """Rank DATASET by losses from heads that never saw the label, on the states of ENCODER.
+
+    ENCODER is a folder or hub name: an encoder, a sentence-transformers model, or a fine-tuned classifier, of which
+    the encoder is used. It isn't trained: it reads each text once, and small heads are fitted on what it gives. DATASET
+    is what `lossaudit audit` takes. Needs the extra: pip install 'lossaudit[fit]'
+
+    Finished shards are kept in the output folder until it is written: after an interruption, the same command goes on.
+    """
+    if offline:
+        go_offline()
+    from lossaudit.engine.audit import AuditOptions
+    from lossaudit.engine.source import open_dataset
+
+    fitting = export_room("fitting", extra="fit")
+    free_memory_at_once()
+    folder = fitting.check_target(output, dataset)
+    options = AuditOptions(
+        text_column=text_column,
+        label_column=label_column,
+        limit=limit,
+        max_length=max_length,
+        threads=threads,
+        provider=provider,
+        precision=precision,
+        tune=not no_tune,
+    )
+    with steps("Reading") as on_step:
+        on_step(dataset)
+        rows = open_dataset(dataset, config, split)
+    with steps("Opening the encoder") as on_step:
+        bundle = features_bundle_of(encoder, on_step)
+    prepared = fitting.Fit(bundle, rows, options, folds)
+    _print_plan(prepared)
+    with prepared.keep_parts(folder, restart) as kept:
+        if kept.facts:
+            out.print(f"Going on with an interrupted run, whose states are in {kept}", soft_wrap=True)
+        print_choice(prepared.audit.choice)
+        with rows_bar() as on_stage:
+            fitted = prepared.run(kept, output, on_stage)
+        kept.discard()
+    print_summary(prepared.audit, fitted.audited)
+    print_unranked(prepared.audit, fitted.audited)
+    losses = output / fitting.LOSSES
+    out.print(
+        f"Wrote {losses}, of losses from heads that never saw the row. Decide on the top: lossaudit review {losses} "
+        "(or look: lossaudit top)",
+        soft_wrap=True,
+    )
+    out.print(f"Wrote {output / fitting.BUNDLE}, for other rows: a head fitted on all of these", soft_wrap=True)
+
+
+def _print_plan(fit: "Fit") -> None:
+    """Says what was decided before the work begins."""
+    audit = fit.audit
+    given = {name: "asked for" for name in (audit.options.text_column, audit.options.label_column) if name}
+    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
+        out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+    out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
+    if fit.rare:
+        out.print(
+            f"Fewer rows than folds: {_listed(fit.rare)}; the heads that judge them have seen few of the label, or none",
+            soft_wrap=True,
+        )
+
+
+def _listed(labels: dict[str, int]) -> str:
+    shown = [f"{label} ({rows:,} rows)" for label, rows in list(labels.items())[:_LABELS_SHOWN]]
+    more = f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
+    return ", ".join(shown) + more

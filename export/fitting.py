@@ -1,0 +1,236 @@
+"""Losses from heads that never saw the label: an encoder's bundle and a dataset come in, a losses table and a bundle
+go out.
+
+The encoder runs once over the dataset (`engine/features.py`); each row's logits come from a head that was fitted on
+the other folds (`heads.py`). What becomes of logits is the audit's own matter: a `Fit` holds an `Audit` whose shards
+are scored by heads.
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lossaudit.engine.audit import Audit, Audited, AuditOptions
+from lossaudit.engine.bundle import CLASSIFY, FEATURES, MANIFEST, Bundle
+from lossaudit.engine.columns import find_label_column
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.features import States, encode_all, shard_logits
+from lossaudit.engine.files import check_replaceable
+from lossaudit.engine.formats import check_output, write_table
+from lossaudit.engine.kept_parts import KeptParts, folder_for
+from lossaudit.engine.labels import Given, given_labels
+from lossaudit.engine.outcomes import texts_of
+from lossaudit.engine.precision import Choice, choice_from
+from lossaudit.engine.rows import Rows
+from lossaudit.engine.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
+from lossaudit.engine.table import facts_of, with_facts
+from lossaudit.engine.tuning import Plan
+from lossaudit.export.head_bundle import write_head_bundle
+from lossaudit.export.heads import Head, check_installed, fit_head, out_of_fold_logits
+from lossaudit.version import __version__
+
+FOLDS, SEED = 5, 0
+LOSSES, BUNDLE = "losses.parquet", "bundle"
+"""What stands in the folder that a fit writes."""
+_FACT = "out_of_sample"
+_MOSTLY_DIFFERENT = 100
+"""Rows from which on labels that are mostly different aren't taken for labels."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives."""
+
+    audited: Audited
+    bundle: Bundle
+    """The encoder with a head that was fitted on all labelled rows."""
+
+
+class Fit:
+    """A fit, prepared: the dataset's columns and classes, and what will compute the states."""
+
+    def __init__(
+        self, encoder: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None, folds: int = FOLDS
+    ) -> None:
+        """encoder: a features bundle. Raises LossAuditError for whatever doesn't fit together."""
+        check_installed()
+        if encoder.manifest.task != FEATURES:
+            raise LossAuditError(
+                f"{encoder.folder} is the bundle of a classifier, which gives no states; "
+                "name the encoder's or the classifier's own checkpoint"
+            )
+        options = options or AuditOptions()
+        rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
+        if not len(rows):
+            raise LossAuditError("the dataset has no rows")
+        label_column = find_label_column(rows.features, options.label_column)
+        given = given_labels((table[label_column] for _, table in rows.shards(SHARD_ROWS)), rows.features[label_column])
+        self.encoder = encoder
+        self.folds = folds
+        self.classes = _classes(given, label_column, folds)
+        """Each label and its rows, in the order of the logits."""
+        judge = replace(encoder.manifest, task=CLASSIFY, labels=tuple(self.classes))
+        # An exact top makes no sense of states; asked for the smallest, the audit says whether int8 is faster.
+        top = 1 if options.precision == "auto" else None
+        self.audit = Audit(Bundle(encoder.folder, judge), rows, replace(options, top=top))
+        """What reads the dataset and makes the table. Its bundle is a promise: the head isn't fitted yet."""
+
+    @property
+    def rare(self) -> dict[str, int]:
+        """The labels with fewer rows than folds: the heads that judge them have seen few of them, or none."""
+        return {label: rows for label, rows in self.classes.items() if rows < self.folds}
+
+    def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
+        """Keeps each finished shard's states in `folder`, and goes on with those that are there."""
+        kept = KeptParts.open(folder, self._identity(), restart)
+        self.audit.choice = choice_from(kept.facts) if kept.facts else _for_states(self.audit.choice, self.encoder)
+        return kept
+
+    def run(self, kept: KeptParts, target: Path, on_stage: OnStage) -> Fitted:
+        """Writes the losses table and the bundle into the folder `target`; `on_stage` is told of what is done.
+
+        kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Audit.run` does, and where no head can be
+        fitted; the states that are there stay.
+        """
+        if not kept.facts:
+            kept.decide(dataclasses.asdict(self.audit.choice))
+        heads = _Heads(self, kept, on_stage)
+        with self.audit.keep_parts(kept.scratch / "losses"):
+            audited = replace(self.audit.run(on_stage, heads.score), scored=heads.encoded)
+            max_length, rows = self.audit.max_length, sum(self.classes.values())
+            bundle = write_head_bundle(
+                self.encoder, heads.of_all, tuple(self.classes), max_length, rows, target / BUNDLE
+            )
+            facts = facts_of(audited.schema) | {_FACT: {"folds": self.folds, "seed": SEED}}
+            facts["run"]["scored"] = heads.encoded
+            schema = with_facts(audited.schema, facts)
+            write_table(audited.rows(), schema, target / LOSSES, kept.scratch)
+        return Fitted(replace(audited, schema=schema), bundle)
+
+    def _identity(self) -> dict[str, Any]:
+        """What makes the states of another run of use to this one; labels and folds may be others."""
+        audit = self.audit
+        return {
+            "lossaudit": __version__,
+            "encoder": hashlib.sha256(self.encoder.manifest.to_json().encode()).hexdigest()[:16],
+            "dataset": audit.rows.fingerprint,
+            "rows": len(audit),
+            "shard rows": SHARD_ROWS,
+            "text column": audit.text_column,
+            "text pair column": audit.text_pair_column,
+            "max length": audit.max_length,
+            "stride": audit.options.stride,
+            "precision": audit.options.precision,
+            "provider": audit.options.provider,
+        }
+
+
+class _Heads:
+    """Scores an audit's shards with heads of the encoder's states."""
+
+    def __init__(self, fit: Fit, kept: KeptParts, on_stage: OnStage) -> None:
+        self._fit, self._kept, self._on_stage = fit, kept, on_stage
+        self.encoded = 0
+        """Rows whose states were computed, not kept from an interrupted run."""
+        self.of_all: Head
+        """Fitted on all labelled rows."""
+
+    def score(
+        self, job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """See `audit.ScoreShards`; `starts` are those of all shards."""
+        states = encode_all(replace(job, bundle=self._fit.encoder), plan, rows, self._kept, on_rows)
+        self.encoded = states.encoded
+        shards = (table for _, table in rows.shards(SHARD_ROWS))
+        labels = np.concatenate([job.labels.read(table).labels for table in shards])
+        logits = self._logits(states, labels)
+        precision = job.bundle.graph(plan.graph).precision
+        for start, source in rows.shards(SHARD_ROWS, set(starts).__contains__):
+            scored = shard_logits(self._kept, start, logits[start : start + len(source)])
+            yield start, losses_part(job, source, start, texts_of(source, job.text_columns), scored, precision)
+
+    def _logits(self, states: States, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, classes): out of fold for labelled rows, of the head of all for the others, NaN without a state."""
+        fit = self._fit
+        labelled = (labels >= 0) & (states.texts >= 0)
+        others = (labels < 0) & (states.texts >= 0)
+        if not labelled.any():
+            raise LossAuditError("no row has both a label and a text that the encoder can read; nothing can be fitted")
+        done = self._on_stage("Fitting heads", len(labels))
+        shares = np.diff(np.linspace(0, len(labels), fit.folds + 1).astype(int)).tolist()
+        logits = np.full((len(labels), len(fit.classes)), np.nan, dtype=np.float32)
+        features = np.asarray(states.states) if labelled.all() else states.states[labelled]
+        groups = states.texts[labelled]
+        logits[labelled] = out_of_fold_logits(
+            features, labels[labelled], groups, len(fit.classes), fit.folds, SEED, lambda fold: done(shares[fold - 1])
+        )
+        self.of_all = fit_head(features, labels[labelled], len(fit.classes))
+        logits[others] = self.of_all.logits(states.states[others])
+        return logits
+
+
+def check_target(target: Path, dataset: str | None = None) -> Path:
+    """Where the states of a fit that writes the folder `target` are kept. Call it before the work.
+
+    Raises LossAuditError if the folder holds something else than a fit, or can't be written.
+    """
+    losses = target / LOSSES
+    check_output(losses, dataset)
+    check_replaceable(target / BUNDLE, MANIFEST)
+    states = folder_for(losses)
+    found = {path.name for path in target.iterdir()} if target.exists() else set()
+    if found and not found & {LOSSES, BUNDLE, states.name}:
+        raise LossAuditError(f"{target} holds other files; name a folder that is new or of an earlier fit")
+    if losses.exists() and not _is_of_a_fit(losses):
+        raise LossAuditError(f"{losses} isn't of a fit; name a folder that is new or of an earlier fit")
+    return states
+
+
+def _is_of_a_fit(losses: Path) -> bool:
+    try:
+        return _FACT in facts_of(pq.read_schema(losses))
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _for_states(choice: Choice, encoder: Bundle) -> Choice:
+    """The faster form alone where an audit would take it with an exact top; a head has no use for that."""
+    if choice.again is None:
+        return replace(choice, why=choice.why.partition(" with an exact top")[0])
+    precision = encoder.graph(choice.first.graph).precision
+    return replace(choice, precision=precision, again=None, why="faster here, and as good for heads")
+
+
+def _classes(given: Given, column: str, folds: int) -> dict[str, int]:
+    """The labels with their rows: a ClassLabel's in their order; else numbers by value, names by their letters."""
+    if folds < 2:
+        raise LossAuditError(f"--folds {folds}: a row's head is fitted on the other folds, so there must be at least 2")
+    rows = {given.names[key]: seen.rows for key, seen in given.labels.items()}
+    labelled = sum(rows.values())
+    if len(rows) < 2:
+        what = f"has only the label {next(iter(rows))!r}" if rows else "has no labels"
+        raise LossAuditError(f"the column {column!r} {what}; a head needs two to tell apart")
+    if labelled < folds:
+        raise LossAuditError(f"only {labelled:,} rows have a label, fewer than --folds {folds}; lower it")
+    if labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled:
+        raise LossAuditError(
+            f"the column {column!r} holds {len(rows):,} different labels in {labelled:,} rows, so they can't be labels "
+            "to learn; name another with --label-column"
+        )
+    blank = next((key for key, name in given.names.items() if not name.strip()), None)
+    if blank is not None:
+        raise LossAuditError(f"the label of row {given.labels[blank].first} is blank; name it, or leave it empty")
+    numbers = all(re.fullmatch(r"[+-]?\d+", name) for name in rows)
+    order = {name: place for place, name in enumerate(given.class_names or ())}
+    in_order = sorted(rows, key=lambda name: (order.get(name, len(order)), int(name) if numbers else 0, name))
+    return {name: rows[name] for name in in_order}

@@ -1,0 +1,148 @@
+"""A features bundle and a head come in, a classifier's bundle goes out, which `audit` runs like any other.
+
+The head stands at the end of every form's graph, in fp32. Needs onnx, but neither torch nor transformers.
+"""
+
+import importlib.metadata
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from lossaudit.engine import backends
+from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, Bundle, Graph, Parity
+from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import folder_beside, sha256_of
+from lossaudit.engine.loss import log_softmax
+from lossaudit.export.comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
+from lossaudit.export.forms import FP16_TOLERANCE, INT8_TOLERANCE
+from lossaudit.export.heads import Head
+from lossaudit.version import __version__
+
+_STATE, _LOGITS = "state", "logits"
+_TOLERANCES = {"int8": INT8_TOLERANCE, "fp16": FP16_TOLERANCE}
+
+
+def write_head_bundle(
+    encoder: Bundle, head: Head, labels: tuple[str, ...], max_length: int, rows: int, target: Path
+) -> Bundle:
+    """Writes the bundle to the folder `target`, which is new, empty or an older bundle.
+
+    labels: of the head's classes. max_length: tokens at which the texts were cut that the head was fitted on. rows: how
+    many those were. A form whose probabilities with the head are too far from fp32's is left out. Raises LossAuditError
+    if fp32 doesn't give what the head gives on the states.
+    """
+    manifest = encoder.manifest
+    with folder_beside(target, replaceable=MANIFEST) as folder:
+        graph_files = {graph.file for graph in manifest.graphs}
+        for name in manifest.files:
+            if name not in graph_files:
+                shutil.copyfile(encoder.folder / name, folder / name)
+        for graph in manifest.graphs:
+            _attach(encoder.folder / graph.file, folder / graph.file, head)
+        limit = min(max_length, MOST_TOKENS)
+        tokenizer = TextEncoder(encoder.tokenizer, limit, manifest.pad_id, manifest.truncation_side)
+        check = _Check(encoder, folder, tokenizer, head)
+        parity = check.parity()
+        graphs, left_out = check.forms(f"a head fitted on {rows:,} rows")
+        for graph in manifest.graphs:
+            if graph.name in left_out:
+                (folder / graph.file).unlink()
+        made = replace(
+            manifest,
+            format=FORMAT,
+            task=CLASSIFY,
+            labels=labels,
+            max_length=max_length,
+            versions=manifest.versions
+            | {"lossaudit": __version__, "scikit-learn": importlib.metadata.version("scikit-learn")},
+            files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
+            parity=parity,
+            graphs=graphs,
+            left_out=manifest.left_out | left_out,
+        )
+        (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
+    return Bundle.load(target)
+
+
+def _attach(graph: Path, target: Path, head: Head) -> None:
+    """Writes a graph with the head at its end; its constants stay in the file that they are in."""
+    model = onnx.load(graph, load_external_data=False)
+    (output,) = model.graph.output
+    for node in model.graph.node:
+        node.input[:] = [_STATE if name == _LOGITS else name for name in node.input]
+        node.output[:] = [_STATE if name == _LOGITS else name for name in node.output]
+    made = [numpy_helper.from_array(np.ascontiguousarray(head.weight.T), "head/weight")]
+    made.append(numpy_helper.from_array(head.bias, "head/bias"))
+    model.graph.initializer.extend(made)
+    state = _STATE
+    if output.type.tensor_type.elem_type != TensorProto.FLOAT:
+        state = "head/state"
+        model.graph.node.append(helper.make_node("Cast", [_STATE], [state], "head/cast", to=TensorProto.FLOAT))
+    model.graph.node.append(helper.make_node("MatMul", [state, "head/weight"], ["head/product"], "head/product"))
+    model.graph.node.append(helper.make_node("Add", ["head/product", "head/bias"], [_LOGITS], "head/add"))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(_LOGITS, TensorProto.FLOAT, ["batch_size", len(head.bias)]))
+    target.write_bytes(model.SerializeToString())
+
+
+class _Check:
+    """Compares the graphs in `folder` with the head on the encoder's own states, over the reference texts."""
+
+    def __init__(self, encoder: Bundle, folder: Path, tokenizer: TextEncoder, head: Head) -> None:
+        self._encoder, self._folder, self._tokenizer = encoder, folder, tokenizer
+        self._texts = texts_with_tokens(tokenizer)
+        (fp32,) = [graph for graph in encoder.manifest.graphs if graph.precision == "fp32"][:1]
+        self._fp32 = fp32
+        states = logits_alone(_load(backends.CPU, encoder.folder / fp32.file), tokenizer, self._texts)
+        self._expected = head.logits(states)
+
+    def parity(self) -> Parity:
+        """Of fp32. What is allowed grows with logits above 1, since their rounding does."""
+        tolerance = TOLERANCE * max(1.0, float(np.abs(self._expected).max()))
+        runner = _load(backends.CPU, self._folder / self._fp32.file)
+        name = "the graph with the head"
+        found = compare(name, runner, self._tokenizer, self._texts, "the head", self._expected, tolerance)
+        return Parity(found, tolerance, len(self._texts))
+
+    def forms(self, applied: str) -> tuple[tuple[Graph, ...], dict[str, str]]:
+        """The forms that are near enough to fp32, and why the others are left out."""
+        graphs, left_out = [], {}
+        for graph in self._encoder.manifest.graphs:
+            done = (*graph.applied, applied)
+            if graph.precision == "fp32":
+                graphs.append(replace(graph, applied=done))
+                continue
+            difference = self._difference(graph)
+            tolerance = _TOLERANCES[graph.precision]
+            if difference <= tolerance:
+                graphs.append(replace(graph, applied=done, mean_difference=difference))
+            else:
+                left_out[graph.name] = (
+                    f"with the head its probabilities differ by {difference:.3f} from fp32's (allowed: {tolerance})"
+                )
+        return tuple(graphs), left_out
+
+    def _difference(self, graph: Graph) -> float:
+        """Mean absolute difference of a probability from fp32's; infinite if the graph can't be run."""
+        backend = next((name for name in graph.backends if name in backends.available()), backends.CPU)
+        try:
+            runner = _load(backend, self._folder / graph.file)
+            found = _probabilities(logits_alone(runner, self._tokenizer, self._texts))
+        except LossAuditError:
+            return float("inf")
+        return float(np.abs(found - _probabilities(self._expected)).mean())
+
+
+def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.exp(log_softmax(logits))
+
+
+def _load(backend: str, graph: Path) -> backends.Runner:
+    return backends.load(backend, graph, workers=1, threads=usable_cpus())
