@@ -111,9 +111,7 @@ class _Given:
         return Parity(max(difference, self.difference), TOLERANCE, texts=0)
 
 
-def _adopt(
-    source: Path, name: str, revision: str, target: Path, on_step: Step, multi_label: bool = False
-) -> Bundle:
+def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step, multi_label: bool = False) -> Bundle:
     on_step("reading the ONNX folder")
     config = ModelConfig.read(source)
     tokenizer = read_tokenizer(source / TOKENIZER)
@@ -128,7 +126,7 @@ def _adopt(
         given = run(texts_with_tokens(encoder))
         check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
         labels = _labels(config, given.logits.shape[1], name)
-        graphs, left_out, parity, opset = _forms(source, folder, config, given, check, on_step)
+        graphs, left_out, parity, opset = _forms(source, folder, config, task, given, check, on_step)
         manifest = Manifest(
             format=FORMAT,
             architecture=config.architecture,
@@ -151,7 +149,7 @@ def _adopt(
 
 
 def _forms(
-    source: Path, folder: Path, config: ModelConfig, given: _Given, check: Check, on_step: Step
+    source: Path, folder: Path, config: ModelConfig, task: str, given: _Given, check: Check, on_step: Step
 ) -> tuple[tuple[Graph, ...], dict[str, str], Parity, int]:
     """Writes the bundle's graphs: rewritten ones where onnx is installed, else the given one as it is.
 
@@ -169,7 +167,7 @@ def _forms(
     from lossaudit.export.forms import Shape, make_forms
 
     on_step("rewriting it for CPUs and comparing it with the given graph")
-    shape = Shape(config.heads, config.hidden, given.logits.shape[1])
+    shape = Shape(config.heads, config.hidden, given.logits.shape[1], task)
     try:
         forms = make_forms(
             source / MODEL,

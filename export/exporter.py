@@ -36,9 +36,7 @@ _MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "tokenizers", "torch", "transf
 Step = Callable[[str], None]
 
 
-def export_bundle(
-    model: str, target: Path, on_step: Step = lambda step: None, multi_label: bool = False
-) -> Bundle:
+def export_bundle(model: str, target: Path, on_step: Step = lambda step: None, multi_label: bool = False) -> Bundle:
     """Exports a checkpoint to the folder `target`, which is new, empty or an older bundle.
 
     on_step is told what begins. multi_label: whether any of the labels may be right for a text, where the checkpoint's
@@ -57,9 +55,7 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
     return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step))
 
 
-def _export(
-    checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False
-) -> Bundle:
+def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False) -> Bundle:
     with quiet():
         on_step("loading the weights")
         model, task = checkpoints.load_model(checkpoint, multi_label)
@@ -117,7 +113,7 @@ def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
         forms = make_forms(
             exported,
             folder,
-            Shape(heads, hidden, len(original.labels)),
+            Shape(heads, hidden, len(original.labels), original.task),
             encoder,
             texts_with_tokens(encoder),
             check,

@@ -16,11 +16,12 @@ from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
 from lossaudit.engine import backends
-from lossaudit.engine.bundle import MODEL, Graph, Parity
+from lossaudit.engine.bundle import MODEL, MULTI_LABEL, Graph, Parity
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.loss import log_softmax
+from lossaudit.engine.multi_label_loss import sigmoid
 from lossaudit.engine.scoring import Scorer, encode_shard
 from lossaudit.engine.tuning import BUDGET
 from lossaudit.export.arithmetic import Activation, Arithmetic, DynamicInt8, Fp16, Fp32, QdqInt8, StaticInt8
@@ -61,6 +62,8 @@ class Shape:
     hidden: int
     """0: to be found in the graph."""
     classes: int
+    task: str
+    """See `engine/bundle.py`."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +130,10 @@ def make_forms(
     if fp16:
         forms.append(_Form("fp16", "fp16", backends.CUDA, halve, base.halved, FP16_TOLERANCE))
     graphs = [_fp32_graph(base.applied)]
-    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts, shape.classes)
+    expected = _probabilities(_load(backends.CPU, folder / MODEL), encoder, texts, shape)
     for form in forms:
         try:
-            graphs.append(_write(form, base, weights, encoder, texts, expected))
+            graphs.append(_write(form, base, weights, encoder, texts, shape, expected))
         except LossAuditError as error:
             left_out[form.name] = str(error)
     return Forms(tuple(graphs), left_out, parity)
@@ -219,6 +222,7 @@ def _write(
     weights: SharedWeights,
     encoder: TextEncoder,
     texts: list[str],
+    shape: Shape,
     expected: NDArray[np.float64],
 ) -> Graph:
     """Writes a form and compares it. Raises LossAuditError, and leaves no graph behind, if it isn't near enough.
@@ -229,7 +233,7 @@ def _write(
     form.write(model)
     file = weights.save(model, f"model.{form.name}.onnx")
     try:
-        found = _probabilities(_load(_runs_here(form.backend, file), file), encoder, texts, expected.shape[1])
+        found = _probabilities(_load(_runs_here(form.backend, file), file), encoder, texts, shape)
         difference = float(np.abs(found - expected).mean())
         if not difference <= form.tolerance:  # NaN isn't either
             raise LossAuditError(
@@ -253,8 +257,9 @@ def _load(backend: str, model: Path) -> backends.Runner:
 
 
 def _probabilities(
-    runner: backends.Runner, encoder: TextEncoder, texts: list[str], classes: int
+    runner: backends.Runner, encoder: TextEncoder, texts: list[str], shape: Shape
 ) -> NDArray[np.float64]:
     """(texts, classes)"""
-    with Scorer(runner, workers=1, budget=BUDGET, classes=classes) as scorer:
-        return np.exp(log_softmax(scorer.score(encode_shard(texts, encoder)).logits))
+    with Scorer(runner, workers=1, budget=BUDGET, classes=shape.classes) as scorer:
+        logits = scorer.score(encode_shard(texts, encoder)).logits
+    return sigmoid(logits) if shape.task == MULTI_LABEL else np.exp(log_softmax(logits))
