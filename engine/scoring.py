@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.backends import Runner
+from lossaudit.engine.backends import Runner, is_out_of_memory
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.encoding import Encoded, Ids, Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
@@ -126,13 +126,17 @@ class Scorer:
 
     def _run(self, encoded: Encoded, windows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
         """Writes the logits of some windows to their places; gives those that failed, and why."""
+        size = len(windows) * int(encoded.lengths[windows].max())
+        if len(windows) > 1 and size > self._budget:  # memory ran out since this batch was cut
+            return self._run_halves(encoded, windows, into)
         try:
             logits = self._runner.run(encoded.padded(windows))
-        except Exception as error:  # whatever the runtime raises, out of memory among it
+        except Exception as error:  # whatever the runtime raises
             if len(windows) == 1:
                 return {int(windows[0]): brief(error)}
-            half = len(windows) // 2
-            return self._run(encoded, windows[:half], into) | self._run(encoded, windows[half:], into)
+            if is_out_of_memory(error):
+                self._budget = min(self._budget, size // 2)  # for the rest of the run
+            return self._run_halves(encoded, windows, into)
         if logits.shape != (len(windows), self._classes):
             raise LossAuditError(
                 f"the graph gives logits of the shape {logits.shape} for {len(windows)} texts and {self._classes} "
@@ -142,6 +146,10 @@ class Scorer:
         finite = np.isfinite(logits).all(axis=1)
         into[windows[~finite]] = np.nan
         return dict.fromkeys(windows[~finite].tolist(), NOT_FINITE)
+
+    def _run_halves(self, encoded: Encoded, windows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
+        half = len(windows) // 2
+        return self._run(encoded, windows[:half], into) | self._run(encoded, windows[half:], into)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

@@ -1,28 +1,37 @@
 """Runs graphs in ONNX Runtime, on its CPU or its CUDA provider."""
 
+import contextlib
+import io
+import threading
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from lossaudit.engine.bundle import KNOWN_INPUTS
+from lossaudit.engine.backends.signature import LOGITS, Tensor, check_signature
 from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError, brief
 
-CPU_PROVIDER, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-
-_SLOWER = ["BiasGeluFusion", "LayerNormFusion", "SkipLayerNormFusion"]
+_SLOWER = ("BiasGeluFusion", "LayerNormFusion", "SkipLayerNormFusion")
 """Fusions whose CPU kernels are slower than what they fuse; export has undone them (export/lowering.py)."""
-_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+_CUDA_OPTIONS = {
+    # The longest batch comes first, so that nothing is gained by reserving twice as much as is asked for.
+    "arena_extend_strategy": "kSameAsRequested",
+    # fp32 is what is reported: TF32 would keep 10 of its 23 bits.
+    "use_tf32": "0",
+    # Else the squares of a normalisation are summed in fp16 and overflow.
+    "enable_skip_layer_norm_strict_mode": "1",
+}
 
 
 class Session:
     """One session, which several threads may run at once: they share its weights."""
 
     def __init__(self, model: Path, provider: str, threads: int) -> None:
-        """Loads `model`, an ONNX file that takes some of `KNOWN_INPUTS` and gives "logits".
+        """Loads `model`, an ONNX file that takes token ids and gives logits (see `check_signature`).
 
         provider: ONNX Runtime's name of the execution provider. threads: CPUs that one run uses.
         Raises LossAuditError if the graph can't be loaded.
@@ -30,12 +39,13 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what goes wrong is raised too
+        on_cpu = provider == CPU_PROVIDER
         try:
             self._session = ort.InferenceSession(
                 str(model),
                 options,
-                providers=list(dict.fromkeys([provider, CPU_PROVIDER])),
-                disabled_optimizers=_SLOWER,
+                providers=[CPU_PROVIDER] if on_cpu else [(provider, _CUDA_OPTIONS), CPU_PROVIDER],
+                disabled_optimizers=_SLOWER if on_cpu else (),
             )
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise LossAuditError(
@@ -46,32 +56,42 @@ class Session:
                 "cuda can't be used: onnxruntime-gpu is installed, but CUDA or cuDNN doesn't load; "
                 "install the versions that it asks for, or use --provider cpu"
             )
-        self.inputs = tuple(i.name for i in self._session.get_inputs())
-        _check_signature(model, self._session)
+        inputs, outputs = (
+            [Tensor(one.name, one.type, one.shape) for one in some]
+            for some in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        check_signature(model, inputs, outputs)
+        self.inputs = tuple(i.name for i in inputs)
 
     def run(self, batch: Batch) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._session.run(["logits"], batch.inputs(self.inputs))[0]
+        logits: NDArray[np.float32] = self._session.run([LOGITS], batch.inputs(self.inputs))[0]
         return logits
 
 
-def _check_signature(model: Path, session: ort.InferenceSession) -> None:
-    """Raises LossAuditError for a graph that does not turn token ids of any number of texts into logits of each."""
-    inputs, outputs = session.get_inputs(), [o for o in session.get_outputs() if o.name == "logits"]
-    if {i.name for i in inputs} - set(KNOWN_INPUTS) or not outputs:
-        raise LossAuditError(
-            f"{model} is no text classifier's graph: it must take some of {', '.join(KNOWN_INPUTS)} and give logits"
-        )
-    for i in inputs:
-        if i.type != "tensor(int64)" or len(i.shape) != 2 or any(isinstance(size, int) for size in i.shape):
-            raise LossAuditError(
-                f"{model} takes {i.name} as {i.type} of {i.shape}; it must take int64 token ids of any number of texts "
-                "and tokens"
-            )
-    (logits,) = outputs
-    if logits.type not in _FLOATS or len(logits.shape or [0, 0]) != 2:
-        raise LossAuditError(
-            f"{model} gives logits as {logits.type} of {logits.shape}; it must give a row of floats a text"
-        )
+class BoundSession(Session):
+    """A session whose inputs are put on a device before the run, and whose logits come back to the CPU.
+
+    Each thread that runs it has a binding of its own.
+    """
+
+    def __init__(self, model: Path, provider: str, threads: int, device: str) -> None:
+        """device: ONNX Runtime's name of the provider's, such as `cuda`."""
+        super().__init__(model, provider, threads)
+        self._device = device
+        self._own = threading.local()
+
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        binding: ort.IOBinding | None = getattr(self._own, "binding", None)
+        if binding is None:
+            binding = self._own.binding = self._session.io_binding()
+        for name, array in batch.inputs(self.inputs).items():
+            on_device = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device)
+            binding.bind_ortvalue_input(name, on_device)
+        binding.bind_output(LOGITS)  # anew, since its shape is another
+        binding.synchronize_inputs()
+        self._session.run_with_iobinding(binding)
+        logits: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
+        return logits
 
 
 class Cpu:
@@ -91,12 +111,14 @@ class Cuda(Cpu):
     """ONNX Runtime's CUDA provider: onnxruntime-gpu in the place of onnxruntime."""
 
     def missing(self) -> str | None:
-        if _CUDA in ort.get_available_providers():
+        if CUDA_PROVIDER in ort.get_available_providers():
             return None
         return (
             "the installed onnxruntime has no CUDA provider; write onnxruntime-gpu over it: "
             "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
         )
 
-    def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - the GPU takes one batch a time
-        return Session(model, _CUDA, threads)
+    def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - workers share the session
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it can't find; the session says it too
+            ort.preload_dlls()  # CUDA and cuDNN as NVIDIA's packages bring them
+        return BoundSession(model, CUDA_PROVIDER, threads, "cuda")

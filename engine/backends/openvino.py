@@ -3,14 +3,19 @@
 import importlib.metadata
 import importlib.util
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lossaudit.engine.backends.signature import LOGITS, Tensor, check_signature
 from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError, brief
+
+_TYPES = {"i64": "int64", "i32": "int32", "f32": "float", "f16": "float16", "f64": "double"}
+"""Of OpenVINO, as ONNX Runtime calls them."""
 
 
 class CompiledGraph:
@@ -18,12 +23,17 @@ class CompiledGraph:
 
     def __init__(self, model: Path, workers: int, threads: int) -> None:
         import openvino  # an extra
+        from openvino.frontend import FrontEndManager
 
         # What isn't int8 runs in OpenVINO's own choice for the CPU: bf16 where the CPU has it, else fp32.
         settings = {"NUM_STREAMS": workers, "INFERENCE_NUM_THREADS": workers * threads}
         try:
-            core = openvino.Core()
-            self._compiled = core.compile_model(core.read_model(str(model)), "CPU", settings)
+            onnx = FrontEndManager().load_by_framework("onnx")  # nothing but ONNX, whatever the file holds
+            read = onnx.convert(onnx.load(str(model)))
+            check_signature(model, _tensors(read.inputs), _tensors(read.outputs))
+            self._compiled = openvino.Core().compile_model(read, "CPU", settings)
+        except LossAuditError:
+            raise
         except Exception as error:  # OpenVINO raises RuntimeError and what lies below it
             raise LossAuditError(f"OpenVINO can't run {model}: {brief(error)}; use --provider cpu") from error
         self._inputs = tuple(port.get_any_name() for port in self._compiled.inputs)
@@ -34,7 +44,7 @@ class CompiledGraph:
         if request is None:
             request = self._requests.request = self._compiled.create_infer_request()
         request.infer(batch.inputs(self._inputs), share_inputs=True)
-        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        return np.array(request.get_tensor(LOGITS).data, dtype=np.float32)
 
 
 class OpenVino:
@@ -50,3 +60,25 @@ class OpenVino:
 
     def load(self, model: Path, workers: int, threads: int) -> CompiledGraph:
         return CompiledGraph(model, workers, threads)
+
+
+def _tensors(ports: Iterable[Any]) -> list[Tensor]:
+    return [Tensor(_name(port), _type(port), _shape(port)) for port in ports]
+
+
+def _name(port: Any) -> str:
+    """An output may have several."""
+    names = port.get_names()
+    return LOGITS if LOGITS in names else min(names, default="")
+
+
+def _type(port: Any) -> str:
+    name = port.get_element_type().get_type_name()
+    return f"tensor({_TYPES.get(name, name)})"
+
+
+def _shape(port: Any) -> list[int | str | None]:
+    shape = port.get_partial_shape()
+    if shape.rank.is_dynamic:
+        return []
+    return [size.get_length() if size.is_static else None for size in shape]

@@ -13,8 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lossaudit.engine import backends
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.encoding import Batch
 
 NAMES = ("input_ids", "attention_mask")
 
@@ -119,7 +121,19 @@ def test_hashes_that_do_not_fit(name, change, bundle_copy, refused):
         Bundle.load(bundle_copy)
 
 
-@pytest.mark.parametrize("location", ["../secret.bin", "{folder}/secret.bin", "sub/../../secret.bin", "/dev/zero"])
+OUTSIDE = ["../secret.bin", "{folder}/secret.bin", "sub/../../secret.bin", "/dev/zero"]
+BEYOND = [
+    {"length": str(10**15)},
+    {"offset": str(2**62)},
+    {"offset": "-8"},
+    {"offset": "8"},
+    {"length": "-1"},
+    {"length": "99999999999999999999999"},
+]
+NO_GRAPHS = [b"", b"PK\x03\x04", b"\x80\x04\x95", b"\x08\x0a" * 50, os.urandom(1000)]
+
+
+@pytest.mark.parametrize("location", OUTSIDE)
 def test_weights_outside_the_folder(location, hostile, tmp_path, refused):
     (tmp_path / "secret.bin").write_bytes(weight().raw_data)
     folder = hostile(model(weights=weight(location.format(folder=tmp_path))))
@@ -135,17 +149,7 @@ def test_weights_behind_a_link(hostile, tmp_path, refused):
         audit(folder)
 
 
-@pytest.mark.parametrize(
-    "places",
-    [
-        {"length": str(10**15)},
-        {"offset": str(2**62)},
-        {"offset": "-8"},
-        {"offset": "8"},
-        {"length": "-1"},
-        {"length": "99999999999999999999999"},
-    ],
-)
+@pytest.mark.parametrize("places", BEYOND)
 def test_weights_beyond_their_file(places, hostile, refused):
     folder = hostile(model(weights=weight("more.bin", **places)), {"more.bin": weight().raw_data})
     with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
@@ -165,7 +169,7 @@ def test_operators_of_other_libraries(domain, hostile, refused):
         audit(hostile(model(last, domains=[helper.make_opsetid(domain, 1)])))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04\x95", b"\x08\x0a" * 50, os.urandom(1000)])
+@pytest.mark.parametrize("content", NO_GRAPHS)
 def test_what_is_no_graph_at_all(content, hostile, refused):
     with refused("model.onnx is not an ONNX file that this onnxruntime can run", "export the model again"):
         audit(hostile(files={"model.onnx": content}))
@@ -175,50 +179,104 @@ FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 SEQUENCE = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, ["texts", 4]))
 
 
-@pytest.mark.parametrize(
-    ("spoilt", "says"),
-    [
-        pytest.param({"inputs": [value("input_ids"), value("pixels")]}, "must take some of input_ids", id="one more"),
-        pytest.param({"inputs": [value("input_ids", FLOAT)]}, "tensor(float)", id="float ids"),
-        pytest.param({"inputs": [value("input_ids", TensorProto.INT32)]}, "tensor(int32)", id="int32 ids"),
-        pytest.param({"inputs": [value("input_ids", shape=(10**12, "n"))]}, "1000000000000", id="10^12 texts"),
-        pytest.param({"inputs": [value("input_ids", shape=("n", 512))]}, "512", id="a fixed length"),
-        pytest.param({"inputs": [value("input_ids", shape=("n", "m", 1))]}, "['n', 'm', 1]", id="ids of three axes"),
-        pytest.param(
-            {"last": [helper.make_node("MatMul", ["sums", "weight"], ["hidden"])], "outputs": [value("hidden", FLOAT)]},
-            "give logits", id="no logits",
-        ),
-        pytest.param(
-            {"last": through("Cast", to=INT64), "outputs": [value("logits")]}, "tensor(int64)", id="integer logits"
-        ),
-        pytest.param(
-            {"last": through("Cast", to=TensorProto.STRING), "outputs": [value("logits", TensorProto.STRING)]},
-            "tensor(string)", id="logits in words",
-        ),
-        pytest.param(
-            {"last": through("SequenceConstruct"), "outputs": [helper.make_value_info("logits", SEQUENCE)]},
-            "seq(tensor(float))", id="a list of logits",
-        ),
-        pytest.param(
-            {
-                "last": [
-                    helper.make_node("MatMul", ["sums", "weight"], ["product"]),
-                    helper.make_node("Unsqueeze", ["product", "axis"], ["logits"]),
-                ],
-                "outputs": [value("logits", FLOAT, None)],
-            },
-            "gives logits as", id="logits of three axes",
-        ),
-        pytest.param(
-            {"weights": weight(classes=3), "outputs": [value("logits", FLOAT, ("texts", 3))]},
-            "(2, 3) for 2 texts and 4 labels", id="three classes",
-        ),
-        pytest.param({"weights": weight(classes=3)}, "(2, 3) for 2 texts and 4 labels", id="three that claim four"),
-    ],
-)  # fmt: skip
+NO_CLASSIFIERS = [
+    pytest.param({"inputs": [value("input_ids"), value("pixels")]}, "must take some of input_ids", id="one more"),
+    pytest.param({"inputs": [value("input_ids", FLOAT)]}, "tensor(float)", id="float ids"),
+    pytest.param({"inputs": [value("input_ids", TensorProto.INT32)]}, "tensor(int32)", id="int32 ids"),
+    pytest.param({"inputs": [value("input_ids", shape=(10**12, "n"))]}, "1000000000000", id="10^12 texts"),
+    pytest.param({"inputs": [value("input_ids", shape=("n", 512))]}, "512", id="a fixed length"),
+    pytest.param({"inputs": [value("input_ids", shape=("n", "m", 1))]}, "['n', 'm', 1]", id="ids of three axes"),
+    pytest.param(
+        {"last": [helper.make_node("MatMul", ["sums", "weight"], ["hidden"])], "outputs": [value("hidden", FLOAT)]},
+        "give logits", id="no logits",
+    ),
+    pytest.param(
+        {"last": through("Cast", to=INT64), "outputs": [value("logits")]}, "tensor(int64)", id="integer logits"
+    ),
+    pytest.param(
+        {"last": through("Cast", to=TensorProto.STRING), "outputs": [value("logits", TensorProto.STRING)]},
+        "tensor(string)", id="logits in words",
+    ),
+    pytest.param(
+        {"last": through("SequenceConstruct"), "outputs": [helper.make_value_info("logits", SEQUENCE)]},
+        "seq(tensor(float))", id="a list of logits",
+    ),
+    pytest.param(
+        {
+            "last": [
+                helper.make_node("MatMul", ["sums", "weight"], ["product"]),
+                helper.make_node("Unsqueeze", ["product", "axis"], ["logits"]),
+            ],
+            "outputs": [value("logits", FLOAT, None)],
+        },
+        "gives logits as", id="logits of three axes",
+    ),
+    pytest.param(
+        {"weights": weight(classes=3), "outputs": [value("logits", FLOAT, ("texts", 3))]},
+        "(2, 3) for 2 texts and 4 labels", id="three classes",
+    ),
+    pytest.param({"weights": weight(classes=3)}, "(2, 3) for 2 texts and 4 labels", id="three that claim four"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoilt", "says"), NO_CLASSIFIERS)
 def test_graphs_that_are_no_classifier_of_these_labels(spoilt, says, hostile, refused):
     with refused(says):
         audit(hostile(model(**spoilt)))
+
+
+@pytest.mark.skipif("openvino" not in backends.available(), reason="OpenVINO isn't installed")
+class TestInOpenVino:
+    """It reads graphs by itself, and must refuse what ONNX Runtime refuses."""
+
+    @pytest.fixture
+    def load(self, tmp_path):
+        def of(graph, name="model.onnx"):
+            folder = tmp_path / "bundle"
+            folder.mkdir()
+            (tmp_path / "secret.bin").write_bytes(weight().raw_data)
+            (folder / "more.bin").write_bytes(weight().raw_data)
+            (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+            (folder / name).write_bytes(graph if isinstance(graph, bytes) else graph.SerializeToString())
+            return backends.load(backends.OPENVINO, folder / name, workers=1, threads=1)
+
+        return of
+
+    def test_the_unspoilt_classifier_runs(self, load):
+        ids = np.array([[1, 2], [3, 4]])
+        logits = load(model(weights=weight("more.bin"))).run(Batch(ids, np.ones_like(ids), np.zeros_like(ids)))
+        np.testing.assert_allclose(logits, np.outer([3, 7], np.arange(4) / 9), rtol=0.02)
+
+    @pytest.mark.parametrize("location", [*OUTSIDE, "link.bin"])
+    def test_weights_outside_the_folder(self, location, load, tmp_path, refused):
+        with refused("OpenVINO can't run", "outside"):
+            load(model(weights=weight(location.format(folder=tmp_path))))
+
+    @pytest.mark.parametrize("places", BEYOND)
+    def test_weights_beyond_their_file(self, places, load, refused):
+        with refused("OpenVINO can't run"):
+            load(model(weights=weight("more.bin", **places)))
+
+    @pytest.mark.parametrize("content", NO_GRAPHS)
+    @pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pb"])
+    def test_what_is_no_graph_at_all(self, content, name, load, refused):
+        with refused(name):
+            load(content, name)
+
+    def test_a_graph_in_openvinos_own_format(self, load, refused):
+        with refused("model.xml"):
+            load(b'<?xml version="1.0"?><net name="a" version="11"><layers/><edges/></net>', "model.xml")
+
+    def test_operators_of_other_libraries(self, load, refused):
+        last = [helper.make_node("RunProgram", ["sums"], ["logits"], domain="evil.ops")]
+        with refused("OpenVINO can't run"):
+            load(model(last, domains=[helper.make_opsetid("evil.ops", 1)]))
+
+    @pytest.mark.parametrize(("spoilt", "says"), NO_CLASSIFIERS[:-2])
+    def test_graphs_that_are_no_classifier(self, spoilt, says, load, refused):
+        # It doesn't keep the axes' names, and reads no graph that gives a list.
+        with refused(says.replace("'n', 'm'", "None, None").replace("seq(tensor(float))", "can't run")):
+            load(model(**spoilt))
 
 
 EXPAND = """

@@ -105,6 +105,41 @@ def test_what_is_too_much_at_once_is_scored_in_less():
     assert found.logits.tolist() == [[sum(map(ord, text)), len(text)] for text in texts]
 
 
+def test_out_of_memory_halves_the_budget_for_the_rest_of_the_run():
+    text = (
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Attention node. "
+        "Status Message: bfc_arena.cc:376 void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool) "
+        "Failed to allocate memory for requested buffer of size 8388608000"
+    )
+
+    class Small(Echo):
+        failures = 0
+
+        def run(self, batch):
+            if batch.ids.size > 100:
+                self.failures += 1
+                raise RuntimeError(text)
+            return super().run(batch)
+
+    runner = Small()
+    with Scorer(runner, workers=1, budget=1600, classes=2) as scorer:
+        for first in (0, 100, 200):
+            texts = [f"{first + n:010d}" for n in range(100)]
+            found = scorer.score(encode_shard(texts, Splitter()))
+            assert found.failed == {}
+            assert found.logits.tolist() == [[sum(map(ord, text)), 10] for text in texts]
+    assert runner.failures == 4, "with 1,000, 500, 250 and 120 tokens, once each"
+
+
+def test_another_failure_leaves_the_budget_as_it_is():
+    runner = Failing("c", RuntimeError("bad token"))
+    with Scorer(runner, workers=1, budget=64, classes=2) as scorer:
+        scorer.score(encode_shard(["c", *("a" * 8 + "b" * n for n in range(9))], Splitter()))
+        before = len(runner.batches)
+        scorer.score(encode_shard(["a" * 8] * 3 + ["b" * 8, "ab" * 4], Splitter()))
+    assert len(runner.batches) == before + 1
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_logits_that_are_not_finite_are_failures(value):
     class Overflowing(Echo):
