@@ -139,10 +139,8 @@ def _print_plan(fit: "Fit") -> None:
         out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
     out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
     if fit.rare:
-        out.print(
-            f"Fewer rows than folds: {_listed(fit.rare)}; the heads that judge them have seen few of the label, or none",
-            soft_wrap=True,
-        )
+        rare = f"Fewer rows than folds: {_listed(fit.rare)}"
+        out.print(f"{rare}; the heads that judge them have seen few of the label, or none", soft_wrap=True)
 
 
 def _listed(labels: dict[str, int]) -> str:
