@@ -112,6 +112,7 @@ class Audit:
 
     def __init__(self, bundle: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None) -> None:
         """Raises LossAuditError for whatever of the dataset, the labels or the options doesn't fit the bundle."""
+        bundle.check_judges()
         self.options = options = options or AuditOptions()
         self.bundle = bundle
         self.rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)

@@ -159,6 +159,14 @@ class Bundle:
             _check_file(folder / name, expected)
         return cls(folder, manifest)
 
+    def check_judges(self) -> None:
+        """Raises LossAuditError if the graph gives a text's state instead of logits of labels."""
+        if self.manifest.task == FEATURES:
+            raise LossAuditError(
+                f"{self.folder} is the bundle of an encoder, which knows no labels; "
+                "use `lossaudit fit`, which fits heads on what it gives"
+            )
+
     def check_reads_pairs(self) -> None:
         """Raises LossAuditError if the model can't read pairs of texts."""
         why_not = self.manifest.left_out.get(PAIRS)

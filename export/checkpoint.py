@@ -78,7 +78,7 @@ def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[trans
         missing = ", ".join(sorted(loading["missing_keys"])[:4])
         raise LossAuditError(
             f"{checkpoint.name} has no trained classification head (no weights for {missing}); "
-            "name a model that was fine-tuned to classify text"
+            "name a model that was fine-tuned to classify text, or use `lossaudit fit`, which needs none"
         )
     return model.eval(), task
 
