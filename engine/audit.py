@@ -53,7 +53,8 @@ ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple
 """`shards.score_here`, or a cluster's way to do the same."""
 
 
-def _quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
+def quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
+    """An `OnStage` that tells nobody."""
     return lambda done: None
 
 
@@ -186,7 +187,7 @@ class Audit:
         if self.options.stride is not None:
             _ = self._encoder  # refuses a stride that leaves no new tokens
 
-    def run(self, on_stage: OnStage = _quietly, score_shards: ScoreShards = score_here) -> Audited:
+    def run(self, on_stage: OnStage = quietly, score_shards: ScoreShards = score_here) -> Audited:
         """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
 
         score_shards: what scores the shards that aren't there; this process, if not a cluster. Raises LossAuditError
