@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lossaudit.engine.audit import Audit, Audited, AuditOptions
+from lossaudit.engine.audit import Audit, Audited, AuditOptions, quietly
 from lossaudit.engine.bundle import CLASSIFY, FEATURES, MANIFEST, Bundle
 from lossaudit.engine.columns import find_label_column
 from lossaudit.engine.errors import LossAuditError
@@ -96,7 +96,7 @@ class Fit:
         self.audit.choice = choice_from(kept.facts) if kept.facts else _for_states(self.audit.choice, self.encoder)
         return kept
 
-    def run(self, kept: KeptParts, target: Path, on_stage: OnStage) -> Fitted:
+    def run(self, kept: KeptParts, target: Path, on_stage: OnStage = quietly) -> Fitted:
         """Writes the losses table and the bundle into the folder `target`; `on_stage` is told of what is done.
 
         kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Audit.run` does, and where no head can be
