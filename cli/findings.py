@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
+from rich.text import Text
 
 from lossaudit.cli.console import err, out, seconds
 
 if TYPE_CHECKING:
     from lossaudit.engine.audit import Audit, Audited
     from lossaudit.engine.precision import Choice
+    from lossaudit.engine.summary import Summary
 
 _LABELS_SHOWN = 12
 
@@ -18,7 +20,8 @@ def print_plan(audit: "Audit") -> None:
     """Says what was decided before the work begins."""
     given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
     for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
-        out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+        if column is not None:
+            out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
     if audit.text_pair_column is not None:
         out.print(f"Second text column: {audit.text_pair_column} (asked for)")
     if audit.note_on_pairs is not None:
@@ -45,11 +48,20 @@ def print_choice(choice: "Choice") -> None:
 
 def print_summary(audit: "Audit", audited: "Audited") -> None:
     """Says what the audit found."""
+    from lossaudit.engine.bundle import MULTI_LABEL
+
     summary = audited.summary
     speed = audited.scored / audited.seconds
     kept = f" ({summary.rows - audited.scored:,} of them before)" if audited.scored < summary.rows else ""
     out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}{kept}, {speed:,.0f} rows/s", style="bold")
-    out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+    if audit.bundle.manifest.task == MULTI_LABEL:
+        out.print(
+            f"Predicted as given: {summary.label_accuracy:.1%} of labels, all in {summary.accuracy:.1%} of rows; "
+            f"mean loss of the worst label {summary.mean_loss:.3f}",
+            soft_wrap=True,
+        )
+    else:
+        out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
     _print_tip(audit.choice)
     if audited.exact is not None:
         out.print(
@@ -59,30 +71,32 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
         )
     if summary.truncated:
         out.print(f"Cut at {audit.max_length} tokens: {summary.truncated:,} rows")
-    if summary.accuracy < 1 / summary.classes:
+    if summary.label_accuracy < summary.chance:
         err.print(
             "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
             "See --label-map",
             style="yellow",
             soft_wrap=True,
         )
-    if summary.pairs:
-        table = Table(
-            "given",
-            "predicted",
-            Column("rows", justify="right"),
-            Column("mean loss", justify="right"),
-            box=SIMPLE_HEAD,
-        )
-        for pair in summary.pairs:
-            table.add_row(
-                pair.label_name,
-                pair.prediction_name,
-                f"{pair.rows:,}",
-                f"{pair.mean_loss:.2f}",
-            )
-        out.print("\nWhere the model disagrees most:")
-        out.print(table)
+    _print_doubts(summary)
+
+
+def _print_doubts(summary: "Summary") -> None:
+    """A table of the pairs, or of the labels of a multi-label model, that are doubted most."""
+    pairs = [(pair.label_name, pair.prediction_name, pair.rows, pair.mean_loss) for pair in summary.pairs]
+    doubts = [(d.label_name, "drop" if d.given else "add", d.rows, d.mean_loss) for d in summary.doubts]
+    if not pairs and not doubts:
+        return
+    table = Table(
+        *(("label", "the model would") if doubts else ("given", "predicted")),
+        Column("rows", justify="right"),
+        Column("mean loss", justify="right"),
+        box=SIMPLE_HEAD,
+    )
+    for label, contrary, rows, mean_loss in pairs or doubts:
+        table.add_row(Text(label), Text(contrary), f"{rows:,}", f"{mean_loss:.2f}")
+    out.print("\nWhere the model disagrees most:")
+    out.print(table)
 
 
 def print_unranked(audit: "Audit", audited: "Audited") -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -65,11 +65,14 @@ def top(
 
 def print_rows(rows: "pa.Table", text: str | None) -> None:
     """A table in the terminal's width, one line a row."""
+    from lossaudit.engine.table import is_multi_label
+
+    multi_label = is_multi_label(rows.column_names)
     shown = Table(
         Column("id", justify="right", no_wrap=True),
         Column("loss", justify="right", no_wrap=True),
         Column("given", no_wrap=True, max_width=24),
-        Column("predicted", no_wrap=True, max_width=24),
+        Column("the model would" if multi_label else "predicted", no_wrap=True, max_width=24),
         Column("prob.", justify="right", no_wrap=True),
         Column("text", no_wrap=True, overflow="ellipsis", ratio=1),
         box=SIMPLE_HEAD,
@@ -77,17 +80,25 @@ def print_rows(rows: "pa.Table", text: str | None) -> None:
         pad_edge=False,
     )
     columns = ["id", "loss", "label_name", "prediction_name", "probability", *([text] if text else [])]
-    for row in rows.select(columns).to_pylist():
+    for row in rows.select([*columns, *(["labels", "worst_label"] if multi_label else [])]).to_pylist():
         shown.add_row(
             str(row["id"]),
             f"{row['loss']:.2f}",
             Text(str(row["label_name"])),
-            Text(str(row["prediction_name"])),
+            Text(_change(row) if multi_label else str(row["prediction_name"])),
             f"{row['probability']:.0%}",
             # One line, and nothing in it that a terminal would obey.
             Text(_printable(str(row[text]))) if text else Text("–"),
         )
     out.print(shown)
+
+
+def _change(row: dict[str, Any]) -> str:
+    """What a multi-label model would change about a row's worst label."""
+    given, likely = row["worst_label"] in row["labels"], row["probability"] >= 0.5
+    if given == likely:
+        return "–"
+    return f"{'drop' if given else 'add'} {row['worst_label']}"
 
 
 def _printable(text: str) -> str:

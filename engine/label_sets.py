@@ -1,4 +1,4 @@
-"""Reads the labels of a dataset for a model of which any label may be right: rows come in, (n, classes) of 0 and 1 go out.
+"""Reads a dataset's labels for a model of which any may be right: rows come in, (n, classes) of 0 and 1 go out.
 
 `NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `label_survey.py` finds out
 which of them a dataset has, and aligns it with the model.
@@ -87,8 +87,8 @@ class Indicators:
         """The labels of source rows."""
         given = self.matrix(source, 0)
         assert given is not None  # as when the dataset was surveyed
-        missing = np.isnan(given).any(axis=1)
-        return GivenLabels(np.where(missing[:, None], MISSING, np.nan_to_num(given)).astype(np.int8), {})
+        missing = np.any(np.isnan(given), axis=1, keepdims=True)
+        return GivenLabels(np.where(missing, MISSING, np.nan_to_num(given)).astype(np.int8), {})
 
     def matrix(self, source: pa.Table, start: int) -> Floats | None:
         """(n, classes) of 0, 1 and NaN; None if the lists hold something else. Raises LossAuditError if columns do."""
@@ -133,8 +133,8 @@ def find_sets(features: Mapping[str, Any], asked: str | None, model_labels: tupl
             raise
         without = next(label for index, label in enumerate(model_labels) if index not in columns)
         raise LossAuditError(
-            f"{len(columns)} of the model's {len(model_labels)} labels have a column of 0 and 1, but {without!r} has none; "
-            "add it, or name the label column with --label-column"
+            f"{len(columns)} of the model's {len(model_labels)} labels have a column of 0 and 1, but {without!r} has "
+            "none; add it, or name the label column with --label-column"
         ) from error
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Features
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.label_cells import Cells, Floats, cells, is_list, is_number, is_text
+from lossaudit.engine.label_cells import Cells, cells, is_list, is_text
 from lossaudit.engine.label_sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 from lossaudit.engine.labels import (
     MISSING,
@@ -64,8 +64,8 @@ def align_sets(
         return survey.indicators()
     if is_list(kind) and pa.types.is_boolean(kind.value_type):
         raise LossAuditError(
-            f"the label column {columns!r} holds lists of true and false that aren't {len(model_labels)} long, as many as "
-            "the model has labels"
+            f"the label column {columns!r} holds lists of true and false, but not one for each of the model's "
+            f"{len(model_labels)} labels"
         )
     feature = getattr(features[columns], "feature", features[columns])
     sets, given = _likeliest(columns, counts, feature, _kind_of(kind), model_labels, label_map)
@@ -109,7 +109,9 @@ class _Count:
         missing = self.missing
         if class_names is not None and -1 in seen:
             nothing = seen.pop(-1)
-            missing = nothing if missing is None else Seen(missing.rows + nothing.rows, min(missing.first, nothing.first))
+            missing = (
+                nothing if missing is None else Seen(missing.rows + nothing.rows, min(missing.first, nothing.first))
+            )
         boolean = getattr(feature, "dtype", None) == "bool"
         return Given(seen, missing, names_of_keys(seen, boolean, class_names), class_names)
 
@@ -130,7 +132,7 @@ class _IndicatorSurvey:
             self._fits = False
             return
         self._any = self._any or bool((given == 1).any())
-        self._missing = _also(self._missing, np.isnan(given).any(axis=1), start)
+        self._missing = _also(self._missing, np.isnan(given.sum(axis=1)), start)
         # Class indices would neither be the same nor fall.
         kind = table[self._candidate.column].type.value_type if self._candidate.column else pa.bool_()
         falls = (np.diff(given, axis=1) <= 0).any()

@@ -270,8 +270,8 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
             raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         raise LossAuditError(
-            "the label column holds lists, but the model gives one label a row; name another with --label-column, or, if "
-            "any of its labels may be right, export it with --multi-label"
+            "the label column holds lists, but the model gives one label a row; name another with --label-column or, "
+            "if any of the model's labels may be right, export it with --multi-label"
         )
     raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
 

@@ -43,9 +43,7 @@ class LabelColumns:
 ONE_LABEL, SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
 
 
-def places_of_top(
-    pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL
-) -> list[int]:
+def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:
     """Where the n rows (fewer if there aren't as many) of highest loss stand, by falling loss, ties by id.
 
     pieces: `filters.columns` of the table and PLACE, in memory one at a time. A row without a loss is no suspect; one

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from lossaudit.engine.labels import Seen
 from lossaudit.engine.outcomes import FAILED, RANKED, STATUSES
 
+_COLUMNS = ("id", "loss", "truncated", "status", "status_reason")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -47,7 +49,8 @@ class Summary:
     agreeing: int
     """Rows whose prediction is the given label, or all of the given labels and no other."""
     label_accuracy: float
-    """The share of labels, yes or no in each row, that are predicted as they are given; with one label a row, of rows."""
+    """The share of labels, yes or no in each row, that are predicted as they are given; with one label a row, of rows.
+    """
     chance: float
     """What `label_accuracy` would be if predictions had nothing to do with labels."""
     truncated: int
@@ -68,8 +71,8 @@ class Summary:
 class Tally:
     """Counts parts up, in memory for one of them; of a model that gives one label a row."""
 
-    columns: ClassVar = ("id", "label", "label_name", "prediction", "prediction_name", "loss", "truncated", "status")
-    """Of a losses table, that are looked at; and `status_reason` where there is one."""
+    columns: ClassVar[tuple[str, ...]] = ("label", "label_name", "prediction", "prediction_name", *_COLUMNS)
+    """Of a losses table, that are looked at."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
@@ -153,7 +156,14 @@ class Tally:
 class SetTally(Tally):
     """Of a model of which any labels may be right."""
 
-    columns: ClassVar = ("id", "labels", "predictions", "worst_label", "probability", "loss", "truncated", "status")
+    columns: ClassVar[tuple[str, ...]] = (
+        "labels",
+        "predictions",
+        "worst_label",
+        "probability",
+        "probabilities",
+        *_COLUMNS,
+    )
 
     def __init__(self, classes: int) -> None:
         super().__init__(classes)
@@ -168,6 +178,7 @@ class SetTally(Tally):
         self._given += len(given)
         self._predicted += len(predicted)
         self._both += len(np.intersect1d(given, predicted, assume_unique=True))
+        self._classes = max(self._classes, pc.max(pc.list_value_length(scored["probabilities"])).as_py() or 0)
 
     def _agree(self, scored: pa.Table) -> pa.ChunkedArray:
         return pc.equal(*(pc.binary_join(scored[name], "\0") for name in ("labels", "predictions")))

@@ -16,8 +16,9 @@ from lossaudit.engine.outcomes import Outcomes
 from lossaudit.engine.utf8 import mended
 
 if TYPE_CHECKING:  # `top` reads tables without loading a runtime
+    from lossaudit.engine.labels import GivenLabels
     from lossaudit.engine.scoring import ShardLogits
-    from lossaudit.engine.tasks import GivenLabels, Labels, Task
+    from lossaudit.engine.tasks import Labels, Task
 
 SCHEMA = pa.schema(
     [

@@ -192,16 +192,21 @@ class MultiLabel:
     def given_columns(self, given: GivenLabels) -> dict[str, Any]:
         """See `Task.given_columns`."""
         sets: list[list[str] | None] = [
-            None if code == MISSING else names for code, names in zip(given.codes, self._names(given.labels), strict=True)
+            None if code == MISSING else names
+            for code, names in zip(given.codes, self._names(given.labels), strict=True)
         ]
         for row, names in given.unknown.items():
             sets[row] = names
         labels = pa.array(sets, pa.list_(pa.string()))
-        return {"label": pa.nulls(len(sets), pa.int64()), "label_name": pc.binary_join(labels, BETWEEN), "labels": labels}
+        return {
+            "label": pa.nulls(len(sets), pa.int64()),
+            "label_name": pc.binary_join(labels, BETWEEN),
+            "labels": labels,
+        }
 
     def score_columns(self, logits: ArrayLike, labels: Labels) -> dict[str, Any]:
         """See `Task.score_columns`."""
-        without = (labels < 0).any(axis=1)
+        without = labels.min(axis=1) < 0
         scores = score_labels(logits, np.maximum(labels, 0))
         predictions = pa.array(self._names(scores.predictions), pa.list_(pa.string()))
         return {

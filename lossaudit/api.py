@@ -8,7 +8,7 @@ losses.top(20)
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import Bundle, is_bundle
+from lossaudit.engine.bundle import MULTI_LABEL, Bundle, is_bundle
 from lossaudit.engine.encoding import Text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.formats import write_table
@@ -27,13 +27,16 @@ from lossaudit.engine.kept_parts import folder_for
 from lossaudit.engine.loss import Floats, Ints, Scores
 from lossaudit.engine.loss import score as score_logits
 from lossaudit.engine.losses import Losses as LossesTable
+from lossaudit.engine.multi_label_loss import MultiLabelScores
+from lossaudit.engine.multi_label_loss import score_labels as score_label_logits
 from lossaudit.engine.precision import choose
 from lossaudit.engine.ranking import Filters
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.scoring import encode_shard
 from lossaudit.engine.shards import SHARD_ROWS, encoder_of, load_scorer
 from lossaudit.engine.source import open_dataset
-from lossaudit.engine.summary import Summary, Tally
+from lossaudit.engine.summary import SetTally, Summary, Tally
+from lossaudit.engine.tasks import MultiLabel
 
 _SHOWN = 20
 """Rows that a notebook shows."""
@@ -87,16 +90,16 @@ class Losses:
         return datasets.Dataset(self.to_arrow().replace_schema_metadata())
 
     def summary(self) -> Summary:
-        """Accuracy, mean loss, the pairs that the model disagrees on most, and the rows without a loss.
+        """Accuracy, mean loss, what the model disagrees with most (pairs, or labels of multi-label tables), and the
+        rows without a loss.
 
         Raises LossAuditError if no row has a loss, or the table is of an older version.
         """
-        columns = ["id", "label", "label_name", "prediction", "prediction_name", "loss", "truncated", "status"]
-        missing = [name for name in columns if name not in self._table.schema.names]
+        tally = (SetTally if self._table.is_multi_label else Tally)(len(self.facts.get("labels") or ()))
+        missing = [name for name in tally.columns if name not in self._table.schema.names]
         if missing:
             raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
-        tally = Tally(len(self.facts.get("labels") or ()))
-        for batch in self._table.batches(columns):
+        for batch in self._table.batches(tally.columns):
             tally.add(pa.table(batch))
         if not tally.ranked:
             raise LossAuditError(f"{self._table.path} has no row with a loss")
@@ -107,7 +110,15 @@ class Losses:
         return np.asarray(self._ranked(["id"])["id"].to_numpy(), dtype=np.int64)
 
     def labels(self) -> Ints:
-        """(n,) class indices of the given labels, in the order of `ids`."""
+        """(n,) class indices of the labels, in the order of `ids`; of a multi-label model (n, classes) of 0 and 1.
+
+        Raises LossAuditError for a multi-label table of a format that doesn't say the order of the model's labels.
+        """
+        if self._table.is_multi_label:
+            names = self.facts.get("labels")
+            if not names:
+                raise LossAuditError(f"{self._table.path} doesn't say the order of the labels; save it as .parquet")
+            return np.asarray(MultiLabel(tuple(names)).labels_of(self._ranked(["labels"])), dtype=np.int64)
         return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
 
     def pred_probs(self) -> Floats:
@@ -138,9 +149,10 @@ class Losses:
     def _repr_html_(self) -> str:
         """The top rows, for notebooks."""
         text = self._table.text_column
-        columns = ["id", "loss", "label_name", "prediction_name", "probability", *([text] if text else [])]
+        worst = ["worst_label"] if self._table.is_multi_label else []
+        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *([text] if text else [])]
         rows = self._table.top(_SHOWN).select(columns).to_pylist()
-        names = ["id", "loss", "given", "predicted", "probability", *(["text"] if text else [])]
+        names = ["id", "loss", "given", "predicted", *worst, "probability", *(["text"] if text else [])]
         head = "".join(f"<th>{name}</th>" for name in names)
         body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
         more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
@@ -203,31 +215,70 @@ def audit(
     return Losses(LossesTable.open(path), index)
 
 
+def fit(
+    encoder: Bundle | str | Path,
+    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    output: str | Path,
+    *,
+    folds: int = 5,
+    config: str | None = None,
+    split: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    limit: int | None = None,
+    max_length: int | None = None,
+    threads: int | None = None,
+    provider: str = "auto",
+    precision: str = "auto",
+    tune: bool = True,
+) -> Losses:
+    """Ranks a dataset by losses from heads that never saw the label, on the states of an encoder (docs/fit.md).
+
+    encoder: a features bundle, or an encoder's or classifier's checkpoint. output: a folder for `losses.parquet` and
+    `bundle`, which has a head fitted on all rows; the same call goes on after an interruption. The other arguments are
+    the options of `lossaudit fit`. Needs the extra `fit`. Raises LossAuditError for whatever doesn't fit.
+    """
+    from lossaudit.export.fitting import LOSSES, Fit, check_target
+
+    index = dataset.index if isinstance(dataset, pd.DataFrame) else None
+    target = Path(output)
+    folder = check_target(target, str(dataset) if isinstance(dataset, (str, Path)) else None)
+    rows = _rows(dataset, config, split)
+    options = AuditOptions(
+        text_column=text_column,
+        label_column=label_column,
+        limit=limit,
+        max_length=max_length,
+        threads=threads,
+        provider=provider,
+        precision=precision,
+        tune=tune,
+    )
+    prepared = Fit(encoder if isinstance(encoder, Bundle) else _encoder(str(encoder)), rows, options, folds)
+    with prepared.keep_parts(folder) as kept:
+        prepared.run(kept, target)
+        kept.discard()
+    return Losses(LossesTable.open(target / LOSSES), index)
+
+
 def score(
     bundle: Bundle,
     texts: Sequence[str],
-    labels: ArrayLike,
+    labels: ArrayLike | Sequence[Sequence[str]],
     *,
     text_pairs: Sequence[str] | None = None,
     precision: str = "fp32",
-) -> Scores:
+) -> Scores | MultiLabelScores:
     """What the model says of texts in memory, in their order.
 
     texts: n strings. text_pairs: the n second texts, where the model reads pairs. labels: (n,) class indices, or names
-    as in `bundle.manifest.labels`. precision: fp32 or int8. Returns arrays of n (see `Scores`). Raises LossAuditError
-    for texts and labels that don't go together.
+    as in `bundle.manifest.labels`; for a multi-label model n lists of names, or (n, classes) of 0 and 1. precision:
+    fp32 or int8. Returns arrays of n (see `Scores`, `MultiLabelScores`). Raises LossAuditError for texts and labels
+    that don't go together.
     """
-    classes = bundle.manifest.labels
-    given = np.asarray(labels)
-    if given.shape != (len(texts),):
-        raise LossAuditError(f"there are {len(texts)} texts, but labels of the shape {given.shape}")
-    if given.dtype.kind in "UO":
-        unknown = sorted({str(name) for name in given} - set(classes))
-        if unknown:
-            raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
-        given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
-    if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes)):
-        raise LossAuditError(f"labels must be names, or whole numbers from 0 to {len(classes) - 1}")
+    bundle.check_judges()
+    classes, multi_label = bundle.manifest.labels, bundle.manifest.task == MULTI_LABEL
+    given = (_label_sets if multi_label else _class_indices)(labels, classes, len(texts))
     read: Sequence[Text] = texts
     if text_pairs is not None:
         bundle.check_reads_pairs()
@@ -245,7 +296,7 @@ def score(
     if failed:
         raise LossAuditError(f"the model fails on text {failed[0][0]}: {failed[0][1]}")
     logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(shard.logits for shard in shards)])
-    return score_logits(logits, given.astype(np.int64))
+    return score_label_logits(logits, given) if multi_label else score_logits(logits, given)
 
 
 def load(path: str | Path) -> Losses:
@@ -263,6 +314,46 @@ def _bundle(model: str) -> Bundle:
     from lossaudit.export.exporter import cached_bundle
 
     return cached_bundle(model, lambda step: None)
+
+
+def _class_indices(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
+    """(n,) from indices or names."""
+    given = np.asarray(labels)
+    if given.shape != (n,):
+        raise LossAuditError(f"there are {n} texts, but labels of the shape {given.shape}")
+    if given.dtype.kind in "UO":
+        _check_names({str(name) for name in given}, classes)
+        given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
+    if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes)):
+        raise LossAuditError(f"labels must be names, or whole numbers from 0 to {len(classes) - 1}")
+    return given.astype(np.int64)
+
+
+def _label_sets(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
+    """(n, classes) of 0 and 1 from that, or from n lists of names."""
+    if len(labels) != n or any(isinstance(cell, str) or not isinstance(cell, Iterable) for cell in labels):
+        raise LossAuditError(f"the labels of {n} texts must be {n} lists of names, or {n} rows of 0 and 1")
+    names = [list(cell) for cell in labels]
+    if all(isinstance(name, str) for cell in names for name in cell):
+        _check_names({name for cell in names for name in cell}, classes)
+        return np.array([[label in cell for label in classes] for cell in names], dtype=np.int64).reshape(n, -1)
+    if any(len(cell) != len(classes) for cell in names) or not np.isin(names, (0, 1)).all():
+        raise LossAuditError(f"labels must be names, or a 0 or 1 for each of the model's {len(classes)} labels")
+    return np.array(names, dtype=np.int64)
+
+
+def _check_names(names: set[str], classes: tuple[str, ...]) -> None:
+    unknown = sorted(names - set(classes))
+    if unknown:
+        raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
+
+
+def _encoder(model: str) -> Bundle:
+    if is_bundle(model):
+        return Bundle.load(model)
+    from lossaudit.export.encoder import cached_encoder
+
+    return cached_encoder(model)
 
 
 def _rows(dataset: "datasets.Dataset | pd.DataFrame | str | Path", config: str | None, split: str | None) -> Rows:
