@@ -1,11 +1,15 @@
-"""Texts to ragged token ids, and padded batches of them."""
+"""Texts, and pairs of them, to ragged token ids, in windows or cut; and padded batches of them."""
+
+import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+import transformers
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 
+from lossaudit.engine import encoding
 from lossaudit.engine.encoding import TextEncoder
 
 TEXTS = ["the bank", "", "shares rose on tuesday after the talks", "team " * 90, "価格 😞", "\n"]
@@ -98,3 +102,88 @@ def test_what_is_no_tokenizer_is_refused(content, write_file, refused):
     path = write_file("tokenizer.json", content)
     with refused(str(path), "is not a tokenizer"):
         TextEncoder(path, 64, pad_id=0)
+
+
+WORDS = ("the", "bank", "shares", "rose", "on", "価格", "unheard")
+some_words = st.lists(st.sampled_from(WORDS), max_size=90).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def theirs(checkpoint):
+    return transformers.AutoTokenizer.from_pretrained(checkpoint)
+
+
+class TestPairs:
+    @settings(deadline=None)
+    @given(st.lists(st.tuples(some_words, some_words), min_size=1, max_size=6), st.sampled_from(["right", "left"]))
+    def test_they_are_cut_and_told_apart_as_transformers_does(self, tokenizer_file, theirs, pairs, side):
+        encoder = TextEncoder(tokenizer_file, 64, 0, side)
+        theirs.truncation_side = side
+        batch = encoder.encode(pairs).padded(np.arange(len(pairs)))
+        expected = theirs(*map(list, zip(*pairs, strict=True)), truncation=True, max_length=64, padding=True)
+        assert batch.ids.tolist() == expected["input_ids"]
+        assert batch.mask.tolist() == expected["attention_mask"]
+        assert batch.types.tolist() == expected["token_type_ids"]
+
+    def test_a_pair_is_cut_where_the_two_are_longer_than_the_maximum(self, encoder):
+        encoded = encoder.encode([("team " * 30, "team " * 31), ("team " * 31, "team " * 31), ("team", "team " * 99)])
+        assert encoded.truncated.tolist() == [False, True, True]
+        assert encoded.lengths.tolist() == [64, 64, 64]
+
+    @pytest.mark.parametrize(
+        ("processor", "separates"),
+        [
+            (None, False),
+            (processors.TemplateProcessing("? $A", special_tokens=[("?", 1)]), False),
+            (processors.TemplateProcessing("$A ?", "$A ? $B ?", special_tokens=[("?", 1)]), True),
+        ],
+        ids=["none", "of texts alone", "of pairs"],
+    )
+    def test_a_tokenizer_without_a_template_for_them_is_known(self, processor, separates, tmp_path):
+        tokenizer = Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
+        if processor is not None:
+            tokenizer.post_processor = processor
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        assert TextEncoder(tmp_path / "tokenizer.json", 64, 0).separates_pairs is separates
+
+
+class TestWindows:
+    @settings(deadline=None)
+    @given(
+        texts=st.lists(some_words, min_size=1, max_size=4),
+        length=st.integers(3, 12),
+        stride=st.integers(0, 9),
+        side=st.sampled_from(["right", "left"]),
+    )
+    def test_they_hold_every_token_and_share_the_stride(self, tokenizer_file, texts, length, stride, side):
+        room, step = length - 2, 1 if side == "right" else -1  # the first window is where a cut text would stand
+        stride = min(stride, room - 1)
+        encoded = TextEncoder(tokenizer_file, length, 0, side, stride).encode(texts)
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        assert encoded.lengths.max() <= length
+        assert encoded.truncated.tolist() == [False] * len(texts)
+        for place, text in enumerate(texts):
+            windows = [encoded.padded(np.array([w])).ids[0].tolist() for w in np.flatnonzero(encoded.text_of == place)]
+            assert all(window[0] == 2 and window[-1] == 3 for window in windows), "each has its special tokens"
+            inner = [window[1:-1][::step] for window in windows]
+            whole = tokenizer.encode(text).ids[1:-1][::step]
+            assert all(len(window) == room for window in inner[:-1])
+            assert inner[0] + [token for window in inner[1:] for token in window[stride:]] == whole
+            assert all(a[len(a) - stride :] == b[:stride] for a, b in itertools.pairwise(inner))
+            assert len(inner) == 1 or len(inner[-1]) > stride, "each has new tokens"
+            assert encoded.firsts[place] == np.flatnonzero(encoded.text_of == place)[0]
+
+    @pytest.mark.parametrize("stride", [-1, 6, 7, 8, 100])
+    def test_a_stride_that_leaves_no_new_tokens_is_refused(self, stride, tokenizer_file, refused):
+        with refused(f"--stride {stride} must be from 0 to 5", "a window of 8 tokens holds 6 of the text"):
+            TextEncoder(tokenizer_file, 8, 0, stride=stride)
+
+    def test_without_a_stride_each_text_is_one(self, encoded):
+        assert encoded.text_of.tolist() == encoded.firsts.tolist() == list(range(len(TEXTS)))
+
+
+def test_texts_that_are_tokenised_in_several_calls_are_the_same(encoder, encoded, monkeypatch):
+    monkeypatch.setattr(encoding, "_CHARACTERS", 12)
+    again = encoder.encode(TEXTS)
+    for name in ("ids", "types", "starts", "lengths", "text_of", "truncated"):
+        assert getattr(again, name).tolist() == getattr(encoded, name).tolist()

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from lossaudit.engine import outcomes
-from lossaudit.engine.outcomes import Outcomes, read_texts
+from lossaudit.engine.outcomes import Outcomes, read_texts, texts_of
 
 
 def test_a_row_is_ok_until_something_is_said_of_it():
@@ -59,3 +59,28 @@ def test_bytes_that_are_not_utf_8_are_bad():
     assert texts.values == ["ok", None, None, "é", None, None]
     assert texts.bad == {1: "not UTF-8", 4: "not UTF-8"}
     assert list(texts.empty) == [2, 5]
+
+
+def test_a_pair_needs_both_texts():
+    rows = pa.table({"a": ["x", None, "x", " ", "x"], "b": ["y", "y", "", None, "y"]})
+    texts = texts_of(rows, ["a", "b"])
+    assert texts.values == [("x", "y"), None, None, None, ("x", "y")]
+    assert texts.empty == {1: "no text in a", 2: "no text in b", 3: "no text in a, no text in b"}
+    assert texts.bad == {}
+    assert texts_of(rows, ["a"]).empty == {1: None, 3: None}
+
+
+def test_a_half_that_is_no_text_makes_the_pair_bad():
+    cells = ['"x"', "5", "null", "7", '"x"']
+    rows = pa.table(
+        {"a": pa.array(cells, pa.json_()), "b": pa.array(["[1]", '"y"', "true", "null", '"y"'], pa.json_())}
+    )
+    texts = texts_of(rows, ["a", "b"])
+    assert texts.values == [None, None, None, None, ("x", "y")]
+    assert texts.bad == {
+        0: "b: not a text but a list",
+        1: "a: not a text but a number",
+        2: "b: not a text but true or false",
+        3: "a: not a text but a number",
+    }
+    assert texts.empty == {}

@@ -1,6 +1,7 @@
 """Scoring a shard: every text once, in its place, whatever the threads; and what fails stays alone."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,6 +182,60 @@ def test_rows_without_a_text_get_nothing():
     assert (found.failed, sum(done), runner.rows) == ({}, 2, 1)
     assert np.isnan(nothing.logits).all()
     assert nothing.logits.shape == (2, 2)
+
+
+@settings(deadline=None)
+@given(pairs=st.lists(st.tuples(st.text("abc", max_size=9), st.text("abc", max_size=9)), min_size=1, max_size=40))
+def test_each_pair_gets_its_own_logits(pairs):
+    class Both(Splitter):
+        def encode(self, pairs):
+            encoded = super().encode(["".join(("_", *pair)) for pair in pairs])
+            types = [[0] * (1 + len(first)) + [1] * len(second) for first, second in pairs]
+            return replace(encoded, types=np.concatenate(types))
+
+    class Types(Echo):
+        def run(self, batch):
+            return super().run(batch) * [[1, 0]] + [[0, 1]] * batch.types.sum(axis=1, keepdims=True)
+
+    runner = Types()
+    with Scorer(runner, workers=2, budget=40, classes=2) as scorer:
+        found = scorer.score(encode_shard(pairs, Both()))
+    assert found.logits.tolist() == [[sum(map(ord, f"_{a}{b}")), len(b)] for a, b in pairs]
+    assert runner.rows == len(set(pairs)), "the same pair is scored once"
+
+
+class Windows(Splitter):
+    """Makes windows of five letters each."""
+
+    def encode(self, texts):
+        windows = [(place, text[i : i + 5]) for place, text in enumerate(texts) for i in range(0, len(text), 5)]
+        encoded = super().encode([window for _, window in windows])
+        text_of = np.array([place for place, _ in windows])
+        return replace(encoded, text_of=text_of, truncated=np.zeros(len(texts), dtype=np.bool_))
+
+
+@settings(deadline=None)
+@given(texts=texts, workers=st.integers(1, 3), budget=st.integers(1, 60))
+def test_a_text_in_windows_gets_the_mean_of_what_they_get_alone(texts, workers, budget):
+    done = []
+    with Scorer(Echo(), workers, budget, classes=2) as scorer:
+        found = scorer.score(encode_shard(texts, Windows()), done.append)
+        for row, text in enumerate(texts):
+            alone = scorer.score(encode_shard([text[i : i + 5] for i in range(0, len(text), 5)], Splitter()))
+            np.testing.assert_allclose(found.logits[row], alone.logits.mean(axis=0), rtol=1e-6)
+    assert found.tokens.tolist() == [len(text) for text in texts]
+    assert found.unknown.tolist() == [text.count("c") for text in texts]
+    assert not found.truncated.any()
+    assert sum(done) == len(texts)
+
+
+def test_a_text_fails_with_any_of_its_windows():
+    done = []
+    with Scorer(Failing("c", RuntimeError("bad token")), workers=1, budget=100, classes=2) as scorer:
+        found = scorer.score(encode_shard(["aaaaabb", "aaaaabc", "bb", "caaaabb"], Windows()), done.append)
+    assert found.failed == {1: "bad token", 3: "bad token"}
+    assert np.isnan(found.logits).all(axis=1).tolist() == [False, True, False, True]
+    assert sum(done) == 4
 
 
 class Panic(BaseException):
