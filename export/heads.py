@@ -53,7 +53,7 @@ def fit_head(features: Floats, labels: Ints, classes: int) -> Head:
     bias[present] = 0.0
     if len(present) > 1:
         x = features[labelled]
-        mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        mean, deviation = (part.astype(np.float32) for part in (x.mean(axis=0, dtype=np.float64), x.std(axis=0)))
         scale = np.where(deviation > _CONSTANT * deviation.max(), deviation, 1.0)
         fitted = _regression().fit((x - mean) / scale, labels[labelled])
         coefficients, intercepts = fitted.coef_, fitted.intercept_
