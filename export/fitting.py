@@ -107,9 +107,8 @@ class Fit:
         heads = _Heads(self, kept, on_stage)
         with self.audit.keep_parts(kept.scratch / "losses"):
             audited = replace(self.audit.run(on_stage, heads.score), scored=heads.encoded)
-            max_length, rows = self.audit.max_length, sum(self.classes.values())
             bundle = write_head_bundle(
-                self.encoder, heads.of_all, tuple(self.classes), max_length, rows, target / BUNDLE
+                self.encoder, heads.of_all, tuple(self.classes), self.audit.max_length, heads.fitted, target / BUNDLE
             )
             facts = facts_of(audited.schema) | {_FACT: {"folds": self.folds, "seed": SEED}}
             facts["run"]["scored"] = heads.encoded
@@ -144,6 +143,8 @@ class _Heads:
         """Rows whose states were computed, not kept from an interrupted run."""
         self.of_all: Head
         """Fitted on all labelled rows."""
+        self.fitted = 0
+        """How many those are."""
 
     def score(
         self, job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
@@ -174,7 +175,7 @@ class _Heads:
         logits[labelled] = out_of_fold_logits(
             features, labels[labelled], groups, len(fit.classes), fit.folds, SEED, lambda fold: done(shares[fold - 1])
         )
-        self.of_all = fit_head(features, labels[labelled], len(fit.classes))
+        self.of_all, self.fitted = fit_head(features, labels[labelled], len(fit.classes)), len(features)
         logits[others] = self.of_all.logits(states.states[others])
         return logits
 
