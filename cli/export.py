@@ -16,6 +16,7 @@ lossaudit export ./my-finetuned-model -o bundle
 lossaudit export distilbert-base-uncased-finetuned-sst-2-english -o sst2
 lossaudit export ./optimums-onnx-folder -o bundle
 lossaudit export ./my-tagger -o bundle --multi-label
+lossaudit export ./my-finetuned-model -o bundle --fp16
 """
 
 
@@ -27,7 +28,8 @@ lossaudit export ./my-tagger -o bundle --multi-label
     is_flag=True,
     help="Any of the labels may be right for a text; for models whose config.json has no problem_type.",
 )
-def export(model: str, output: Path, multi_label: bool) -> None:
+@click.option("--fp16", is_flag=True, help="Write a form for GPUs too, which audit --provider cuda then scores with.")
+def export(model: str, output: Path, multi_label: bool, fp16: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
     MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
@@ -39,7 +41,7 @@ def export(model: str, output: Path, multi_label: bool) -> None:
     with steps(f"Exporting {model}") as on_step:
         from lossaudit.cli.rooms import export_to
 
-        bundle = export_to(model, output, on_step, multi_label)
+        bundle = export_to(model, output, on_step, multi_label, fp16)
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(

@@ -61,16 +61,20 @@ def is_onnx_folder(path: str | Path) -> bool:
 
 
 def adopt_bundle(
-    model: str | Path, target: Path, on_step: Step = lambda step: None, multi_label: bool = False
+    model: str | Path,
+    target: Path,
+    on_step: Step = lambda step: None,
+    multi_label: bool = False,
+    fp16: bool = False,
 ) -> Bundle:
     """Makes a bundle in the folder `target`, which is new, empty or an older bundle, of an ONNX folder.
 
-    on_step is told what begins. multi_label: see `exporter.export_bundle`. Raises LossAuditError, and leaves nothing
-    behind, if the folder lacks a file, the graph isn't a text classifier's, or a text's logits depend on the texts
-    beside it.
+    on_step is told what begins. multi_label, fp16: see `exporter.export_bundle`. Raises LossAuditError, and leaves
+    nothing behind, if the folder lacks a file, the graph isn't a text classifier's, or a text's logits depend on the
+    texts beside it.
     """
     check_replaceable(target, MANIFEST)
-    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step, multi_label)
+    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step, multi_label, fp16)
 
 
 def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
@@ -111,7 +115,15 @@ class _Given:
         return Parity(max(difference, self.difference), TOLERANCE, texts=0)
 
 
-def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step, multi_label: bool = False) -> Bundle:
+def _adopt(
+    source: Path,
+    name: str,
+    revision: str,
+    target: Path,
+    on_step: Step,
+    multi_label: bool = False,
+    fp16: bool = False,
+) -> Bundle:
     on_step("reading the ONNX folder")
     config = ModelConfig.read(source)
     tokenizer = read_tokenizer(source / TOKENIZER)
@@ -126,7 +138,7 @@ def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step, 
         given = run(texts_with_tokens(encoder))
         check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
         labels = _labels(config, given.logits.shape[1], name)
-        graphs, left_out, parity, opset = _forms(source, folder, config, task, given, check, on_step)
+        graphs, left_out, parity, opset = _forms(source, folder, config, task, given, check, on_step, fp16)
         manifest = Manifest(
             format=FORMAT,
             architecture=config.architecture,
@@ -149,7 +161,7 @@ def _adopt(source: Path, name: str, revision: str, target: Path, on_step: Step, 
 
 
 def _forms(
-    source: Path, folder: Path, config: ModelConfig, task: str, given: _Given, check: Check, on_step: Step
+    source: Path, folder: Path, config: ModelConfig, task: str, given: _Given, check: Check, on_step: Step, fp16: bool
 ) -> tuple[tuple[Graph, ...], dict[str, str], Parity, int]:
     """Writes the bundle's graphs: rewritten ones where onnx is installed, else the given one as it is.
 
@@ -161,7 +173,8 @@ def _forms(
             shutil.copyfile(file, folder / file.name)
         as_given = (f"as given: {why_not}",)
         graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), as_given, 0.0)
-        return (graph,), {"int8": why_not}, check(_load(folder / MODEL)), 0
+        left_out = dict.fromkeys(["int8", "fp16"] if fp16 else ["int8"], why_not)
+        return (graph,), left_out, check(_load(folder / MODEL)), 0
     import onnx  # an extra
 
     from lossaudit.export.forms import Shape, make_forms
@@ -176,6 +189,7 @@ def _forms(
             given.encoder,
             texts_with_tokens(given.encoder),
             check,
+            fp16,
         )
         opsets = onnx.load(source / MODEL, load_external_data=False).opset_import
     except LossAuditError:

@@ -36,16 +36,18 @@ _MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "tokenizers", "torch", "transf
 Step = Callable[[str], None]
 
 
-def export_bundle(model: str, target: Path, on_step: Step = lambda step: None, multi_label: bool = False) -> Bundle:
+def export_bundle(
+    model: str, target: Path, on_step: Step = lambda step: None, multi_label: bool = False, fp16: bool = False
+) -> Bundle:
     """Exports a checkpoint to the folder `target`, which is new, empty or an older bundle.
 
     on_step is told what begins. multi_label: whether any of the labels may be right for a text, where the checkpoint's
-    config doesn't say. Raises LossAuditError, and leaves nothing behind, if the checkpoint can't be had, loaded or
-    exported, or if the graph differs from PyTorch.
+    config doesn't say. fp16: with the form for GPUs. Raises LossAuditError, and leaves nothing behind, if the
+    checkpoint can't be had, loaded or exported, or if the graph differs from PyTorch.
     """
     check_replaceable(target, MANIFEST)
     on_step("finding the checkpoint")
-    return _export(checkpoints.find(model), target, on_step, multi_label)
+    return _export(checkpoints.find(model), target, on_step, multi_label, fp16)
 
 
 def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
@@ -55,7 +57,9 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
     return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step))
 
 
-def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False) -> Bundle:
+def _export(
+    checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False, fp16: bool = False
+) -> Bundle:
     with quiet():
         on_step("loading the weights")
         model, task = checkpoints.load_model(checkpoint, multi_label)
@@ -74,7 +78,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, mul
             check=lambda runner, encoder: check_parity(model, tokenizer, runner, encoder),
             check_pairs=lambda runner, encoder: check_pairs(model, tokenizer, runner, encoder),
         )
-        return write_bundle(original, target, on_step)
+        return write_bundle(original, target, on_step, fp16)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Original:
     """The same on pairs of texts; None for a model that isn't to read any."""
 
 
-def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
+def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = False) -> Bundle:
     """Writes the bundle of a model to the folder `target`, or leaves nothing behind. Raises LossAuditError."""
     with tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
         exported = Path(scratch) / "exported.onnx"
@@ -117,6 +121,7 @@ def write_bundle(original: Original, target: Path, on_step: Step) -> Bundle:
             encoder,
             texts_with_tokens(encoder),
             check,
+            fp16,
         )
         manifest = Manifest(
             format=FORMAT,

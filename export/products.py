@@ -1,4 +1,4 @@
-"""int8 and fp16 for graphs that `lowering.py` doesn't know: the products of tokens with constant matrices, nothing else.
+"""int8 and fp16 for graphs that `lowering.py` doesn't know: products of tokens with constant matrices, nothing else.
 
 A graph as exported comes in and is changed in place. Attention, normalisations and the head stay as they are.
 """
