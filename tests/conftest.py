@@ -141,6 +141,25 @@ def bundle_folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return export_bundle(str(checkpoint), tmp_path_factory.mktemp("bundles") / "tiny").folder
 
 
+@pytest.fixture(scope="session")
+def encoder_checkpoint(make_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT without a head. Tests that change files take a copy."""
+    import transformers
+
+    classifier, folder = make_checkpoint(), tmp_path_factory.mktemp("encoder-checkpoint")
+    transformers.AutoModel.from_pretrained(classifier).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(classifier).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(encoder_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its features bundle."""
+    from lossaudit.export.encoder import export_encoder
+
+    return export_encoder(str(encoder_checkpoint), tmp_path_factory.mktemp("encoders") / "tiny").folder
+
+
 @pytest.fixture
 def bundle_copy(bundle_folder: Path, tmp_path: Path) -> Path:
     """A bundle that the test may spoil."""
