@@ -39,6 +39,8 @@ def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cel
 
     A text without anything in it has no labels. Raises LossAuditError for what can't be a label.
     """
+    if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
+        column = pa.chunked_array([[_listed(cell) for cell in column.cast(pa.string()).to_pylist()]], _TEXTS)
     flat, rows = _flat(column, separator)
     keys = stored(pa.chunked_array([flat]), rows + start)
     there = np.asarray(pc.is_valid(keys).to_numpy())
@@ -49,21 +51,18 @@ def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cel
 
 def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Ints]:
     """What stands in the cells, and the row of each."""
-    if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
-        lists = pa.array([_listed(cell) for cell in column.cast(pa.string()).to_pylist()], _TEXTS)
-    elif is_text(column.type):
-        parts, rows = mended(column.cast(pa.large_string())).combine_chunks(), np.arange(len(column))
-        if separator is not None:
-            lists = pc.split_pattern(parts, separator)
-            parts, rows = pc.list_flatten(lists), _parents(lists)
-        parts = pc.utf8_trim_whitespace(parts)
-        filled = np.flatnonzero(pc.fill_null(pc.not_equal(parts, ""), False).to_numpy(zero_copy_only=False))
-        return parts.take(pa.array(filled)), rows[filled]
-    elif is_list(column.type):
-        lists = column.combine_chunks()
-    else:
-        return column.combine_chunks(), np.arange(len(column))
-    return pc.list_flatten(lists), _parents(lists)
+    column, rows = column.combine_chunks(), np.arange(len(column))
+    if is_list(column.type):
+        return pc.list_flatten(column), _parents(column)
+    if not is_text(column.type):
+        return column, rows
+    parts = mended(pa.chunked_array([column.cast(pa.large_string())])).combine_chunks()
+    if separator is not None:
+        lists = pc.split_pattern(parts, separator)
+        parts, rows = pc.list_flatten(lists), _parents(lists)
+    parts = pc.utf8_trim_whitespace(parts)
+    filled = np.flatnonzero(pc.fill_null(pc.not_equal(parts, ""), False).to_numpy(zero_copy_only=False))
+    return parts.take(pa.array(filled)), rows[filled]
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -60,7 +60,7 @@ def score_labels(logits: ArrayLike, labels: ArrayLike) -> MultiLabelScores:
         label_probability=label_probability,
         loss=_softplus(of_worst),
         margin=label_probability - sigmoid(of_worst),
-        predictions=z >= 0,
+        predictions=probabilities >= 0.5,
         probabilities=probabilities,
     )
 
