@@ -18,7 +18,7 @@ import transformers.utils.logging
 
 from lossaudit.engine import backends
 from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, TOKENIZER, Bundle, Manifest, Parity, Source
+from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Manifest, Parity, Source
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
@@ -98,7 +98,7 @@ class Original:
     check: Callable[[Runner, TextEncoder], Parity]
     """Compares a graph with the model. Raises LossAuditError if it differs."""
     check_pairs: Callable[[Runner, TextEncoder], Parity] | None = None
-    """The same on pairs of texts; None for a model that isn't to read any."""
+    """The same on pairs of texts; None for a model that is to read single ones alone."""
 
 
 def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = False) -> Bundle:
@@ -152,7 +152,7 @@ def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple
         return original.check(runner, encoder)
 
     if check_pairs is None:
-        return check_of_texts, {}
+        return check_of_texts, {PAIRS: "it was made for single texts"}
 
     def check_of_pairs() -> Check:
         check_pairs(backends.load(backends.CPU, exported, workers=1, threads=usable_cpus()), encoder)
