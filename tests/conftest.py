@@ -160,6 +160,27 @@ def encoder_folder(encoder_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     return export_encoder(str(encoder_checkpoint), tmp_path_factory.mktemp("encoders") / "tiny").folder
 
 
+@pytest.fixture(scope="session")
+def multi_label_checkpoint(make_checkpoint: Callable[..., Path]) -> Path:
+    """A tiny BERT of four labels, any of which may be right."""
+    return make_checkpoint(problem_type="multi_label_classification")
+
+
+@pytest.fixture(scope="session")
+def multi_label_bundle_folder(multi_label_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The multi-label BERT, exported."""
+    from lossaudit.export.exporter import export_bundle
+
+    return export_bundle(str(multi_label_checkpoint), tmp_path_factory.mktemp("bundles") / "multi-label").folder
+
+
+@pytest.fixture(scope="session")
+def multi_label_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with none to four labels each."""
+    draw = random.Random(5)
+    return [{"text": row["text"], "labels": [name for name in LABELS if draw.random() < 0.4]} for row in rows]
+
+
 @pytest.fixture
 def bundle_copy(bundle_folder: Path, tmp_path: Path) -> Path:
     """A bundle that the test may spoil."""
