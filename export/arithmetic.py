@@ -26,6 +26,8 @@ from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor
 
 Matrix = NDArray[np.float32]
 
+LARGEST_FP16 = float(np.finfo(np.float16).max)
+"""What is larger becomes infinite."""
 _DAMPED_ABOVE = 2.0
 """Channels are damped to this many times the greatest value of nine channels in ten."""
 _HEADROOM = 1.25
@@ -153,8 +155,8 @@ class QdqInt8(StaticInt8):
 def halved(weight: Matrix) -> NDArray[np.float16]:
     """A weight in fp16. Raises LossAuditError if one of its values is beyond that."""
     largest = float(np.abs(weight).max(initial=0))
-    if not largest <= np.finfo(np.float16).max:
-        raise LossAuditError(f"its weights reach {largest:,.0f}; fp16 ends at {np.finfo(np.float16).max:,.0f}")
+    if not largest <= LARGEST_FP16:
+        raise LossAuditError(f"its weights reach {largest:,.0f}; fp16 ends at {LARGEST_FP16:,.0f}")
     return weight.astype(np.float16)
 
 

@@ -18,15 +18,14 @@ from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.tuning import BUDGET
-from lossaudit.export.arithmetic import halved
+from lossaudit.export.arithmetic import LARGEST_FP16, halved
 from lossaudit.export.lowering import find_layers
 from lossaudit.export.onnx_graph import GraphEditor
 
-_LARGEST = float(np.finfo(np.float16).max)
-"""What is larger becomes infinite."""
 _HEADROOM = 2
 """The largest value that was seen may be this many times larger, since a user's texts hold more than ours."""
-_PRODUCTS = ("FusedMatMul", "Gemm", "MatMul")
+_LOOKED_AT = ("FastGelu", "FusedMatMul", "Gelu", "Gemm", "LayerNormalization", "MatMul", "Relu", "Tanh")
+"""What these read and give is floats, and all that the others make of a layer's values comes to them."""
 
 
 def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
@@ -53,7 +52,7 @@ def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
 
 
 def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
-    """Raises LossAuditError if what a graph's products read or give on some texts comes near the end of fp16.
+    """Raises LossAuditError if a value in a graph comes near the end of fp16 on some texts.
 
     model: the bundle's fp32 graph. The fp16 graph itself can't show it on a CPU, where ONNX Runtime computes fp16
     operators in fp32 and doesn't round between them.
@@ -62,8 +61,8 @@ def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
     graph, editor = probed.graph, GraphEditor(probed)
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in editor.nodes if node.op_type == "Constant"}
-    products = [node for node in editor.nodes if node.op_type in _PRODUCTS]
-    tensors = {name for node in products for name in (*node.input[:2], node.output[0])} - constants
+    nodes = [node for node in editor.nodes if node.op_type in _LOOKED_AT]
+    tensors = {name for node in nodes for name in (*node.input, node.output[0]) if name} - constants
     peaks = [editor.add("ReduceMax", [editor.add("Abs", [name])], keepdims=0) for name in sorted(tensors)]
     graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, []) for name in peaks)
     editor.finish()
@@ -77,8 +76,8 @@ def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
         largest = max(float(np.max(session.run(peaks, batch.inputs(inputs)))) for batch in batches)
     finally:
         file.unlink()
-    if not largest <= _LARGEST / _HEADROOM:  # NaN isn't either
+    if not largest <= LARGEST_FP16 / _HEADROOM:  # NaN isn't either
         raise LossAuditError(
-            f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {_LARGEST:,.0f}, and "
+            f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {LARGEST_FP16:,.0f}, and "
             f"other texts may reach {_HEADROOM} times as far"
         )
