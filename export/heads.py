@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lossaudit.engine.errors import LossAuditError
 
-C = 0.01
-"""scikit-learn's inverse strength of the L2 penalty, on standardised features."""
+C = 0.002
+"""scikit-learn's inverse strength of the L2 penalty, on standardised features; what finds most (docs/noise.md)."""
 _MOST_STEPS = 1000
 _CONSTANT = 1e-6
 """Of the largest deviation of a feature: one with less is constant but for rounding, which mustn't be blown up."""

@@ -78,7 +78,7 @@ def test_no_head_sees_the_label_that_it_is_asked_about():
     features, labels = rng.normal(size=(200, 300)).astype(np.float32), rng.integers(0, 2, 200)
     apart = out_of_fold_logits(features, labels, np.arange(200), classes=2, folds=5, seed=0)
     together = fit_head(features, labels, 2).logits(features)
-    assert (together.argmax(axis=1) == labels).mean() > 0.95
+    assert (together.argmax(axis=1) == labels).mean() > 0.9
     assert 0.35 < (apart.argmax(axis=1) == labels).mean() < 0.65
 
 

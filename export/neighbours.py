@@ -1,0 +1,95 @@
+"""A second opinion on each row: the given labels of the texts that are nearest in the encoder's states.
+
+Out-of-fold logits of heads come in, go out pooled with what the neighbours say (docs/noise.md says what it is worth).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossaudit.engine.loss import log_softmax
+
+K = 20
+"""Neighbours; 10 to 50 find about as much."""
+_MOST_TEXTS = 100_000
+"""Of more texts, so many random ones can be neighbours, so that time grows with the rows and not their square."""
+_MOST_FITTED, _MOST_CELLS = 20_000, 10_000_000
+"""Rows that decide the two weights, fewer where there are many classes."""
+_LEAST_OWN = 0.1
+"""Where even heads know nothing, rows keep an order."""
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Logits that heads and neighbours agreed on: own · log p of the head + neighbours · log p of the neighbours."""
+
+    logits: Floats
+    """(n, classes)"""
+    own: float
+    neighbours: float
+    """The weights; 0 where neighbours don't help to tell the given labels."""
+
+
+def blend(logits: Floats, features: Floats, labels: Ints, groups: Ints, seed: int, k: int = K) -> Blend:
+    """Pools out-of-fold logits (n, classes) with the neighbours' labels, weighted to make the given labels likeliest.
+
+    features: (n, hidden); nearness is the cosine of centred states. labels: (n,), all in [0, classes). groups: (n,);
+    rows with the same number (the same text) are one neighbour, and none of each other. A row's own label has no say.
+    """
+    heads = log_softmax(logits)
+    neighbours = np.log(_votes(features, labels, groups, logits.shape[1], seed, k))
+    own, other = _weights(heads, neighbours, labels, seed)
+    return Blend((own * heads + other * neighbours).astype(np.float32), own, other)
+
+
+def _votes(features: Floats, labels: Ints, groups: Ints, classes: int, seed: int, k: int) -> NDArray[np.float64]:
+    """(n, classes) the share of each class among a row's neighbours and one more, who votes as all rows do."""
+    from sklearn.neighbors import NearestNeighbors  # of the extra that heads need
+
+    _, first, text = np.unique(groups, return_index=True, return_inverse=True)
+    ballots = np.zeros((len(first), classes), dtype=np.float32)
+    np.add.at(ballots, (text, labels), 1)
+    ballots /= ballots.sum(axis=1, keepdims=True)
+    prior = (np.bincount(labels, minlength=classes) + 1) / (len(labels) + classes)
+    states = features[first] - features[first].mean(axis=0)
+    states /= np.maximum(np.linalg.norm(states, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    voters = np.arange(len(first))
+    if len(first) > _MOST_TEXTS:
+        voters = np.sort(np.random.default_rng(seed).choice(len(first), _MOST_TEXTS, replace=False))
+    k = min(k, len(voters) - 1)
+    # Of unit vectors, the nearest have the highest cosine.
+    search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(states[voters])
+    nearest = voters[search.kneighbors(states, return_distance=False)]
+    strangers = nearest != np.arange(len(first))[:, None]
+    strangers[strangers.all(axis=1), k] = False  # a text that isn't among its own nearest has one too many
+    votes = np.zeros((len(first), classes))
+    for place in range(k + 1):
+        votes += ballots[nearest[:, place]] * strangers[:, place, None]
+    return np.asarray(((votes + prior) / (k + 1))[text], dtype=np.float64)
+
+
+def _weights(
+    heads: NDArray[np.float64], neighbours: NDArray[np.float64], labels: Ints, seed: int
+) -> tuple[float, float]:
+    """The two weights of a logarithmic pool under which the given labels are the likeliest."""
+    from scipy.optimize import minimize
+
+    rows = np.arange(len(labels))
+    most = min(_MOST_FITTED, _MOST_CELLS // heads.shape[1])
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    opinions, given = np.stack([heads[rows], neighbours[rows]]), labels[rows]
+    of_given = opinions[:, np.arange(len(rows)), given]
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        pooled = log_softmax(np.tensordot(weights, opinions, axes=1))
+        expected = (np.exp(pooled) * opinions).sum(axis=2)
+        return float(-pooled[np.arange(len(rows)), given].mean()), (expected - of_given).mean(axis=1)
+
+    found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(_LEAST_OWN, None), (0, None)])
+    own, other = found.x.tolist()
+    return own, other
