@@ -120,8 +120,11 @@ def test_a_head_of_another_size(copy, refuse):
     ("changes", "says"),
     [
         ({"problem_type": "regression"}, "regression"),
-        ({"problem_type": "multi_label_classification"}, "multi-label"),
         ({"id2label": {"0": "score"}, "label2id": {"score": 0}}, "regression"),
+        (
+            {"problem_type": "multi_label_classification", "id2label": {"0": "score"}, "label2id": {"score": 0}},
+            "regression",
+        ),
     ],
 )
 def test_other_tasks(changes, says, copy, refuse):
