@@ -23,8 +23,8 @@ _EXAMPLES = """
 lossaudit audit bundle reviews.csv -o losses.parquet
 lossaudit audit ./my-finetuned-model 'parts/*.jsonl.gz' -o losses.jsonl --label-column category
 lossaudit audit andi611/distilbert-base-uncased-ner-agnews ag_news --split train -o losses.parquet
-lossaudit audit nli-bundle pairs.jsonl -o losses.parquet --text-column premise --text-pair-column hypothesis
-lossaudit audit bundle articles.parquet -o losses.parquet --stride 64
+lossaudit audit bundle pairs.csv -o losses.parquet --text-column premise --text-pair-column hypothesis
+lossaudit audit bundle articles.csv -o losses.parquet --stride 32
 lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --label-map 3=Other
 """
 

@@ -47,6 +47,10 @@ def materials(make_checkpoint, rows, tmp_path_factory):
     (folder / "reviews.csv").write_text("text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows))
     given = ("refund", "3", "World", "Business")
     (folder / "tickets.csv").write_text("text,label\n" + "".join(f"{r['text']},{given[r['label']]}\n" for r in rows))
+    shutil.copy(folder / "reviews.csv", folder / "articles.csv")
+    (folder / "pairs.csv").write_text(
+        "premise,hypothesis,label\n" + "".join(f"{r['text']},the bank,{r['label']}\n" for r in rows)
+    )
     (folder / "parts").mkdir()
     for part in range(2):
         lines = [json.dumps({"text": r["text"], "category": LABELS[r["label"]]}) + "\n" for r in rows[part::2]]
