@@ -5,6 +5,7 @@ taken. How the tokens' states become one is `pooling.py`'s matter.
 """
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 
@@ -131,12 +132,13 @@ def _check(
     """The largest difference between PyTorch's states and the graph's. What is allowed goes with the largest state,
     since an encoder's scale is arbitrary: a head is fitted on standardised states."""
     texts, architecture = texts_with_tokens(encoder), type(model).__name__
+    taken = inspect.signature(model.forward).parameters  # a tokenizer may give more (ModernBERT's, token types)
     states = []
     try:
         for text in texts:
             inputs = tokenizer(text, truncation=True, max_length=encoder.max_length, return_tensors="pt")
             with torch.inference_mode():
-                states.append(poolings.pooled(model, dict(inputs), pooling).numpy())
+                states.append(poolings.pooled(model, {k: v for k, v in inputs.items() if k in taken}, pooling).numpy())
     except Exception as error:  # PyTorch raises whatever the model's code does
         raise LossAuditError(
             f"{architecture} can't be run in PyTorch: {brief(error)}; no bundle was written"
