@@ -221,6 +221,7 @@ def fit(
     output: str | Path,
     *,
     folds: int = 5,
+    score: str = "blend",
     config: str | None = None,
     split: str | None = None,
     text_column: str | None = None,
@@ -254,7 +255,7 @@ def fit(
         precision=precision,
         tune=tune,
     )
-    prepared = Fit(encoder if isinstance(encoder, Bundle) else _encoder(str(encoder)), rows, options, folds)
+    prepared = Fit(encoder if isinstance(encoder, Bundle) else _encoder(str(encoder)), rows, options, folds, score)
     with prepared.keep_parts(folder) as kept:
         prepared.run(kept, target)
         kept.discard()
@@ -336,7 +337,9 @@ def _label_sets(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
     names = [list(cell) for cell in labels]
     if all(isinstance(name, str) for cell in names for name in cell):
         _check_names({name for cell in names for name in cell}, classes)
-        return np.array([[label in cell for label in classes] for cell in names], dtype=np.int64).reshape(n, -1)
+        return np.array([[label in cell for label in classes] for cell in names], dtype=np.int64).reshape(
+            n, len(classes)
+        )
     if any(len(cell) != len(classes) for cell in names) or not np.isin(names, (0, 1)).all():
         raise LossAuditError(f"labels must be names, or a 0 or 1 for each of the model's {len(classes)} labels")
     return np.array(names, dtype=np.int64)

@@ -6,9 +6,12 @@ import sys
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import lossaudit as la
+from lossaudit.engine.labels import Seen
+from lossaudit.engine.losses import Losses as LossesTable
 
 FP32 = {"precision": "fp32", "tune": False}
 
@@ -67,6 +70,15 @@ def test_the_top_can_be_filtered(losses):
     assert set(top["label_name"]) == {"Sports"}
     with pytest.raises(la.LossAuditError, match="no such label"):
         losses.top(5, given="nothing")
+
+
+def test_rows_that_failed_are_in_the_summary(losses):
+    table = losses.to_arrow()
+    failed = {"loss": None, "status": "failed", "status_reason": "why"}
+    rows = [failed | {"id": 999}, *table.drop_columns("probabilities").to_pylist()]
+    schema = pa.schema([field for field in table.schema if field.name != "probabilities"])
+    summary = la.Losses(LossesTable.of(pa.Table.from_pylist(rows, schema))).summary()
+    assert (summary.ranked, summary.unranked["failed"]) == (len(table), Seen(1, 999))
 
 
 def test_a_notebook_shows_the_top_escaped(bundle):
@@ -149,5 +161,5 @@ def test_the_docstrings_examples_are_true():
     import doctest
     import importlib
 
-    for name in ("lossaudit", "lossaudit.engine.loss"):
+    for name in ("lossaudit", "lossaudit.engine.loss", "lossaudit.engine.multi_label_loss"):
         assert doctest.testmod(importlib.import_module(name)).failed == 0
