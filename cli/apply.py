@@ -1,6 +1,7 @@
 """`lossaudit apply`: the whole dataset with the labels that people decided on."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -8,6 +9,9 @@ from rich.table import Column, Table
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, steps
+
+if TYPE_CHECKING:
+    from lossaudit.review.apply import Cleaned
 
 _EXAMPLES = """
 lossaudit apply losses.parquet -o cleaned.csv
@@ -43,10 +47,7 @@ def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> N
         on_step(f"the decisions about {losses}")
         cleaned = apply_decisions(losses, output, flag_discarded=discarded == "flag", review_columns=review_columns)
     if cleaned.changes:
-        table = Table("given", "now", Column("rows", justify="right"), box=SIMPLE_HEAD)
-        for change in cleaned.changes:
-            table.add_row(change.given, change.new, f"{change.rows:,}")
-        out.print(table)
+        out.print(_changes(cleaned))
     what = "flagged" if discarded == "flag" else "left out"
     out.print(
         f"{cleaned.rows:,} rows: {cleaned.relabelled:,} relabelled, {cleaned.discarded:,} discarded ({what}), "
@@ -54,3 +55,17 @@ def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> N
         soft_wrap=True,
     )
     out.print(f"Wrote {output} ({cleaned.written:,} rows) and {output}.changes.json", soft_wrap=True)
+
+
+def _changes(cleaned: "Cleaned") -> Table:
+    """What was changed: label by label where rows have several."""
+    numbers = [Column(name, justify="right") for name in ("rows", "added to", "taken from")]
+    if cleaned.labels is None:
+        table = Table("given", "now", numbers[0], box=SIMPLE_HEAD)
+        for change in cleaned.changes:
+            table.add_row(change.given, change.new, f"{change.rows:,}")
+        return table
+    table = Table("label", *numbers[1:], box=SIMPLE_HEAD)
+    for label in cleaned.labels:
+        table.add_row(label.label, f"{label.added:,}", f"{label.removed:,}")
+    return table

@@ -23,8 +23,10 @@ from lossaudit.engine.losses import Losses
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.source import quiet
 from lossaudit.engine.table import storable
-from lossaudit.review.records import label_names
-from lossaudit.review.source_rows import TEXT_ENDINGS, arrow_rows, is_text, open_source, open_text, text_rows
+from lossaudit.review.label_sets import names_of, shown
+from lossaudit.review.label_writers import LabelWriter
+from lossaudit.review.source_labels import writer_of
+from lossaudit.review.source_rows import TEXT_ENDINGS, Source, arrow_rows, is_text, open_source, open_text, text_rows
 from lossaudit.review.store import Decision, DecisionStore
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -34,11 +36,20 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """A given label and the one that people gave instead."""
+    """A given label and the one that people gave instead; of multi-label rows, the sets' names between commas."""
 
     given: str
     new: str
     rows: int
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """How many multi-label rows got a label, and how many lost it."""
+
+    label: str
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,8 @@ class Cleaned:
     unsure: int
     changes: tuple[Change, ...]
     """The most frequent first."""
+    labels: tuple[LabelChange, ...] | None
+    """Of multi-label rows: how often each label was added or taken away, the most often first."""
 
 
 def apply_decisions(
@@ -73,14 +86,16 @@ def apply_decisions(
     _check_output(output, rows)
     with DecisionStore.open(losses_path, create=False) as store:
         decisions = store.decisions()
-    label_column = losses.facts["source"]["label_column"]
-    pieces = _Pieces(rows, label_column, as_text=is_text(rows) and ending_of(output) in TEXT_ENDINGS)
-    edit = _Edit(label_column, decisions, _values(losses, pieces, decisions), flag_discarded, review_columns)
-    edit.check_names(rows.features)
-    written = pieces.write(edit, output)
+    source = Source(rows, as_text=is_text(rows) and ending_of(output) in TEXT_ENDINGS)
+    edit = _Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
+    edit.check(rows.features)
+    written = _Writing(source, edit).write(output)
     cleaned = _cleaned(losses, rows, decisions, written)
     with file_beside(output.with_name(f"{output.name}.changes.json")) as temporary:
-        temporary.write_text(json.dumps(asdict(cleaned), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        told = asdict(cleaned)
+        if cleaned.labels is None:
+            del told["labels"]
+        temporary.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return cleaned
 
 
@@ -88,14 +103,16 @@ def apply_decisions(
 class _Edit:
     """What is done to each row."""
 
-    label_column: str
+    writer: LabelWriter
     decisions: Mapping[int, Decision]
-    values: Mapping[str, Any]
-    """What the label column holds for each label's name."""
     flag_discarded: bool
     review_columns: bool
 
-    def check_names(self, columns: Iterable[str]) -> None:
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises LossAuditError where it can't be done. columns: of the source."""
+        for row, decision in sorted(self.decisions.items()):
+            if decision.label is not None:
+                self.writer.check(row, decision.label)
         taken = sorted(set(self.added) & set(columns))
         if taken:
             raise LossAuditError(f"the dataset has a column {taken[0]!r} already; rename it to have one added")
@@ -111,9 +128,9 @@ class _Edit:
         verdict = decision.verdict if decision else None
         if verdict == "discard" and not self.flag_discarded:
             return None
-        given = row.get(self.label_column)
+        given = self.writer.told(row)
         if decision is not None and decision.label is not None:
-            row = row | {self.label_column: self.values[decision.label]}
+            row = row | self.writer.cells(row, decision.label)
         extra = {ORIGINAL: given, REVIEW: verdict, DISCARDED: verdict == "discard"}
         return row | {name: extra[name] for name in self.added}
 
@@ -121,18 +138,13 @@ class _Edit:
         """Rows as they are to be written; all but the decided ones are left as they are, without a copy."""
         places = range(start, start + len(table))
         decided = [self.decisions.get(place) for place in places]
-        column = table[self.label_column]
-        if any(decision and decision.label is not None for decision in decided):
-            given = column.to_pylist()
-            new = [
-                self.values[decision.label] if decision and decision.label is not None else value
-                for decision, value in zip(decided, given, strict=True)
-            ]
-            at = table.schema.get_field_index(self.label_column)
-            table = table.set_column(at, table.schema.field(at), pa.chunked_array([new], type=column.type))
+        original = self._original(table) if self.review_columns else None
+        relabelled = {place: d.label for place, d in enumerate(decided) if d and d.label is not None}
+        if relabelled:
+            table = self._relabelled(table, relabelled)
         discarded = np.array([bool(decision and decision.verdict == "discard") for decision in decided])
         extra = {
-            ORIGINAL: column,
+            ORIGINAL: original,
             REVIEW: pa.array([decision and decision.verdict for decision in decided], pa.string()),
             DISCARDED: pa.array(discarded),
         }
@@ -140,44 +152,53 @@ class _Edit:
             table = table.append_column(name, extra[name])
         return table if self.flag_discarded else table.filter(pa.array(~discarded))
 
+    def _relabelled(self, table: pa.Table, labels: Mapping[int, str]) -> pa.Table:
+        """labels: by place in the table."""
+        rows = table.select(self.writer.columns).to_pylist()
+        for place, label in labels.items():
+            rows[place] = self.writer.cells(rows[place], label)
+        for name in self.writer.columns:
+            at = table.schema.get_field_index(name)
+            kind = table.schema.field(at).type
+            try:
+                column = pa.chunked_array([[row[name] for row in rows]], type=kind)
+            except pa.ArrowException as error:
+                raise LossAuditError(
+                    f"column {name!r} holds {kind}, which can't hold the new labels: {error}"
+                ) from error
+            table = table.set_column(at, table.schema.field(at), column)
+        return table
+
+    def _original(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
+        """What the cells say, as a column."""
+        columns = self.writer.columns
+        if len(columns) == 1:
+            return table[columns[0]]
+        return pa.array([self.writer.told(row) for row in table.select(columns).to_pylist()], pa.string())
+
 
 @dataclass(frozen=True)
-class _Pieces:
-    """The source in pieces, as text or as Arrow tables, and how to write them."""
+class _Writing:
+    """The source's rows, edited and written."""
 
-    rows: Rows
-    label_column: str
-    as_text: bool
+    source: Source
+    edit: _Edit
 
-    def labels(self, places: Iterable[int]) -> dict[int, Any]:
-        """What the label column holds in some rows."""
-        wanted, start = sorted(places), 0
-        found: dict[int, Any] = {}
-        pieces: Iterator[list[Any]]
-        if self.as_text:
-            pieces = ([row.get(self.label_column) for row in piece] for piece in text_rows(self.rows))
-        else:
-            pieces = (table[self.label_column].to_pylist() for table in arrow_rows(self.rows))
-        for labels in pieces:
-            found |= {place: labels[place - start] for place in wanted if start <= place < start + len(labels)}
-            start += len(labels)
-        if start != len(self.rows):
-            raise LossAuditError(f"the files hold {start:,} rows where the audit saw {len(self.rows):,}; audit again")
-        return found
-
-    def write(self, edit: _Edit, output: Path) -> int:
+    def write(self, output: Path) -> int:
         """Writes all rows; gives how many."""
-        if self.as_text:
+        if self.source.as_text:
             with file_beside(output) as temporary:
-                return _write_text(self._edited_rows(edit), [*self.rows.features, *edit.added], temporary, output)
-        tables = self._edited_tables(edit)
+                return _write_text(
+                    self._edited_rows(), [*self.source.rows.features, *self.edit.added], temporary, output
+                )
+        tables = self._edited_tables()
         if ending_of(output) == ".parquet":
             with file_beside(output) as temporary:
                 return _write_arrow(tables, lambda schema: pq.ParquetWriter(temporary, schema, compression="zstd"))
         if ending_of(output) in TEXT_ENDINGS:
             dicts = (row for table in tables for row in _storable(table).to_pylist())
             with file_beside(output) as temporary:
-                return _write_text(dicts, [*self.rows.features, *edit.added], temporary, output)
+                return _write_text(dicts, [*self.source.rows.features, *self.edit.added], temporary, output)
         with folder_beside(output, "dataset_info.json") as folder, TemporaryDirectory(dir=output.parent) as beside:
             # `datasets` makes the folder's files from one that holds the rows.
             stream = f"{beside}/rows.arrow"
@@ -186,19 +207,19 @@ class _Pieces:
                 datasets.Dataset.from_file(stream).save_to_disk(folder)
             return written
 
-    def _edited_rows(self, edit: _Edit) -> Iterator[Row]:
+    def _edited_rows(self) -> Iterator[Row]:
         place = 0
-        for piece in text_rows(self.rows):
+        for piece in text_rows(self.source.rows):
             for row in piece:
-                edited = edit.row(place, row)
+                edited = self.edit.row(place, row)
                 if edited is not None:
                     yield edited
                 place += 1
 
-    def _edited_tables(self, edit: _Edit) -> Iterator[pa.Table]:
+    def _edited_tables(self) -> Iterator[pa.Table]:
         start = 0
-        for table in arrow_rows(self.rows):
-            yield edit.table(start, table)
+        for table in arrow_rows(self.source.rows):
+            yield self.edit.table(start, table)
             start += len(table)
 
 
@@ -244,36 +265,6 @@ def _storable(table: pa.Table) -> pa.Table:
     return pa.table({name: storable(table[name]) for name in table.column_names})
 
 
-def _values(losses: Losses, pieces: _Pieces, decisions: Mapping[int, Decision]) -> dict[str, Any]:
-    """What the source's label column holds for each label that was decided on: as in a row that has it already."""
-    wanted = {decision.label for decision in decisions.values() if decision.label is not None}
-    names = label_names(losses)
-    first: dict[str, int] = {}
-    for batch in losses.batches(["id", "label", "label_name"]):
-        for row in batch.to_pylist():
-            if row["label"] is not None and row["label_name"] in wanted:
-                first[row["label_name"]] = min(row["id"], first.get(row["label_name"], row["id"]))
-    held = pieces.labels(first.values())
-    values = {name: held[place] for name, place in first.items()}
-    known = dict(zip(names, losses.facts.get("label_values") or [], strict=False))
-    for name in sorted(wanted - set(values)):
-        if name not in names:
-            raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
-        value = known.get(name)
-        if value is None and not _holds_names(pieces.rows.features[pieces.label_column]):
-            raise LossAuditError(
-                f"no row of the dataset has the label {name!r}, so how its column writes it isn't known; "
-                "decide these rows otherwise, or add a row with it"
-            )
-        value = name if value is None else value
-        values[name] = str(value) if pieces.as_text and isinstance(next(iter(held.values()), ""), str) else value
-    return values
-
-
-def _holds_names(feature: object) -> bool:
-    return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
-
-
 def _check_output(output: Path, rows: Rows) -> None:
     ending = ending_of(output)
     if ending and ending not in ENDINGS:
@@ -291,12 +282,7 @@ def _check_output(output: Path, rows: Rows) -> None:
 
 def _cleaned(losses: Losses, rows: Rows, decisions: Mapping[int, Decision], written: int) -> Cleaned:
     verdicts = Counter(decision.verdict for decision in decisions.values())
-    relabelled = {row: decision.label for row, decision in decisions.items() if decision.label is not None}
-    given: dict[int, str] = {}
-    for batch in losses.batches(["id", "label_name"]):
-        given |= {row["id"]: row["label_name"] for row in batch.to_pylist() if row["id"] in relabelled}
-    changes = Counter((str(given[row]), str(new)) for row, new in relabelled.items())
-    ordered = sorted(changes.items(), key=lambda item: (-item[1], item[0]))
+    changes, labels = _changes(losses, {row: d.label for row, d in decisions.items() if d.label is not None})
     return Cleaned(
         source=rows.origin.name if rows.origin else "",
         rows=len(rows),
@@ -305,5 +291,32 @@ def _cleaned(losses: Losses, rows: Rows, decisions: Mapping[int, Decision], writ
         discarded=verdicts["discard"],
         kept=verdicts["keep"],
         unsure=verdicts["unsure"],
-        changes=tuple(Change(old, new, count) for (old, new), count in ordered),
+        changes=changes,
+        labels=labels,
     )
+
+
+def _changes(
+    losses: Losses, relabelled: Mapping[int, str]
+) -> tuple[tuple[Change, ...], tuple[LabelChange, ...] | None]:
+    """What was changed to what; of multi-label rows also label by label."""
+    sets = losses.is_multi_label
+    column = "labels" if sets else "label_name"
+    given: dict[int, Any] = {}
+    for batch in losses.batches(["id", column]):
+        given |= {row["id"]: row[column] for row in batch.to_pylist() if row["id"] in relabelled}
+    if not sets:
+        return _counted((str(given[row]), new) for row, new in relabelled.items()), None
+    pairs = [(given[row] or [], names_of(new)) for row, new in relabelled.items()]
+    added = Counter(name for old, new in pairs for name in set(new) - set(old))
+    removed = Counter(name for old, new in pairs for name in set(old) - set(new))
+    changed = sorted(added | removed, key=lambda name: (-added[name] - removed[name], name))
+    return (
+        _counted((shown(old), shown(new)) for old, new in pairs),
+        tuple(LabelChange(name, added[name], removed[name]) for name in changed),
+    )
+
+
+def _counted(pairs: Iterable[tuple[str, str]]) -> tuple[Change, ...]:
+    ordered = sorted(Counter(pairs).items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Change(old, new, count) for (old, new), count in ordered)

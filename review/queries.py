@@ -4,6 +4,7 @@ Columns are arrays, so that a filter over 100,000 records takes milliseconds.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.label_sets import LabelSets
 from lossaudit.review.records import Records
 from lossaudit.review.store import VERDICTS
 
@@ -19,10 +21,11 @@ UNDECIDED = 0
 """The code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
 STATUSES = ("all", "undecided", "decided", *VERDICTS)
 SORTS = ("loss", "pair", "probability", "id", "length")
-"""Highest loss first; the most frequent pair of given and predicted label first; surest prediction first; the
-dataset's order; shortest text first. Ties always by rank."""
+"""Highest loss first; the most frequent pair of given and predicted label first (of sets: the doubt that is the most
+frequent); surest prediction first; the dataset's order; shortest text first. Ties always by rank."""
 Codes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int64]
+Passes = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,10 @@ class Query:
     """Which records, in which order; a record must pass all filters that are given."""
 
     given: str | None = None
+    """A label that is given, alone or among others."""
     predicted: str | None = None
+    doubted: str | None = None
+    """The label of a multi-label record that is doubted most."""
     status: str = "all"
     """One of STATUSES."""
     text: str = ""
@@ -56,43 +62,92 @@ class LabelColumn:
     def at(self, place: int) -> str:
         return self.names[int(self.codes[place])]
 
-    def code(self, name: str) -> int:
-        """A name's code, -1 for a name that no record has."""
-        return self.names.index(name) if name in self.names else -1
+    def holds(self, name: str) -> Passes:
+        """(n,) which records have a name."""
+        return np.asarray(self.codes == (self.names.index(name) if name in self.names else -1))
 
     def counts(self) -> list[tuple[str, int]]:
         """How many records have each name, the most frequent first."""
         return [(self.names[code], count) for code, count in Counter(self.codes.tolist()).most_common()]
 
 
+class SetColumn:
+    """A column of sets of label names: as decisions hold them, and which records hold a label."""
+
+    def __init__(self, column: pa.ChunkedArray, sets: LabelSets) -> None:
+        column = column.combine_chunks()
+        self._stored = LabelColumn(pa.chunked_array([[sets.stored(labels) for labels in column.to_pylist()]]))
+        self._flat: pa.Array = column.flatten()
+        self._labels = LabelColumn(pa.chunked_array([self._flat]))
+        self._parents: Places = pc.list_parent_indices(column).to_numpy()
+        self._rows = len(column)
+
+    def at(self, place: int) -> str:
+        return self._stored.at(place)
+
+    def holds(self, name: str) -> Passes:
+        held = np.zeros(self._rows, dtype=bool)
+        held[self._parents[self._labels.holds(name)]] = True
+        return held
+
+    def holds_each(self, names: pa.ChunkedArray) -> Passes:
+        """(n,) which records hold the label that `names` has for them."""
+        held = np.zeros(self._rows, dtype=bool)
+        same = pc.equal(self._flat, names.take(pa.array(self._parents)).combine_chunks())
+        held[self._parents[same.to_numpy(zero_copy_only=False)]] = True
+        return held
+
+    def counts(self) -> list[tuple[str, int]]:
+        """How many records hold each label, the most frequent first."""
+        return self._labels.counts()
+
+
 class Columns:
     """The n records as columns that queries look at; at least one record."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, labels: Sequence[str]) -> None:
+        """labels: the model's, by class index."""
         table = records.table
         self.ids: Places = table["id"].to_numpy()
-        self.given = LabelColumn(table["label_name"])
-        self.predicted = LabelColumn(table["prediction_name"])
+        self.doubted: LabelColumn | None = None
+        """The doubted labels of multi-label records."""
+        self.given: LabelColumn | SetColumn
+        self.predicted: LabelColumn | SetColumn
         self._probability = table["probability"].to_numpy()
-        self._texts: pa.ChunkedArray = table[records.text_column]
-        pairs = self.given.codes * len(self.predicted.names) + self.predicted.codes
+        self._texts: list[pa.ChunkedArray] = [table[name] for name in records.text_columns]
+        if records.is_multi_label:
+            sets, doubted = LabelSets(labels), table["worst_label"]
+            self.given = given = SetColumn(table["labels"], sets)
+            self.predicted = SetColumn(table["predictions"], sets)
+            self.doubted = LabelColumn(doubted)
+            pairs = self.doubted.codes * 2 + given.holds_each(doubted)
+            # Of a label that is given the model doubts that it is there.
+            self._probability = np.maximum(self._probability, 1 - self._probability)
+        else:
+            self.given, self.predicted = (LabelColumn(table[name]) for name in ("label_name", "prediction_name"))
+            pairs = self.given.codes * len(self.predicted.names) + self.predicted.codes
         _, which, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
         self._by_pair = np.lexsort((np.arange(len(pairs)), pairs, -sizes[which]))
 
     def places(self, query: Query, codes: Codes) -> Places:
         """Where (from 0, by rank) the records stand that pass, in the query's order. codes: (n,) their decisions."""
         passes = np.ones(len(self.ids), dtype=bool)
-        if query.given is not None:
-            passes &= self.given.codes == self.given.code(query.given)
-        if query.predicted is not None:
-            passes &= self.predicted.codes == self.predicted.code(query.predicted)
+        for column, wanted in (
+            (self.given, query.given),
+            (self.predicted, query.predicted),
+            (self.doubted, query.doubted),
+        ):
+            if wanted is not None:
+                passes &= column.holds(wanted) if column is not None else False
         if query.status in VERDICTS:
             passes &= codes == VERDICTS.index(query.status) + 1
         elif query.status != "all":
             passes &= (codes == UNDECIDED) == (query.status == "undecided")
         if query.text:
-            found = pc.match_substring(self._texts, query.text, ignore_case=True)
-            passes &= pc.fill_null(found, False).to_numpy()
+            found = np.zeros(len(passes), dtype=bool)
+            for texts in self._texts:
+                found |= pc.fill_null(pc.match_substring(texts, query.text, ignore_case=True), False).to_numpy()
+            passes &= found
         order = self._order(query.sort)
         return order[passes[order]]
 
@@ -104,5 +159,6 @@ class Columns:
         if sort == "id":
             return np.argsort(self.ids, kind="stable")
         if sort == "length":
-            return np.argsort(pc.fill_null(pc.utf8_length(self._texts), 0).to_numpy(), kind="stable")
+            lengths = [pc.fill_null(pc.utf8_length(texts), 0).to_numpy() for texts in self._texts]
+            return np.argsort(np.sum(lengths, axis=0), kind="stable")
         return np.arange(len(self.ids))

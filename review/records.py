@@ -4,7 +4,7 @@ A table of 100,000 rows and 1,000 classes would be a hundred million objects, so
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -12,14 +12,43 @@ from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.losses import Losses
-from lossaudit.engine.table import SCHEMA
+from lossaudit.engine.table import SETS, own_schema
 
 _NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_METADATA = 300
 """Characters of a metadata text that are kept: it stands beside the example, it isn't the example."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What a multi-label record has in the place of one given and one predicted label."""
+
+    given: tuple[str, ...]
+    predicted: tuple[str, ...]
+    """Those of a probability of at least a half; both in the model's order."""
+    worst: str
+    """The label that is doubted most: one that is given wrongly, or missing."""
+    probability: float
+    """The model's, of `worst`."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether `worst` is among the given labels."""
+        return self.worst in self.given
+
+    @property
+    def sureness(self) -> float:
+        """How sure the model is about `worst`, from 0.5."""
+        return max(self.probability, 1 - self.probability)
+
+    @property
+    def told(self) -> str:
+        """What the model says of `worst`, in words."""
+        return f"{self.worst} ({'given' if self.is_given else 'missing'}, {self.probability:.0%})"
 
 
 @dataclass(frozen=True)
@@ -32,13 +61,18 @@ class Record:
     """1 for the highest loss."""
     text: str
     label: str
-    """Name of the given label."""
+    """Name of the given label; of a multi-label record, the names of all with commas between them."""
     prediction: str
+    """Likewise."""
     probabilities: tuple[tuple[str, float], ...]
     """(label, probability), falling; all classes where the losses table has them, else the prediction alone."""
     loss: float
     metadata: dict[str, Any]
     """Scalars of the source's other columns; long texts are shortened."""
+    text_pair: str | None = None
+    """The second text, where an example is two."""
+    doubt: Doubt | None = None
+    """Of a multi-label record."""
 
 
 class Records(Sequence[Record]):
@@ -52,12 +86,15 @@ class Records(Sequence[Record]):
                 f"{losses.path} has no column with the texts, so there is nothing to look at; "
                 "run `lossaudit audit` again, which writes them beside the losses"
             )
-        self.table = _checked(losses.top(n), text, losses.path)
+        self.text_columns = (text, *filter(None, [text_pair_column(losses)]))
+        """One, or two where an example is a pair of texts."""
+        self.is_multi_label = losses.is_multi_label
+        needed = [*_NEEDED, *(SETS.names if self.is_multi_label else ())]
+        self.table = _checked(losses.top(n), needed, self.text_columns, losses.path)
         """The rows themselves, ranked: the losses table's columns."""
-        self.text_column = text
         self._classes = probability_names(losses)
-        label_column = losses.facts.get("label_column")
-        self._metadata = [name for name in self.table.column_names if name not in {*SCHEMA.names, text, label_column}]
+        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *label_columns(losses)}
+        self._metadata = [name for name in self.table.column_names if name not in shown]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,21 +121,30 @@ class Records(Sequence[Record]):
                 yield self._record(row, rank)
 
     def _record(self, row: dict[str, Any], rank: int) -> Record:
+        text, *pair = (str(row[name] or "") for name in self.text_columns)
         return Record(
             row=row["id"],
             rank=rank,
-            text=str(row[self.text_column] or ""),
+            text=text,
             label=row["label_name"],
             prediction=row["prediction_name"],
             probabilities=self._probabilities(row),
             loss=row["loss"],
             metadata={name: value for name in self._metadata if (value := _scalar(row[name])) is not None},
+            text_pair=pair[0] if pair else None,
+            doubt=self.doubt(row),
         )
+
+    def doubt(self, row: Mapping[str, Any]) -> Doubt | None:
+        """What a row of a multi-label table says of its sets; None in other tables."""
+        if not self.is_multi_label:
+            return None
+        return Doubt(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
 
     def _probabilities(self, row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
         stored = row.get("probabilities")
         if stored is None or len(stored) != len(self._classes):
-            return ((row["prediction_name"], row["probability"]),)
+            return ((row["worst_label" if self.is_multi_label else "prediction_name"], row["probability"]),)
         # `sorted` keeps the classes' order among equals, as the prediction itself is the first of the highest.
         return tuple(sorted(zip(self._classes, stored, strict=True), key=lambda pair: -pair[1]))
 
@@ -111,17 +157,35 @@ def records_of(losses: Losses, n: int) -> list[Record]:
     return list(Records(losses, n))
 
 
-def _checked(table: pa.Table, text: str, path: Path) -> pa.Table:
+def text_pair_column(losses: Losses) -> str | None:
+    """The column with the second text of each row, None where there is one text alone."""
+    told = losses.facts.get("text_pair_column")
+    return str(told) if told in losses.schema.names else None
+
+
+def label_columns(losses: Losses) -> list[str]:
+    """The columns in which the source holds the labels, one or a column of 0 and 1 for each label."""
+    form = losses.facts.get("label_form") or {}
+    return [str(name) for name in (losses.facts.get("label_column"), *(form.get("columns") or ())) if name]
+
+
+def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path: Path) -> pa.Table:
     """The table with the columns that a record needs in the types that they should have, and nothing missing."""
-    for name, kind in {**{name: SCHEMA.field(name).type for name in _NEEDED}, text: pa.large_string()}.items():
+    own = own_schema(table.column_names)
+    kinds = {name: own.field(name).type for name in needed} | dict.fromkeys(texts, pa.large_string())
+    for name, kind in kinds.items():
         at = table.schema.get_field_index(name)
         try:
             table = table.set_column(at, name, table[name].cast(kind))
         except pa.ArrowException as error:
             raise LossAuditError(f"{path}: column {name!r} holds {table[name].type}, not {kind}") from error
-        if name != text and table[name].null_count:
+        if name not in texts and (table[name].null_count or _has_null_items(table[name])):
             raise LossAuditError(f"{path} is no losses table: it has rows with a loss and without {name}")
     return table
+
+
+def _has_null_items(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
 
 
 def label_names(losses: Losses) -> list[str]:
@@ -129,6 +193,8 @@ def label_names(losses: Losses) -> list[str]:
     labels = losses.facts.get("labels")
     if isinstance(labels, list):
         return [str(label) for label in labels]
+    if losses.is_multi_label:
+        return sorted(_seen_in_sets(losses))
     seen = _seen_classes(losses)
     return sorted(seen, key=lambda name: (seen[name], name))
 
@@ -138,8 +204,21 @@ def probability_names(losses: Losses) -> list[str]:
     if "probabilities" not in losses.schema.names:
         return []
     names = label_names(losses)
-    told = "labels" in losses.facts or sorted(_seen_classes(losses).values()) == list(range(len(names)))
+    if "labels" in losses.facts:
+        return names
+    # A set says no class's index.
+    told = not losses.is_multi_label and sorted(_seen_classes(losses).values()) == list(range(len(names)))
     return names if told else []
+
+
+def _seen_in_sets(losses: Losses) -> set[str]:
+    """The labels that stand in a multi-label table."""
+    seen: set[str] = set()
+    for batch in losses.batches(SETS.names):
+        for name in SETS.names:
+            column = pc.list_flatten(batch[name]) if pa.types.is_list(batch[name].type) else batch[name]
+            seen.update(filter(None, column.unique().to_pylist()))
+    return seen
 
 
 def _seen_classes(losses: Losses) -> dict[str, float]:

@@ -22,7 +22,9 @@ from starlette.staticfiles import StaticFiles
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.guard import Guard
 from lossaudit.review.queries import Query
+from lossaudit.review.records import Doubt
 from lossaudit.review.session import Item, MovedError, Session, Shown
+from lossaudit.review.store import Decision
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_RANKS = 200
@@ -80,8 +82,11 @@ class _Api:
             "losses": str(session.losses_path),
             "store": str(session.store_path),
             "labels": session.labels,
+            "multi_label": session.records.is_multi_label,
+            "text_columns": session.records.text_columns,
             "given": session.columns.given.counts(),
             "predicted": session.columns.predicted.counts(),
+            "doubted": session.columns.doubted.counts() if session.columns.doubted else [],
             "annotator": self._annotator,
             "annotators": session.annotators(),
         }
@@ -97,7 +102,7 @@ class _Api:
     def items(self, values: Answer) -> Answer:
         version = self.session.version()
         items = self.session.items(_ranks(values))
-        return {"version": version, "items": [_item(item) for item in items]}
+        return {"version": version, "items": [self._item(item) for item in items]}
 
     def records(self, values: Answer) -> Answer:
         version = self.session.version()
@@ -106,15 +111,15 @@ class _Api:
 
     def decide(self, values: Answer) -> Answer:
         row, verdict, label = values.get("row"), values.get("verdict"), values.get("label")
-        if type(row) is not int or not isinstance(verdict, str) or not isinstance(label, (str, type(None))):
-            raise _BadRequestError("a decision has a row, a verdict and, to relabel, a label")
+        if type(row) is not int or not isinstance(verdict, str) or not _is_choice(label):
+            raise _BadRequestError("a decision has a row, a verdict and, to relabel, a label or a list of labels")
         shown = self.session.decide(row, verdict, label, _annotator(values))
         return {"record": self._shown(shown), "version": self.session.version(), "progress": self._progress()}
 
     def decide_all(self, values: Answer) -> Answer:
         verdict, label, expected = values.get("verdict"), values.get("label"), values.get("expected")
         query = values.get("query")
-        if not isinstance(verdict, str) or not isinstance(label, (str, type(None))) or type(expected) is not int:
+        if not isinstance(verdict, str) or not _is_choice(label) or type(expected) is not int:
             raise _BadRequestError("a bulk decision has a verdict, an expected number and, to relabel, a label")
         if not isinstance(query, dict):
             raise _BadRequestError("a bulk decision has a query")
@@ -141,32 +146,67 @@ class _Api:
             "rank": record.rank,
             "row": record.row,
             "text": record.text,
+            "text_pair": record.text_pair,
             "label": record.label,
             "prediction": record.prediction,
+            "doubt": _doubt(record.doubt),
             "loss": _finite(record.loss),
             "classes": self._classes(shown),
             "metadata": [[name, str(value)] for name, value in record.metadata.items()],
             "truncated": shown.truncated,
-            "history": [dataclasses.asdict(decision) for decision in shown.history],
+            "history": [self._decision(decision) for decision in shown.history],
         }
+
+    def _item(self, item: Item) -> Answer:
+        decision = None if item.decision is None else self._decision(item.decision)
+        doubt = _doubt(item.doubt)
+        return dataclasses.asdict(item) | {"loss": _finite(item.loss), "decision": decision, "doubt": doubt}
+
+    def _decision(self, decision: Decision) -> Answer:
+        return dataclasses.asdict(decision) | {"label": self.session.decided_labels(decision)}
 
     def _classes(self, shown: Shown) -> list[tuple[str, float | None]]:
         """The classes to show, each with its probability if that is known."""
         record = shown.record
         known = dict(record.probabilities)
-        # The loss is −log of the given label's probability.
-        known.setdefault(record.label, math.exp(-max(record.loss, 0.0)))
-        if len(self._order) <= _MOST_CLASSES:
-            names = list(self._order)
+        if record.doubt is not None:
+            known[record.doubt.worst] = record.doubt.probability
+            names = self._of_sets(record.doubt, shown.history, known)
         else:
-            names = sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
-        if record.label not in names:
-            names = [*names[: _MOST_CLASSES - 1], record.label]
+            # The loss is −log of the given label's probability.
+            known.setdefault(record.label, math.exp(-max(record.loss, 0.0)))
+            names = self._likeliest(known)
+            if record.label not in names:
+                names = [*names[: _MOST_CLASSES - 1], record.label]
         return [(name, _finite(known[name]) if name in known else None) for name in names]
 
+    def _likeliest(self, known: dict[str, float]) -> list[str]:
+        if len(self._order) <= _MOST_CLASSES:
+            return list(self._order)
+        return sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
 
-def _item(item: Item) -> Answer:
-    return dataclasses.asdict(item) | {"loss": _finite(item.loss)}
+    def _of_sets(self, doubt: Doubt, history: list[Decision], known: dict[str, float]) -> list[str]:
+        """The labels of a multi-label record: those that anybody speaks of, however many, and the likeliest."""
+        decided = self.session.decided_labels(history[-1]) if history else None
+        spoken_of = {doubt.worst: None} | dict.fromkeys([*doubt.given, *doubt.predicted, *(decided or ())])
+        likeliest = [name for name in self._likeliest(known) if name not in spoken_of]
+        names = [*spoken_of, *likeliest[: max(0, _MOST_CLASSES - len(spoken_of))]]
+        if len(self._order) <= _MOST_CLASSES:
+            return sorted(names, key=lambda name: self._order.get(name, len(names)))
+        return sorted(names, key=lambda name: -known.get(name, 0.0))
+
+
+def _doubt(doubt: Doubt | None) -> Answer | None:
+    if doubt is None:
+        return None
+    return dataclasses.asdict(doubt) | {"is_given": doubt.is_given, "probability": _finite(doubt.probability)}
+
+
+def _is_choice(label: object) -> bool:
+    """Nothing, a label, or a list of labels."""
+    return isinstance(label, (str, type(None))) or (
+        isinstance(label, list) and all(isinstance(name, str) for name in label)
+    )
 
 
 def _finite(value: float | None) -> float | None:

@@ -14,13 +14,18 @@ import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.losses import Losses
+from lossaudit.engine.table import SETS
 from lossaudit.review.estimate import Estimate, wrong_share
+from lossaudit.review.label_sets import LabelSets, names_of
 from lossaudit.review.queries import UNDECIDED, Columns, Places, Query
-from lossaudit.review.records import Record, Records, label_names
+from lossaudit.review.records import Doubt, Record, Records, label_names
 from lossaudit.review.store import VERDICTS, Decision, DecisionStore, utc_now
 
-ACCEPT = "accept"
-"""The verdict of a bulk that gives every record its own prediction."""
+ACCEPT, ADD, REMOVE = "accept", "add", "remove"
+"""Verdicts of a bulk: every record gets its own prediction; its given labels and one more, or without that one."""
+Choice = str | Sequence[str]
+"""What a record is relabelled as: a label, or a set of labels where records have sets."""
+_LISTED = ("id", "label_name", "prediction_name", "probability", "loss")
 _SNIPPET = 160
 """Characters of a text in the list."""
 
@@ -34,8 +39,11 @@ class Item:
     label: str
     prediction: str
     loss: float
-    snippet: str
+    snippets: list[str]
+    """The beginning of each text."""
     decision: Decision | None
+    doubt: Doubt | None
+    """Of a multi-label record."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,9 @@ class Session:
         self.losses_path = losses.path
         self.store_path = store.path
         self.records = records
-        self.columns = Columns(records)
         self.labels = label_names(losses)
+        self.columns = Columns(records, self.labels)
+        self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
         self._lock = threading.Lock()
         self._place_of = {row: place for place, row in enumerate(self.columns.ids.tolist())}
@@ -138,11 +147,10 @@ class Session:
 
     def items(self, ranks: Sequence[int]) -> list[Item]:
         """Records as the list shows them. Raises LossAuditError for ranks that aren't there."""
-        table = self.records.table.take(self._checked(ranks) - 1)
-        starts = pc.utf8_slice_codeunits(table[self.records.text_column], 0, 2 * _SNIPPET)
-        rows = zip(
-            ranks, table.select(["id", "label_name", "prediction_name", "loss"]).to_pylist(), starts, strict=True
-        )
+        records = self.records
+        table = records.table.take(self._checked(ranks) - 1)
+        starts = [pc.utf8_slice_codeunits(table[name], 0, 2 * _SNIPPET).to_pylist() for name in records.text_columns]
+        rows = table.select([*_LISTED, *(SETS.names if records.is_multi_label else ())]).to_pylist()
         with self._lock:
             self._catch_up()
             return [
@@ -152,26 +160,26 @@ class Session:
                     label=row["label_name"],
                     prediction=row["prediction_name"],
                     loss=row["loss"],
-                    snippet=" ".join((start.as_py() or "").split())[:_SNIPPET],
+                    snippets=[" ".join((start or "").split())[:_SNIPPET] for start in texts],
                     decision=self._decisions.get(row["id"]),
+                    doubt=records.doubt(row),
                 )
-                for rank, row, start in rows
+                for rank, row, texts in zip(ranks, rows, zip(*starts, strict=True), strict=True)
             ]
 
     def shown(self, ranks: Sequence[int]) -> list[Shown]:
         """Records as the page shows them. Raises LossAuditError for ranks that aren't there."""
         return [self._shown(int(rank) - 1) for rank in self._checked(ranks)]
 
-    def decide(self, row: int, verdict: str, label: str | None, annotator: str) -> Shown:
-        """Stores a decision; it is on disk when this returns. To relabel with the given label is to keep it.
+    def decide(self, row: int, verdict: str, choice: Choice | None, annotator: str) -> Shown:
+        """Stores a decision; it is on disk when this returns. To relabel with what is given is to keep it.
 
         Raises LossAuditError if the row isn't under review, there is no such label, or it can't be stored.
         """
         place = self._place_of.get(row)
         if place is None:
             raise LossAuditError(f"row {row} isn't among the {len(self.records)} under review")
-        self._check_label(label)
-        decision = self._decision(place, verdict, label, annotator, utc_now())
+        decision = self._decision(place, verdict, self._checked_choice(verdict, choice), annotator, utc_now())
         with self._lock:
             self._catch_up()
             self._store.add([decision])
@@ -181,12 +189,13 @@ class Session:
                 self._codes[place] = _code(latest)
         return self._shown(place)
 
-    def decide_all(self, query: Query, verdict: str, label: str | None, annotator: str, expected: int) -> int:
-        """Decides all records that pass a query, as one step; `verdict` may be "accept". Returns how many.
+    def decide_all(self, query: Query, verdict: str, choice: Choice | None, annotator: str, expected: int) -> int:
+        """Decides all records that pass a query, as one step; returns how many.
 
+        verdict: "accept" too, and for sets "add" and "remove", with the one label that is meant as the choice.
         Raises MovedError if the query doesn't find `expected` records any more, LossAuditError as `decide` does.
         """
-        self._check_label(label)
+        label = self._checked_choice(verdict, choice)
         with self._lock:
             places = self._places(query).tolist()
             if len(places) != expected:
@@ -208,17 +217,44 @@ class Session:
         places = [self._place_of.get(row) for row in rows]
         return [None if place is None else place + 1 for place in places]
 
+    def decided_labels(self, decision: Decision) -> str | list[str] | None:
+        """What a record was relabelled as: a label, or a set where records have sets."""
+        if self._sets is None or decision.label is None:
+            return decision.label
+        return list(names_of(decision.label))
+
     def _decision(self, place: int, verdict: str, label: str | None, annotator: str, made_at: str) -> Decision:
+        """label: as it is stored; of "add" and "remove", the label that is meant."""
         columns = self.columns
         if verdict == ACCEPT:
             verdict, label = "relabel", columns.predicted.at(place)
+        elif verdict in (ADD, REMOVE):
+            verdict, label = "relabel", self._changed(columns.given.at(place), label, verdict)
         if verdict == "relabel" and label == columns.given.at(place):
             verdict, label = "keep", None
         return Decision(int(columns.ids[place]), verdict, label, annotator, "page", made_at)
 
-    def _check_label(self, label: str | None) -> None:
-        if label is not None and label not in self.labels:
+    def _changed(self, given: str, label: str | None, verdict: str) -> str:
+        """A stored set with a label or without it."""
+        if self._sets is None or label is None:
+            raise LossAuditError(f"to {verdict} a label goes with multi-label records, and needs the label")
+        names = names_of(given)
+        return self._sets.stored([*names, label] if verdict == ADD else [name for name in names if name != label])
+
+    def _checked_choice(self, verdict: str, choice: Choice | None) -> str | None:
+        """A choice as a decision holds it; of "add" and "remove", the label that is meant."""
+        if choice is None or self._sets is None or verdict in (ADD, REMOVE):
+            return self._known(choice)
+        if isinstance(choice, str):
+            raise LossAuditError(f"a record here has a set of labels; {choice!r} is none")
+        return self._sets.stored(name for label in choice if (name := self._known(label)) is not None)
+
+    def _known(self, label: Choice | None) -> str | None:
+        if label is None:
+            return None
+        if not isinstance(label, str) or label not in self.labels:
             raise LossAuditError(f"there is no label {label!r}")
+        return label
 
     def _shown(self, place: int) -> Shown:
         record = self.records[place]

@@ -6,7 +6,8 @@ makes of them (00123 a number, a date a time) isn't what they say.
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -21,6 +22,40 @@ from lossaudit.engine.source import open_dataset
 
 TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 _ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Source:
+    """An audited dataset, and whether its rows go as text or as Arrow tables."""
+
+    rows: Rows
+    as_text: bool
+
+    @property
+    def has_texts_alone(self) -> bool:
+        """Whether every cell is a text, as in CSV."""
+        files = self.rows.origin.files if self.rows.origin else ()
+        return self.as_text and bool(files) and ending_of(files[0]) in (".csv", ".tsv")
+
+    def check(self) -> None:
+        """Raises LossAuditError if text files hold fewer or more rows than the audit saw."""
+        if self.as_text:
+            for _ in self.cells(()):
+                pass
+
+    def cells(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The cells of some columns in all rows. Raises LossAuditError at the end if the audit saw fewer or more."""
+        count = 0
+        pieces: Iterator[list[dict[str, Any]]] = (
+            text_rows(self.rows)
+            if self.as_text
+            else (table.select(list(columns)).to_pylist() for table in arrow_rows(self.rows))
+        )
+        for piece in pieces:
+            yield from piece
+            count += len(piece)
+        if count != len(self.rows):
+            raise LossAuditError(f"the files hold {count:,} rows where the audit saw {len(self.rows):,}; audit again")
 
 
 def open_source(losses: Losses) -> Rows:

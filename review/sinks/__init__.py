@@ -41,17 +41,42 @@ class About:
     dataset: str
     labels: tuple[str, ...]
     """The model's label names, by class index."""
+    multi_label: bool = False
+    """Whether a record has a set of labels."""
+    text_pair: tuple[str, str] | None = None
+    """The names of the columns of the two texts, where a record has two."""
+
+    @property
+    def none_of_these(self) -> str:
+        """What people choose to say that a record has no label, where a server can't store that nothing was chosen."""
+        name = "None of these"
+        while name in self.labels:
+            name = f"({name})"
+        return name
+
+    def chosen(self, labels: Sequence[str]) -> str | tuple[str, ...] | None:
+        """What people say who choose these among the labels and `none_of_these`; None if it can't be told.
+
+        That is where nothing is chosen, or several labels where there is one a record, or none and some.
+        """
+        if not self.multi_label:
+            return labels[0] if len(labels) == 1 else None
+        if self.none_of_these in labels:
+            return () if len(labels) == 1 else None
+        return tuple(labels) or None
 
     @classmethod
     def of(cls, losses: "Losses") -> "About":
         """Told by a losses file, or guessed from its name where its format carries no facts."""
-        from lossaudit.review.records import label_names
+        from lossaudit.review.records import label_names, text_pair_column
 
         source: dict[str, Any] = losses.facts.get("source") or {}
         return cls(
             model=str(losses.facts.get("model") or f"model of {losses.path.name}"),
             dataset=str(source.get("name") or losses.path.stem),
             labels=tuple(label_names(losses)),
+            multi_label=losses.is_multi_label,
+            text_pair=(str(losses.text_column), pair) if (pair := text_pair_column(losses)) else None,
         )
 
 
@@ -59,8 +84,8 @@ class About:
 class Answer:
     """What one person said of one record."""
 
-    label: str | None
-    """The label they chose, or None."""
+    label: str | tuple[str, ...] | None
+    """The label they chose, or the set of labels; None if neither."""
     verdict: str | None
     """What they said instead of a label: keep, unsure or discard."""
     annotator: str
@@ -77,6 +102,13 @@ class Held:
     text: str | None
     loss: float | None
     answers: tuple[Answer, ...] = ()
+    text_pair: str | None = None
+    """The second text of a pair."""
+
+    def has_texts(self, text: str, text_pair: str | None) -> bool:
+        """Whether its texts are these, as far as it tells."""
+        told = [(self.text, text), (self.text_pair, text_pair or "")]
+        return all(said is None or storable(said) == storable(there) for said, there in told)
 
 
 class Sink(Protocol):

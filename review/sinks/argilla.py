@@ -1,6 +1,7 @@
 """Argilla 2, through its own client, which the extra `argilla` installs.
 
-A record is a text with its given label, the model's prediction as a suggestion, and metadata to sort and filter by.
+A record is a text, or two, with its given label or labels, the model's prediction as a suggestion, and metadata to sort
+and filter by.
 """
 
 import contextlib
@@ -16,21 +17,27 @@ import argilla as rg
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.label_sets import NO_LABEL, shown
 from lossaudit.review.records import Record
 from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
 from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, persistently
 
 _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"
-_QUESTION, _TEXT, _GIVEN, _GIVEN_TERM = "label", "text", "given_label", "given"
+_QUESTION, _TEXT, _PAIR, _GIVEN, _GIVEN_TERM = "label", "text", "text_pair", "given_label", "given"
+_DOUBTED, _DOUBTED_TERM = "doubted_label", "doubted"
 """Fields, questions and metadata share their names' room."""
-_LONGEST_AGENT = 200
+_LONGEST_AGENT, _LONGEST_TITLE = 200, 500
 _NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9_:./ -]")
 _PAGE = 500
 _TIMEOUT_S = 120
 _GUIDELINES = (
     "Is the given label right? The suggestion is what the model says. "
     "Sort by the metadata `loss`, falling: the likeliest mistakes come first."
+)
+_SETS_GUIDELINES = (
+    "Are the given labels right? Choose all that are. The suggestion is what the model says; the doubted label is the "
+    "one that it most disagrees about. Sort by the metadata `loss`, falling: the likeliest mistakes come first."
 )
 _Result = TypeVar("_Result")
 
@@ -77,7 +84,7 @@ class Argilla:
                 page, total = self._page(offset)
                 if not page:
                     return
-                yield from (_held(record, people) for record in page)
+                yield from (_held(record, people, self._about) for record in page)
                 offset += len(page)
 
     def send(self, records: Sequence[Record]) -> None:
@@ -117,19 +124,28 @@ class Argilla:
         return UUID(str(ids[self._workspace]))
 
     def _settings(self) -> Any:
-        client = self._client
+        client, about = self._client, self._about
+        labels, many = list(about.labels), about.multi_label
+        titles = {_TEXT: "Text"} if about.text_pair is None else dict(zip((_TEXT, _PAIR), about.text_pair, strict=True))
+        titles |= {_GIVEN: "Given labels", _DOUBTED: "Doubted label"} if many else {_GIVEN: "Given label"}
+        question = (
+            rg.MultiLabelQuestion(_QUESTION, [*labels, about.none_of_these], title="Right labels", client=client)
+            if many
+            else rg.LabelQuestion(_QUESTION, labels, title="Right label", client=client)
+        )
+        terms = {_GIVEN_TERM: titles[_GIVEN]} | ({_DOUBTED_TERM: titles[_DOUBTED]} if many else {})
         return rg.Settings(
-            guidelines=_GUIDELINES,
+            guidelines=_SETS_GUIDELINES if many else _GUIDELINES,
             fields=[
-                rg.TextField(_TEXT, title="Text", client=client),
-                rg.TextField(_GIVEN, title="Given label", client=client),
+                rg.TextField(name, title=title.strip()[:_LONGEST_TITLE] or "Text", client=client)
+                for name, title in titles.items()
             ],
-            questions=[rg.LabelQuestion(_QUESTION, list(self._about.labels), title="Right label", client=client)],
+            questions=[question],
             metadata=[
                 rg.FloatMetadataProperty("loss", title="Loss", client=client),
                 rg.IntegerMetadataProperty("rank", title="Rank by loss", client=client),
                 rg.IntegerMetadataProperty("row_id", title="Row", client=client),
-                rg.TermsMetadataProperty(_GIVEN_TERM, title="Given label", client=client),
+                *(rg.TermsMetadataProperty(name, title=title, client=client) for name, title in terms.items()),
             ],
         )
 
@@ -142,9 +158,19 @@ class Argilla:
         settings = self._dataset.settings
         names = {item.name for items in (settings.fields, settings.metadata) for item in items}
         question = next((question for question in settings.questions if question.name == _QUESTION), None)
-        if question is None or type(question) is not rg.LabelQuestion or not {_TEXT, _GIVEN, "loss"} <= names:
+        about = self._about
+        kind = rg.MultiLabelQuestion if about.multi_label else rg.LabelQuestion
+        needed = {
+            _TEXT,
+            _GIVEN,
+            "loss",
+            *([_PAIR] if about.text_pair else []),
+            *([_DOUBTED] if about.multi_label else []),
+        }
+        if question is None or type(question) is not kind or not needed <= names:
             raise LossAuditError(f"{self.address} is for another task; give another --name")
-        missing = [label for label in self._about.labels if label not in question.labels]
+        wanted = [*about.labels, *([about.none_of_these] if about.multi_label else [])]
+        missing = [label for label in wanted if label not in question.labels]
         if missing:
             raise LossAuditError(
                 f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another --name"
@@ -152,16 +178,34 @@ class Argilla:
 
     def _record(self, record: Record) -> Any:
         agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT))
-        label, score = record.probabilities[0]
-        suggestion = rg.Suggestion(_QUESTION, label, score=min(score, 1.0), agent=agent, type="model")
+        value, score = self._suggested(record)
+        suggestion = rg.Suggestion(_QUESTION, value, score=score, agent=agent, type="model")
+        fields = {_TEXT: storable(record.text)}
+        terms: dict[str, str | list[str]] = {_GIVEN_TERM: record.label}
+        if record.text_pair is not None:
+            fields[_PAIR] = storable(record.text_pair)
+        fields[_GIVEN] = record.label
+        if (doubt := record.doubt) is not None:
+            fields |= {_GIVEN: shown(doubt.given), _DOUBTED: doubt.told}
+            terms = {_GIVEN_TERM: list(doubt.given) or [NO_LABEL], _DOUBTED_TERM: doubt.worst}
         # The given label is no response: a response is one user's answer, and with it a record leaves their queue.
         return rg.Record(
             id=str(record.row),
-            fields={_TEXT: storable(record.text), _GIVEN: record.label},
-            metadata={"loss": record.loss, "rank": record.rank, "row_id": record.row, _GIVEN_TERM: record.label},
+            fields=fields,
+            metadata={"loss": record.loss, "rank": record.rank, "row_id": record.row, **terms},
             suggestions=[suggestion],
             _dataset=self._dataset,
         )
+
+    def _suggested(self, record: Record) -> tuple[str | list[str], float | list[float]]:
+        """What the model says, and how sure it is: a label, or a list of labels, which mustn't be empty there."""
+        if record.doubt is None:
+            label, score = record.probabilities[0]
+            return label, min(score, 1.0)
+        known = dict(record.probabilities)
+        if not record.doubt.predicted:
+            return [self._about.none_of_these], [max(0.0, 1 - max(known.values()))]
+        return list(record.doubt.predicted), [min(known.get(name, 0.5), 1.0) for name in record.doubt.predicted]
 
     def _page(self, offset: int) -> tuple[list[dict[str, Any]], int]:
         """Records with their responses, and how many records there are.
@@ -209,25 +253,27 @@ def connect(place: Place, about: About) -> Argilla:
     return Argilla(account, place.name, place.workspace, about)
 
 
-def _held(record: dict[str, Any], people: dict[str, str]) -> Held:
+def _held(record: dict[str, Any], people: dict[str, str], about: About) -> Held:
     row = str(record.get("external_id") or "")
     return Held(
         row=int(row) if re.fullmatch(r"\d{1,18}", row) else None,
         text=record["fields"].get(_TEXT),
         loss=(record.get("metadata") or {}).get("loss"),
-        answers=tuple(_answers(record, people)),
+        answers=tuple(_answers(record, people, about)),
+        text_pair=record["fields"].get(_PAIR),
     )
 
 
-def _answers(record: dict[str, Any], people: dict[str, str]) -> Iterator[Answer]:
+def _answers(record: dict[str, Any], people: dict[str, str], about: About) -> Iterator[Answer]:
     for response in record.get("responses") or []:
         annotator = people.get(response["user_id"], f"user {response['user_id']}")
-        label = ((response.get("values") or {}).get(_QUESTION) or {}).get("value")
+        value = ((response.get("values") or {}).get(_QUESTION) or {}).get("value")
+        label = about.chosen(list(map(str, value))) if isinstance(value, list) else value
         made_at = utc(response["updated_at"])
         if response["status"] == "discarded":
             yield Answer(None, "discard", annotator, made_at)
         elif response["status"] == "submitted" and label is not None:
-            yield Answer(str(label), None, annotator, made_at)
+            yield Answer(label, None, annotator, made_at)
 
 
 def _answer_beneath(error: BaseException | None) -> httpx.Response | None:

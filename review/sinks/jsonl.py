@@ -23,8 +23,9 @@ class JsonLines:
 
     batch_size = 1_000_000  # the file is written as a whole
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, about: About) -> None:
         self._file = file
+        self._about = about
 
     @property
     def address(self) -> str:
@@ -41,7 +42,7 @@ class JsonLines:
             return
         changed = datetime.fromtimestamp(self._file.stat().st_mtime, UTC).isoformat()
         for number, line in enumerate(self._lines(), start=1):
-            yield _held(self._parsed(line, number), f"{self._file}, line {number}", changed)
+            yield self._held(self._parsed(line, number), f"{self._file}, line {number}", changed)
 
     def send(self, records: Sequence[Record]) -> None:
         lines = self._lines() if self._file.is_file() else []
@@ -70,10 +71,22 @@ class JsonLines:
             )
         return found
 
+    def _held(self, found: dict[str, Any], where: str, changed: str) -> Held:
+        row, loss = found["id"], found.get("loss")
+        if not isinstance(row, int) or isinstance(row, bool):
+            raise LossAuditError(f"{where}: id is {row!r}, not the number of a row")
+        return Held(
+            row,
+            _text(found, "text", where),
+            loss if isinstance(loss, float) else None,
+            tuple(_answers(found, where, changed, self._about.multi_label)),
+            _text(found, "text_pair", where),
+        )
 
-def connect(place: Place, about: About) -> JsonLines:  # noqa: ARG001
+
+def connect(place: Place, about: About) -> JsonLines:
     """The file, or NAME.jsonl."""
-    return JsonLines(place.file or Path(f"{place.name}.jsonl"))
+    return JsonLines(place.file or Path(f"{place.name}.jsonl"), about)
 
 
 def _object(record: Record) -> dict[str, Any]:
@@ -81,8 +94,8 @@ def _object(record: Record) -> dict[str, Any]:
         "id": record.row,
         "rank": record.rank,
         "text": record.text,
-        "label": record.label,
-        "prediction": record.prediction,
+        **({} if record.text_pair is None else {"text_pair": record.text_pair}),
+        **_labels(record),
         "probabilities": [list(pair) for pair in record.probabilities],
         "loss": record.loss,
         "metadata": record.metadata,
@@ -93,16 +106,16 @@ def _object(record: Record) -> dict[str, Any]:
     }
 
 
-def _held(found: dict[str, Any], where: str, changed: str) -> Held:
-    row, loss = found["id"], found.get("loss")
-    if not isinstance(row, int) or isinstance(row, bool):
-        raise LossAuditError(f"{where}: id is {row!r}, not the number of a row")
-    text = _text(found, "text", where)
-    return Held(row, text, loss if isinstance(loss, float) else None, tuple(_answers(found, where, changed)))
+def _labels(record: Record) -> dict[str, Any]:
+    """What is given and predicted: a label each, or lists of them."""
+    if (doubt := record.doubt) is None:
+        return {"label": record.label, "prediction": record.prediction}
+    return {"labels": list(doubt.given), "predictions": list(doubt.predicted), "worst_label": doubt.worst}
 
 
-def _answers(found: dict[str, Any], where: str, changed: str) -> Iterator[Answer]:
-    label, verdict = _text(found, "annotation", where), _text(found, "verdict", where)
+def _answers(found: dict[str, Any], where: str, changed: str, multi_label: bool) -> Iterator[Answer]:
+    label = _set(found, where) if multi_label else _text(found, "annotation", where)
+    verdict = _text(found, "verdict", where)
     if label is None and verdict is None:
         return
     if label is not None and verdict is not None:
@@ -120,6 +133,15 @@ def _answers(found: dict[str, Any], where: str, changed: str) -> Iterator[Answer
         raise LossAuditError(f"{where}: annotated_at is {made_at!r}, without a time zone; write it like {changed}")
     annotator = (_text(found, "annotator", where) or "").strip() or "jsonl"
     yield Answer(label, verdict, annotator, time.isoformat())
+
+
+def _set(found: dict[str, Any], where: str) -> tuple[str, ...] | None:
+    value = found["annotation"]
+    if value is None:
+        return None
+    if isinstance(value, list) and all(isinstance(label, str) for label in value):
+        return tuple(value)
+    raise LossAuditError(f"{where}: annotation is {value!r}, not a list of labels or null")
 
 
 def _text(found: dict[str, Any], name: str, where: str) -> str | None:

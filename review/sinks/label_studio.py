@@ -1,4 +1,4 @@
-"""Label Studio, over its HTTP interface: a project with one choice among the labels, tasks with predictions.
+"""Label Studio, over its HTTP interface: a project with a choice among the labels, tasks with predictions.
 
 Its keys are personal access tokens, each of which fetches access tokens of five minutes, or legacy tokens.
 """
@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.label_sets import shown
 from lossaudit.review.records import Record
 from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable
 from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, pause
@@ -26,7 +27,8 @@ _IMPORTS = 5
 """How often a bulk of tasks is tried; each time only with those that aren't in."""
 _SHOWN_AT_ONCE = 20
 """With more labels than this, they are a list to search in, not buttons."""
-_CONTROL, _OBJECT = "label", "text"
+_CONTROL, _OBJECT, _PAIR = "label", "text", "text_pair"
+_DOUBTED = '  <Header value="Doubted: $doubted_label" size="5"/>\n'
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -75,7 +77,7 @@ class LabelStudio:
                 total, tasks = page["total"], page["tasks"]
                 if not tasks:
                     return
-                yield from (_held(task, people) for task in tasks)
+                yield from (_held(task, people, self._about) for task in tasks)
                 number, seen = number + 1, seen + len(tasks)
 
     def send(self, records: Sequence[Record]) -> None:
@@ -121,7 +123,7 @@ class LabelStudio:
         return {
             "title": self._title,
             "description": f"Labels of {self._about.dataset} that {self._about.model} doubts, most doubtful first",
-            "label_config": labelling_configuration(self._about.labels),
+            "label_config": labelling_configuration(self._about),
             # Tasks are shown as they were imported: by falling loss.
             "sampling": "Sequential sampling",
             "show_skip_button": True,
@@ -134,6 +136,13 @@ class LabelStudio:
             raise LossAuditError(
                 f"{self.address} is for another task: it has no Choices {_CONTROL!r} of a text; give another --name"
             )
+        if self._about.multi_label != (self._about.none_of_these in control["labels"]):
+            raise LossAuditError(
+                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
+                "give another --name"
+            )
+        if self._about.text_pair and f'value="${_PAIR}"' not in project.get("label_config", ""):
+            raise LossAuditError(f"{self.address} shows one text a task, not two; give another --name")
         missing = [label for label in self._about.labels if label not in control["labels"]]
         if missing:
             raise LossAuditError(
@@ -147,16 +156,20 @@ class LabelStudio:
             raise ServerError(f"{self._server.account} doesn't say that it took {len(tasks)} tasks, but {done}")
 
     def _task(self, record: Record) -> dict[str, Any]:
+        doubt = record.doubt
         result = {
             "from_name": _CONTROL,
             "to_name": _OBJECT,
             "type": "choices",
-            "value": {"choices": [record.prediction]},
+            "value": {"choices": self._predicted(record)},
         }
+        pair = {} if record.text_pair is None else {_PAIR: storable(record.text_pair)}
         return {
             "data": {
                 _OBJECT: storable(record.text),
-                "given_label": record.label,
+                **pair,
+                "given_label": record.label if doubt is None else shown(doubt.given),
+                **({} if doubt is None else {"doubted_label": doubt.told}),
                 "loss": record.loss,
                 "rank": record.rank,
                 "row_id": record.row,
@@ -164,11 +177,16 @@ class LabelStudio:
             "predictions": [
                 {
                     "model_version": shortened(self._about.model, _LONGEST_VERSION),
-                    "score": record.probabilities[0][1],
+                    "score": record.probabilities[0][1] if doubt is None else doubt.sureness,
                     "result": [result],
                 }
             ],
         }
+
+    def _predicted(self, record: Record) -> list[str]:
+        if record.doubt is None:
+            return [record.prediction]
+        return list(record.doubt.predicted) or [self._about.none_of_these]
 
 
 class _Token(httpx.Auth):
@@ -214,8 +232,9 @@ def connect(place: Place, about: About) -> LabelStudio:
     return LabelStudio(server, title, about)
 
 
-def labelling_configuration(labels: Sequence[str]) -> str:
-    """The project's page as Label Studio's XML. Raises LossAuditError for a label that XML can't hold."""
+def labelling_configuration(about: About) -> str:
+    """The project's page as Label Studio's XML. Raises LossAuditError for what XML can't hold."""
+    labels = [*about.labels, *([about.none_of_these] if about.multi_label else [])]
     for label in labels:
         if not label or _NOT_IN_XML.search(label):
             raise LossAuditError(f"Label Studio can't show the label {label!r}: it is empty, or has control characters")
@@ -223,27 +242,42 @@ def labelling_configuration(labels: Sequence[str]) -> str:
     choices = "".join(f"    <Choice value={quoteattr(label)}/>\n" for label in labels)
     return (
         "<View>\n"
-        f'  <Text name="{_OBJECT}" value="${_OBJECT}" valueType="text"/>\n'
+        f"{_texts(about.text_pair)}"
         '  <Header value="Given label: $given_label" size="5"/>\n'
-        f'  <Choices name="{_CONTROL}" toName="{_OBJECT}" choice="single" {layout}>\n'
+        f"{_DOUBTED if about.multi_label else ''}"
+        f'  <Choices name="{_CONTROL}" toName="{_OBJECT}" choice="{"multiple" if about.multi_label else "single"}" '
+        f"{layout}>\n"
         f"{choices}"
         "  </Choices>\n"
         "</View>\n"
     )
 
 
-def _held(task: dict[str, Any], people: dict[int, str]) -> Held:
+def _texts(text_pair: tuple[str, str] | None) -> str:
+    """The text, or both, each under its column's name."""
+    if text_pair is None:
+        return f'  <Text name="{_OBJECT}" value="${_OBJECT}" valueType="text"/>\n'
+    return "".join(
+        # A dollar would begin the name of a task's data.
+        f'  <Header value={quoteattr(_NOT_IN_XML.sub("", column).replace("$", ""))} size="6"/>\n'
+        f'  <Text name="{name}" value="${name}" valueType="text"/>\n'
+        for name, column in zip((_OBJECT, _PAIR), text_pair, strict=True)
+    )
+
+
+def _held(task: dict[str, Any], people: dict[int, str], about: About) -> Held:
     data = task["data"]
     row = data.get("row_id")
     return Held(
         row=row if isinstance(row, int) else None,
         text=data.get(_OBJECT),
         loss=data.get("loss"),
-        answers=tuple(_answers(task, people)),
+        answers=tuple(_answers(task, people, about)),
+        text_pair=data.get(_PAIR),
     )
 
 
-def _answers(task: dict[str, Any], people: dict[int, str]) -> Iterator[Answer]:
+def _answers(task: dict[str, Any], people: dict[int, str], about: About) -> Iterator[Answer]:
     for annotation in task.get("annotations") or []:
         by = annotation.get("completed_by")
         who = int(by["id"] if isinstance(by, dict) else by)
@@ -254,10 +288,11 @@ def _answers(task: dict[str, Any], people: dict[int, str]) -> Iterator[Answer]:
             if region.get("from_name") == _CONTROL
             for choice in region["value"].get("choices") or []
         ]
+        label = about.chosen(chosen)
         if annotation.get("was_cancelled"):
             yield Answer(None, "unsure", annotator, annotation["updated_at"])
-        elif len(chosen) == 1:
-            yield Answer(chosen[0], None, annotator, annotation["updated_at"])
+        elif label is not None:
+            yield Answer(label, None, annotator, annotation["updated_at"])
 
 
 def _access_token(response: httpx.Response) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.records import Record
-from lossaudit.review.sinks import Held, Sink, storable
+from lossaudit.review.sinks import Held, Sink
 
 _TOLERANCE = 1e-6
 """How far a server may round a loss."""
@@ -55,18 +55,19 @@ class _Wanted:
 
     rank: int
     text: str
+    text_pair: str | None
     loss: float
 
     @classmethod
     def of(cls, record: Record) -> Self:
         if not math.isfinite(record.loss):
             raise LossAuditError(f"the loss of row {record.row} is {record.loss}; run `lossaudit audit` again")
-        return cls(record.rank, storable(record.text), record.loss)
+        return cls(record.rank, record.text, record.text_pair, record.loss)
 
     def is_it(self, held: Held) -> bool:
         """Whether a record with the same row is this one, as far as it tells."""
         same_loss = held.loss is None or math.isclose(held.loss, self.loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-        return same_loss and (held.text is None or storable(held.text) == self.text)
+        return same_loss and held.has_texts(self.text, self.text_pair)
 
 
 def _there(wanted: Mapping[int, _Wanted], sink: Sink) -> tuple[set[int], int]:

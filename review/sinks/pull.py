@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.losses import Losses
-from lossaudit.review.records import label_names
-from lossaudit.review.sinks import Answer, Held, Sink, storable
+from lossaudit.review.label_sets import LabelSets
+from lossaudit.review.records import label_names, text_pair_column
+from lossaudit.review.sinks import Answer, Held, Sink
 from lossaudit.review.store import Decision, DecisionStore
 
 
@@ -35,8 +36,11 @@ class Pulled:
 
 @dataclass(frozen=True)
 class _Row:
-    label: str
+    given: str | None
+    """The given label, or the given set as decisions hold it."""
     text: str | None
+    """None where the losses file has no texts."""
+    text_pair: str | None
 
 
 def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
@@ -62,12 +66,12 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
             f"none of the {len(answered):,} answered records of {sink.address} is of {losses.path}: they have other "
             "rows or texts; pull them with the losses file that they were logged from"
         )
-    names = label_names(losses)
+    read = _Reader(label_names(losses), losses.is_multi_label)
     decisions = [
         decision
         for held in answered
         if held.row is not None and _is_ours(held, rows)
-        for decision in _decisions(held.row, held.answers, rows[held.row].label, names, origin, pulled)
+        for decision in _decisions(held.row, held.answers, rows[held.row].given, read, origin, pulled)
     ]
     if decisions:
         with DecisionStore.open(losses.path) as store:
@@ -80,13 +84,17 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
 
 def _rows(losses: Losses, wanted: set[int]) -> dict[int, _Row]:
     """The given labels and texts of these rows, as far as the losses file has them."""
-    text = losses.text_column
-    columns = ["id", "label_name", *([text] if text else [])]
+    texts = list(filter(None, [losses.text_column, text_pair_column(losses)]))
+    sets = LabelSets(label_names(losses)) if losses.is_multi_label else None
+    given = "label_name" if sets is None else "labels"
+    columns = ["id", given, *texts]
     ids = pa.array(sorted(wanted), type=pa.int64())
     found: dict[int, _Row] = {}
     for batch in losses.batches(columns):
         for row in batch.filter(pc.is_in(batch["id"].cast(pa.int64()), value_set=ids)).to_pylist():
-            found[row["id"]] = _Row(str(row["label_name"]), str(row[text] or "") if text else None)
+            label = str(row[given]) if sets is None else None if row[given] is None else sets.stored(row[given])
+            text, pair = [*(str(row[name] or "") for name in texts), None, None][:2]
+            found[row["id"]] = _Row(label, text, pair)
     return found
 
 
@@ -94,30 +102,58 @@ def _is_ours(held: Held, rows: dict[int, _Row]) -> bool:
     row = rows.get(held.row) if held.row is not None else None
     if row is None:
         return False
-    return held.text is None or row.text is None or storable(held.text) == storable(row.text)
+    return row.text is None or held.has_texts(row.text, row.text_pair)
 
 
 def _decisions(
-    row: int, answers: Sequence[Answer], given: str, names: Sequence[str], origin: str, pulled: Pulled
+    row: int, answers: Sequence[Answer], given: str | None, read: "_Reader", origin: str, pulled: Pulled
 ) -> Iterator[Decision]:
     """The last answer of each person about a row, as decisions; those with strange labels are noted instead."""
     in_time = sorted(answers, key=lambda answer: datetime.fromisoformat(answer.made_at))
     for answer in {answer.annotator: answer for answer in in_time}.values():
-        verdict, label = _verdict(answer, given, names)
-        if verdict is None:
-            pulled.unknown_labels.setdefault(str(answer.label), []).append(row)
+        try:
+            verdict, label = read.verdict(answer, given)
+        except _UnknownLabelError as error:
+            pulled.unknown_labels.setdefault(str(error), []).append(row)
         else:
             yield Decision(row, verdict, label, answer.annotator, origin, answer.made_at)
 
 
-def _verdict(answer: Answer, given: str, names: Sequence[str]) -> tuple[str | None, str | None]:
-    """What an answer means for a row with this given label; (None, None) if its label isn't one of the model's."""
-    if answer.label is None:
-        return answer.verdict, None
-    label = _match(answer.label, [given, *names])
-    if label is None:
-        return None, None
-    return ("keep", None) if label == given else ("relabel", label)
+class _UnknownLabelError(Exception):
+    """An answer's label that isn't one of the model's."""
+
+
+class _Reader:
+    """Reads answers about rows of a model."""
+
+    def __init__(self, names: Sequence[str], multi_label: bool) -> None:
+        self._names = names
+        self._sets = LabelSets(names) if multi_label else None
+
+    def verdict(self, answer: Answer, given: str | None) -> tuple[str, str | None]:
+        """What an answer means for a row with this given label or stored set: a verdict, and the new label or set.
+
+        Raises _UnknownLabelError.
+        """
+        if answer.label is None:
+            assert answer.verdict is not None
+            return answer.verdict, None
+        label = self._label(answer.label, given)
+        return ("keep", None) if label == given else ("relabel", label)
+
+    def _label(self, said: str | tuple[str, ...], given: str | None) -> str:
+        """A label, or a set, as decisions hold it."""
+        if self._sets is None:
+            # A dataset's own label may be none of the model's.
+            return self._known(str(said), self._names if given is None else [given, *self._names])
+        chosen = [said] if isinstance(said, str) else said
+        return self._sets.stored(self._known(label, self._names) for label in chosen)
+
+    def _known(self, label: str, names: Sequence[str]) -> str:
+        found = _match(label, names)
+        if found is None:
+            raise _UnknownLabelError(label)
+        return found
 
 
 def _match(label: str, names: Sequence[str]) -> str | None:

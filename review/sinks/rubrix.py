@@ -18,7 +18,7 @@ from lossaudit.review.sinks.http import Account, Server, ServerError, checked_ke
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
 """What Rubrix' own client takes where nothing is said."""
-_TASK = "TextClassification"
+_TASK, _TEXT = "TextClassification", "text"
 _LONGEST_LABEL = 128
 _LONGEST_AGENT = 64
 _PAGE = 1000
@@ -35,6 +35,7 @@ class Rubrix:
         self._workspace = workspace
         self._about = about
         self._agent = _agent(about.dataset)
+        self._fields = _fields(about.text_pair)
 
     @property
     def address(self) -> str:
@@ -103,24 +104,31 @@ class Rubrix:
         return f"; there are {', '.join(names[:20])}" if names else ""
 
     def _record(self, record: Record) -> dict[str, Any]:
+        doubt = record.doubt
+        given = [record.label] if doubt is None else doubt.given
+        worst = {} if doubt is None else {"worst_label": doubt.worst}
         return {
             "id": record.row,
-            "inputs": {"text": storable(record.text)},
+            "inputs": self._inputs(record),
             "prediction": {
                 "agent": _agent(self._about.model),
                 "labels": [{"class": label, "score": min(score, 1.0)} for label, score in record.probabilities],
             },
-            "annotation": {"agent": self._agent, "labels": [{"class": record.label, "score": 1.0}]},
+            "annotation": {"agent": self._agent, "labels": [{"class": label, "score": 1.0} for label in given]},
             # Not validated, which Rubrix' client takes for an annotated record: nobody has looked at it yet, and on a
             # validated record the page offers no button to say that the label is right.
             "status": "Default",
-            "metadata": {"loss": record.loss, "rank": record.rank, "row_id": record.row},
-            "multi_label": False,
+            "metadata": {"loss": record.loss, "rank": record.rank, "row_id": record.row, **worst},
+            "multi_label": doubt is not None,
             "event_timestamp": None,
             "explanation": None,
             "metrics": {},
             "search_keywords": None,
         }
+
+    def _inputs(self, record: Record) -> dict[str, str]:
+        texts = [record.text] if record.text_pair is None else [record.text, record.text_pair]
+        return dict(zip(self._fields, map(storable, texts), strict=True))
 
     def _page(self, last: str | None) -> list[dict[str, Any]]:
         """The next records by id, as lines of JSON; the server also tells of a failure in such a line."""
@@ -137,11 +145,13 @@ class Rubrix:
     def _held(self, record: dict[str, Any]) -> Held:
         metadata = record.get("metadata") or {}
         row = str(record["id"])
+        text, pair = [*map(record["inputs"].get, self._fields), None][:2]
         return Held(
             row=int(row) if re.fullmatch(r"\d{1,18}", row) else None,
-            text=record["inputs"].get("text"),
+            text=text,
             loss=metadata.get("loss"),
             answers=tuple(self._answers(record)),
+            text_pair=pair,
         )
 
     def _answers(self, record: dict[str, Any]) -> Iterator[Answer]:
@@ -152,8 +162,12 @@ class Rubrix:
         if record.get("status") == "Discarded":
             yield Answer(None, "discard", annotator, made_at)
         # What the dataset itself says is the given label, not a person's answer; "Edited" isn't saved yet.
-        elif record.get("status") == "Validated" and not ours and annotation.get("labels"):
-            yield Answer(str(annotation["labels"][0]["class"]), None, annotator, made_at)
+        elif record.get("status") == "Validated" and not ours:
+            labels = [str(label["class"]) for label in annotation.get("labels") or []]
+            if self._about.multi_label:  # a person who validates a record without labels says that it has none
+                yield Answer(tuple(labels), None, annotator, made_at)
+            elif labels:
+                yield Answer(labels[0], None, annotator, made_at)
 
 
 def connect(place: Place, about: About) -> Rubrix:
@@ -178,6 +192,14 @@ def connect(place: Place, about: About) -> Rubrix:
 def _agent(name: str) -> str:
     """A name as an agent, of which Rubrix makes the name of a field: dots part it, and no part may be empty."""
     return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT) or "lossaudit"
+
+
+def _fields(text_pair: tuple[str, str] | None) -> tuple[str, ...]:
+    """What the inputs of a record are called: for two texts, as their columns. Dots would part a field's name."""
+    if text_pair is None:
+        return (_TEXT,)
+    first, second = (name.replace(".", "_").strip() or _TEXT for name in text_pair)
+    return first, second if second != first else f"{second}_pair"
 
 
 def _check_labels(labels: Sequence[str]) -> None:

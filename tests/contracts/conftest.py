@@ -24,6 +24,8 @@ import pytest
 
 from lossaudit.engine.table import SCHEMA
 from lossaudit.review.store import DecisionStore
+from tests.review.sets import LABELS as SET_LABELS
+from tests.review.sets import ROWS, sets_table, write_sets
 
 LABELS = ["World", "a, b", 'say "hi" & <bye>', "😀", "x", "x "]
 HERE = Path(__file__).parent
@@ -183,6 +185,28 @@ def loss_row(row, given, predicted):
 
 
 @pytest.fixture
+def sets(tmp_path):
+    """A multi-label losses file of six rows of two texts; the row n has rank n + 1."""
+    named = dict(zip(SET_LABELS, LABELS, strict=False))
+    rows = [([named[label] for label in given], chances, f"{text} é 😀") for given, chances, text in ROWS]
+    labels = tuple(named.values())
+    table = sets_table(rows, labels, hypothesis=[f"<b>so?</b> {n}" for n in range(len(rows))])
+    facts = {"model": "acme/tagger", "text_pair_column": "hypothesis", "source": {"name": "tags"}}
+    return write_sets(table, tmp_path / "sets.parquet", labels, **facts)
+
+
+@pytest.fixture
+def decided_sets(sets):
+    """The decisions about the multi-label rows: the set for relabel, else the verdict."""
+
+    def read():
+        with DecisionStore.open(sets, create=False) as store:
+            return {row: json.loads(d.label) if d.label else d.verdict for row, d in sorted(store.decisions().items())}
+
+    return read
+
+
+@pytest.fixture
 def decided(losses):
     """The decisions that count, as (verdict, label, annotator) by row."""
 
@@ -209,10 +233,8 @@ class Studio:
         return {task["data"]["row_id"]: task for task in self.ask.get("/api/tasks/", params=query).json()["tasks"]}
 
     def annotate(self, task, *choices, **more):
-        result = [
-            {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [choice]}}
-            for choice in choices
-        ]
+        value = {"choices": list(choices)}
+        result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": value}] if choices else []
         self.ask.post(f"/api/tasks/{task['id']}/annotations/", json={"result": result} | more).raise_for_status()
 
 

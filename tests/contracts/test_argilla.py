@@ -17,7 +17,8 @@ import pytest
 pytest.importorskip("argilla")
 
 HERE = Path(__file__).parent
-RECORDED = HERE.parent / "review" / "sinks" / "argilla_exchange.jsonl"
+SINKS = HERE.parent / "review" / "sinks"
+RECORDED, RECORDED_SETS = SINKS / "argilla_exchange.jsonl", SINKS / "argilla_sets_exchange.jsonl"
 NAME = "ag_news_errors"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?"
@@ -96,6 +97,14 @@ def records_of(ask):
     return {int(record["external_id"]): record for record in found}
 
 
+def compare(said, recorded):
+    """Fails where what was said isn't what the ordinary tests replay, and keeps it."""
+    now = normalised(said)
+    if not recorded.exists() or now != recorded.read_text(encoding="utf-8"):
+        (HERE.parents[1] / ".build" / recorded.name).write_text(now, encoding="utf-8")
+        pytest.fail(f"what is said isn't what {recorded} holds; it stands in .build/{recorded.name} now")
+
+
 def respond(server, record, status, label=None):
     values = {} if label is None else {"values": {"label": {"value": label}}}
     path = f"{server}/api/v1/records/{record['id']}/responses"
@@ -135,11 +144,36 @@ def test_the_round_trip(server, exchange, ask, losses, lossaudit, decided):
         1298: ("relabel", "x ", "ann"),
         1297: ("discard", None, "ann"),
     }
-    now = normalised(said)
+    until_now = [*said]
     assert "Pulled 0 new decisions" in lossaudit("pull", losses, "--from", "argilla", *where, **OWNER)
-    if not RECORDED.exists() or now != RECORDED.read_text(encoding="utf-8"):
-        (HERE.parents[1] / ".build" / RECORDED.name).write_text(now, encoding="utf-8")
-        pytest.fail(f"what is said isn't what {RECORDED} holds; it stands in .build/{RECORDED.name} now")
+    compare(until_now, RECORDED)
+
+
+def test_sets_of_labels_over_two_texts(server, exchange, ask, sets, lossaudit, decided_sets):
+    url, said = exchange
+    where = ("--name", NAME, "--url", url)
+    assert "Sent 6 records" in lossaudit("log", sets, "--to", "argilla", *where, **OWNER)
+    records = records_of(ask)
+    assert records[0]["fields"] == {
+        "text": "what a wonderful morning é 😀",
+        "text_pair": "<b>so?</b> 0",
+        "given_label": "World, a, b",
+        "doubted_label": "a, b (given, 1%)",
+    }
+    assert records[0]["metadata"]["given"] == ["World", "a, b"]
+    (suggestion,) = records[1]["suggestions"]
+    assert suggestion["value"] == ["World", "😀"]
+    assert suggestion["score"] == pytest.approx([0.8, 0.98])
+    assert records[3]["suggestions"][0]["value"] == ["None of these"]
+    answers = {0: ["a, b", "World"], 1: ["World", "😀"], 2: ["None of these"], 4: ["None of these", "World"]}
+    for row, labels in answers.items():
+        respond(server, records[row], "submitted", labels)
+    respond(server, records[3], "discarded")
+    respond(server, records[5], "submitted", ["None of these"])
+    assert "6 were there already" in lossaudit("log", sets, "--to", "argilla", *where, **OWNER)
+    lossaudit("pull", sets, "--from", "argilla", *where, **OWNER)
+    assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 3: "discard", 5: []}
+    compare(said, RECORDED_SETS)
 
 
 def test_many_records(server, ask, losses, lossaudit):

@@ -60,6 +60,28 @@ def test_the_round_trip(studio, losses, lossaudit, decided):
     assert decided()[1297] == ("relabel", "World", studio.user)
 
 
+def test_sets_of_labels_over_two_texts(studio, sets, losses, lossaudit, decided_sets):
+    environment = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": studio.key}
+    where = ("--name", NAME)
+    assert "Sent 6 records" in lossaudit("log", sets, "--to", "label-studio", *where, **environment)
+    tasks = studio.tasks()
+    assert tasks[0]["data"]["text_pair"] == "<b>so?</b> 0"
+    assert tasks[0]["data"]["given_label"] == "World, a, b"
+    assert tasks[0]["predictions"][0]["result"][0]["value"] == {"choices": ["World"]}
+    assert tasks[3]["predictions"][0]["result"][0]["value"] == {"choices": ["None of these"]}
+    studio.annotate(tasks[0], "a, b", "World")
+    studio.annotate(tasks[1], "😀", "World")
+    studio.annotate(tasks[2], "None of these")
+    studio.annotate(tasks[3], was_cancelled=True)
+    studio.annotate(tasks[4])
+    studio.annotate(tasks[5], "None of these")
+    assert "6 were there already" in lossaudit("log", sets, "--to", "label-studio", *where, **environment)
+    lossaudit("pull", sets, "--from", "label-studio", *where, **environment)
+    assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 3: "unsure", 5: []}
+    refused = lossaudit("log", losses, "--to", "label-studio", *where, fails=True, **environment)
+    assert "is for several labels a text" in refused
+
+
 def test_keys_and_projects_of_other_tasks(studio, losses, lossaudit):
     def log(*options, key=studio.key, fails=True):
         arguments = ("log", losses, "--to", "label-studio", "-n", 3, "--url", studio.url, *options)

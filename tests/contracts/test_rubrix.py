@@ -59,8 +59,10 @@ def recorder():
     server.server_close()
 
 
-def test_our_json_is_that_of_the_official_client(python, recorder, losses, lossaudit):
+@pytest.mark.parametrize(("file", "bulks"), [("losses", [500, 500, 100]), ("sets", [6])])
+def test_our_json_is_that_of_the_official_client(file, bulks, python, recorder, lossaudit, request):
     url, came = recorder
+    losses = request.getfixturevalue(file)
     about, records = About.of(Losses.open(losses)), records_of(Losses.open(losses), 1100)
     given = json.dumps([dataclasses.asdict(record) for record in records])
     arguments = [url, "a-key", NAME, about.model, about.dataset]
@@ -71,7 +73,7 @@ def test_our_json_is_that_of_the_official_client(python, recorder, losses, lossa
     came.clear()
     lossaudit("log", losses, "--to", "rubrix", "--name", NAME, "-n", 1100, "--url", url, "--key", "a-key")
     ours = [(path, headers, body) for path, headers, body in came if path == BULK]
-    assert [len(body["records"]) for _, _, body in theirs] == [500, 500, 100]
+    assert [len(body["records"]) for _, _, body in theirs] == bulks
     assert [body for _, _, body in ours] == [body for _, _, body in theirs]
     for _, headers, _ in (*ours, *theirs):
         assert headers["x-rubrix-api-key"] == "a-key"
@@ -130,6 +132,22 @@ def test_the_real_server_takes_them_and_gives_back_what_people_say(server, ask, 
         1296: ("discard", None, "rubrix"),
     }
     assert "Pulled 0 new decisions" in lossaudit("pull", losses, "--from", "rubrix", *where)
+
+
+def test_sets_of_labels_over_two_texts(server, ask, sets, lossaudit, decided_sets):
+    where = ("--name", NAME, "--url", server)
+    assert "Sent 6 records" in lossaudit("log", sets, "--to", "rubrix", *where)
+    stored = listed(ask)
+    assert stored[0]["inputs"] == {"text": "what a wonderful morning é 😀", "hypothesis": "<b>so?</b> 0"}
+    assert stored[0]["multi_label"] is True
+    assert {label["class"] for label in stored[0]["annotation"]["labels"]} == {"World", "a, b"}
+    for row, labels in ((0, ["a, b", "World"]), (1, ["World", "😀"]), (2, []), (5, [])):
+        annotation = {"agent": "alice", "labels": [{"class": label, "score": 1.0} for label in labels]}
+        changed = stored[row] | {"status": "Validated", "annotation": annotation, "annotations": {}}
+        assert ask.post(BULK, json={"records": [changed]}).json()["processed"] == 1
+    assert "6 were there already" in lossaudit("log", sets, "--to", "rubrix", *where)
+    lossaudit("pull", sets, "--from", "rubrix", *where)
+    assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 5: []}
 
 
 def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):

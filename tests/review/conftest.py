@@ -11,6 +11,7 @@ from lossaudit.review.server import make_app
 from lossaudit.review.session import Session
 from tests.review.browsing import Server, expect
 from tests.review.requesting import ORIGIN, TOKEN, Client
+from tests.review.sets import ROWS, sets_table, write_sets
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -18,19 +19,21 @@ LABELS = ("World", "Sports", "Business", "Sci/Tech")
 @pytest.fixture
 def make_losses(tmp_path):
     """Writes a losses file. rows: (given, predicted, loss, text), in the file's order; None as given or loss is no
-    loss. `columns` are the source's others; facts=False leaves the facts out, as older files and CSV do."""
+    loss. `columns` are the source's others; facts=False leaves the facts out, as older files and CSV do, and a dict
+    adds some."""
 
-    def make(rows, labels=LABELS, name="losses.parquet", facts=True, probabilities=True, columns=None):
+    def make(rows, labels=LABELS, name="losses.parquet", facts=True, probabilities=True, columns=None, text="text"):
         classes = {label: index for index, label in enumerate(labels)}
         table = [row(index, *values, classes) for index, values in enumerate(rows)]
         schema = SCHEMA if probabilities else SCHEMA.remove(SCHEMA.get_field_index("probabilities"))
         made = pa.Table.from_pylist(table, schema=schema)
-        made = made.append_column("text", pa.array([text for *_, text in rows], pa.string()))
+        if text is not None:
+            made = made.append_column(text, pa.array([said for *_, said in rows], pa.string()))
         for column, values in (columns or {}).items():
             made = made.append_column(column, pa.array(values))
         told = {"labels": list(labels), "text_column": "text", "label_column": "label"}
         if facts:
-            made = made.cast(with_facts(made.schema, told))
+            made = made.cast(with_facts(made.schema, told | (facts if isinstance(facts, dict) else {})))
         path = tmp_path / name
         write_table([made], made.schema, path)
         return path
@@ -42,6 +45,22 @@ def make_losses(tmp_path):
 def losses_file(make_losses):
     """Twelve examples of falling loss."""
     return make_losses([(LABELS[n % 4], LABELS[(n + 1) % 4], 12.0 - n, f"example number {n}") for n in range(12)])
+
+
+@pytest.fixture
+def sets_file(tmp_path):
+    """Six multi-label examples of falling loss."""
+    return write_sets(sets_table(ROWS), tmp_path / "sets.parquet")
+
+
+@pytest.fixture
+def pairs_file(make_losses):
+    """Three pairs of texts, of which the last has an empty half."""
+    texts = ("A man reads.", "A dog runs.", "The dog")
+    rows = [(LABELS[n], LABELS[n + 1], 3.0 - n, text) for n, text in enumerate(texts)]
+    columns = {"hypothesis": ["He <b>sleeps</b>.", "It runs.", None]}
+    facts = {"text_column": "premise", "text_pair_column": "hypothesis"}
+    return make_losses(rows, columns={"premise": texts, **columns}, facts=facts, text=None, name="pairs.parquet")
 
 
 @pytest.fixture

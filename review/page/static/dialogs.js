@@ -29,8 +29,12 @@ export function askName(current, known, onName) {
 /** Asks how to decide all records of a list. found: how many, of which `decided` have a decision. */
 export function askBulk(found, decided, narrow, labels, onDecision) {
   const dialog = $("bulk");
-  const select = $("bulk-label");
-  if (!select.length) select.replaceChildren(...labels.map((label) => new Option(labelText(label))));
+  for (const select of dialog.querySelectorAll("select")) {
+    if (!select.length) select.replaceChildren(...labels.map((label) => new Option(labelText(label))));
+    select.onchange = () => {
+      select.closest(".choice").querySelector("input").checked = true;
+    };
+  }
   $("bulk-title").textContent = found === 1 ? "Decide 1 record" : `Decide ${narrow ? "these" : "all"} ${records(found)}`;
   $("bulk-note").textContent =
     (narrow ? "All that the filters find. " : "No filter is set: these are all records under review. ") +
@@ -38,13 +42,11 @@ export function askBulk(found, decided, narrow, labels, onDecision) {
     "One undo takes it back.";
   $("bulk-confirm").textContent = `Decide ${records(found)}`;
   $("bulk-cancel").onclick = () => dialog.close("");
-  select.onchange = () => {
-    dialog.querySelector("[value=relabel]").checked = true;
-  };
   dialog.onclose = () => {
     if (dialog.returnValue !== "ok") return;
-    const verdict = dialog.querySelector("[name=verdict]:checked").value;
-    onDecision(verdict, verdict === "relabel" ? labels[select.selectedIndex] : null);
+    const verdict = dialog.querySelector("[name=verdict]:checked");
+    const select = verdict.closest(".choice").querySelector("select");
+    onDecision(verdict.value, select ? labels[select.selectedIndex] : null);
   };
   dialog.querySelector("[value=accept]").checked = true;
   dialog.returnValue = "";

@@ -6,6 +6,7 @@ const number = new Intl.NumberFormat("en");
 export const count = (value) => number.format(value);
 export const percent = (share) => (share === null ? "–" : share > 0 && share < 0.01 ? "<1 %" : `${Math.round(100 * share)} %`);
 export const fixed = (value) => (value === null ? "–" : value.toFixed(2));
+const NO_LABEL = "(no label)";
 export const records = (n) => `${count(n)} ${n === 1 ? "record" : "records"}`;
 
 /** An element with attributes (false and null leave one out) and children (texts or elements). */
@@ -29,6 +30,12 @@ export function labelName(name) {
   return element;
 }
 
+/** The names of a set of labels. */
+export function labelNames(names) {
+  if (!names.length) return [make("span", { class: "none" }, NO_LABEL)];
+  return names.flatMap((name, place) => [...(place ? [", "] : []), labelName(name)]);
+}
+
 const spaces = (run) => make("span", { class: "faint", title: "spaces" }, "␣".repeat(run.length));
 
 /** A text with the places marked where `part` stands, in any case. */
@@ -47,6 +54,8 @@ export function marked(text, part) {
   return pieces;
 }
 
-/** The same where only text can stand. */
+/** The same where only text can stand: of a label, or of a set of labels. */
 export const labelText = (name) =>
-  name ? name.replace(/^\s+|\s+$/gu, (run) => "␣".repeat(run.length)) : "(empty)";
+  Array.isArray(name)
+    ? name.map(labelText).join(", ") || NO_LABEL
+    : name ? name.replace(/^\s+|\s+$/gu, (run) => "␣".repeat(run.length)) : "(empty)";

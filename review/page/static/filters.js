@@ -2,16 +2,17 @@
 
 import { $, count, labelText } from "./dom.js";
 
-const DEFAULTS = { given: null, predicted: null, status: "all", text: "", sort: "loss" };
+const LABELS = ["given", "predicted", "doubted"];
+const DEFAULTS = { given: null, predicted: null, doubted: null, status: "all", text: "", sort: "loss" };
 const TYPING_MS = 150; // a search begins when no key was pressed for so long
 
 export class Filters {
   #names;
   #timer;
 
-  /** counts: {given, predicted}, each [[label, records], …]; onChange: told when the query is another one. */
+  /** counts: {given, predicted, doubted}, each [[label, records], …]; onChange: told when the query is another one. */
   constructor(counts, onChange) {
-    this.#names = { given: fill($("filter-given"), counts.given), predicted: fill($("filter-predicted"), counts.predicted) };
+    this.#names = Object.fromEntries(LABELS.map((name) => [name, fill($(`filter-${name}`), counts[name])]));
     this.#read(new URLSearchParams(location.search));
     $("filter-text").addEventListener("input", () => {
       clearTimeout(this.#timer);
@@ -21,7 +22,7 @@ export class Filters {
     let byMouse = false;
     $("filters").addEventListener("pointerdown", () => (byMouse = true));
     $("filters").addEventListener("keydown", () => (byMouse = false));
-    for (const id of ["given", "predicted", "status", "sort"]) {
+    for (const id of [...LABELS, "status", "sort"]) {
       $(`filter-${id}`).addEventListener("change", () => {
         if (byMouse) $("record").focus();
         onChange();
@@ -37,8 +38,7 @@ export class Filters {
   /** What differs from the defaults, as the server takes it. */
   get query() {
     const values = {
-      given: this.#names.given[$("filter-given").selectedIndex],
-      predicted: this.#names.predicted[$("filter-predicted").selectedIndex],
+      ...Object.fromEntries(LABELS.map((name) => [name, this.#names[name][$(`filter-${name}`).selectedIndex]])),
       status: $("filter-status").value,
       text: $("filter-text").value,
       sort: $("filter-sort").value,
@@ -69,7 +69,7 @@ export class Filters {
   }
 
   #read(values) {
-    for (const name of ["given", "predicted"]) {
+    for (const name of LABELS) {
       const place = this.#names[name].indexOf(values.get(name));
       $(`filter-${name}`).selectedIndex = Math.max(0, place);
     }

@@ -2,11 +2,20 @@
 
 import { $, make } from "./dom.js";
 
-const KEYS = [
+const ONE_LABEL = [
   ["accept", ["Enter", "a"], "Accept the prediction"],
   ["keep", ["k"], "Keep the given label"],
   ["class", ["0–9"], "Choose the class with this digit"],
   ["find", ["/"], "Find another label by its name"],
+];
+const SETS = [
+  ["confirm", ["Enter"], "Confirm the ticked labels; at first they are the predicted ones"],
+  ["class", ["0–9"], "Tick the label with this digit, or untick it"],
+  ["find", ["/"], "Tick another label by its name"],
+  ["accept", ["a"], "Accept the predicted labels"],
+  ["keep", ["k"], "Keep the given labels"],
+];
+const KEYS = [
   ["unsure", ["u"], "Unsure"],
   ["discard", ["d"], "Discard the example from the dataset"],
   ["undo", ["z", "Ctrl+Z"], "Take back your last step"],
@@ -19,12 +28,15 @@ const KEYS = [
 ];
 const NAMES = { ArrowRight: "→", ArrowLeft: "←" };
 const SCROLLS = { " ": 0.8, PageDown: 0.8, PageUp: -0.8, ArrowDown: 0.12, ArrowUp: -0.12 }; // heights of what scrolls
-const ACTIONS = new Map(KEYS.flatMap(([action, keys]) => keys.map((key) => [key, action])));
 const REPEATABLE = ["next", "back"]; // a key held down must not decide what nobody has seen
 const TYPED_IN = "input, select, textarea, [contenteditable]";
 
-/** Calls act(action, digit) for each key that means something where it is pressed. singleKeys(): whether letters do. */
-export function listen(act, singleKeys) {
+/** Calls act(action, digit) for each key that means something where it is pressed, and fills the help's table.
+ * multiLabel: whether records have sets of labels; singleKeys(): whether letters and digits mean anything. */
+export function listen(act, multiLabel, singleKeys) {
+  const known = [...(multiLabel ? SETS : ONE_LABEL), ...KEYS];
+  const actions = new Map(known.flatMap(([action, keys]) => keys.map((key) => [key, action])));
+  describe(known);
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.altKey || document.querySelector("dialog[open]")) return;
     // A dialog that was just closed has the focus until the next frame.
@@ -38,7 +50,7 @@ export function listen(act, singleKeys) {
       scroll(event.key === " " && event.shiftKey ? -0.8 : SCROLLS[event.key]);
       return;
     }
-    const action = actionOf(event, singleKeys());
+    const action = actionOf(event, actions, singleKeys());
     if (!action || (event.repeat && !REPEATABLE.includes(action))) return;
     event.preventDefault();
     act(action, event.key);
@@ -50,18 +62,17 @@ function scroll(heights) {
   for (const box of [$("record"), document.querySelector("main")]) box.scrollBy({ top: heights * box.clientHeight });
 }
 
-function actionOf(event, singleKeys) {
+function actionOf(event, actions, singleKeys) {
   if (event.ctrlKey || event.metaKey) return event.key.toLowerCase() === "z" && !event.shiftKey ? "undo" : null;
   if (event.key === "Enter" && event.target.closest("button, a, summary")) return null; // that is pressed, then
   const isCharacter = [...event.key].length === 1;
   if (isCharacter && !singleKeys) return null;
   if (/^[0-9]$/.test(event.key)) return "class";
-  return ACTIONS.get(NAMES[event.key] ?? (isCharacter ? event.key.toLowerCase() : event.key));
+  return actions.get(NAMES[event.key] ?? (isCharacter ? event.key.toLowerCase() : event.key));
 }
 
-/** Fills the help's table. */
-export function describe() {
-  const rows = KEYS.map(([, keys, what]) => {
+function describe(known) {
+  const rows = known.map(([, keys, what]) => {
     const shown = keys.flatMap((key, index) => [
       ...(index ? [make("span", { class: "faint" }, " or ")] : []),
       make("kbd", {}, key.length === 1 ? key.toUpperCase() : key),

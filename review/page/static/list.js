@@ -1,6 +1,6 @@
 // The list beside the record. Only the entries in sight are elements, so that 100,000 of them scroll like ten.
 
-import { fixed, labelName, make, marked } from "./dom.js";
+import { fixed, labelName, make, marked, percent } from "./dom.js";
 
 const HEIGHT = 68; // of an entry in pixels; page.css says the same
 const MARGIN = 6; // entries kept above and below those in sight
@@ -85,13 +85,24 @@ export class List {
         "div",
         { class: "entry-head" },
         make("span", { class: "rank", title: "rank" }, String(item.rank)),
-        make("span", { class: "pair" }, labelName(item.label), make("span", { class: "arrow" }, " → "), labelName(item.prediction)),
+        make("span", { class: "pair" }, ...doubted(item)),
         verdict
           ? make("span", { class: "sign", title: VERDICTS[verdict] }, SIGNS[verdict], make("span", { class: "unseen" }, VERDICTS[verdict]))
           : make("span", { class: "loss", title: "loss" }, fixed(item.loss)),
       ),
-      make("div", { class: "snippet", dir: "auto" }, ...marked(item.snippet || "(empty text)", this.#search)),
+      make("div", { class: "snippet" }, ...item.snippets.map((snippet) => this.#snippet(snippet))),
     );
     return entry;
   }
+
+  #snippet(text) {
+    return make("span", { dir: "auto" }, ...marked(text || "(empty text)", this.#search));
+  }
+}
+
+/** What is doubted: a given label that may be another, or one of a set. */
+function doubted({ label, prediction, doubt }) {
+  const said = (text) => make("span", { class: "arrow" }, text);
+  if (!doubt) return [labelName(label), said(" → "), labelName(prediction)];
+  return [labelName(doubt.worst), said(` ${doubt.is_given ? "given" : "missing"}, ${percent(doubt.probability)}`)];
 }

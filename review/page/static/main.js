@@ -1,15 +1,17 @@
 // The page: wires the list, the record, the filters and the keys to the server's answers.
 
 import { get, post } from "./api.js";
+import { Choice } from "./choice.js";
 import { askBulk, askName, keptName, openHelp, singleKeys } from "./dialogs.js";
 import { $, count, labelText, percent, records } from "./dom.js";
 import { Filters } from "./filters.js";
-import { describe, listen } from "./keys.js";
+import { listen } from "./keys.js";
 import { List, VERDICTS } from "./list.js";
 import { Picker } from "./picker.js";
 import { showProgress } from "./progress.js";
 import { Queue } from "./queue.js";
-import { showDecision, showNothing, showRecord } from "./record.js";
+import { showChoice, showDecision, showNothing, showRecord } from "./record.js";
+import { showTexts } from "./text.js";
 
 const POLL_MS = 1500;
 const SLOW_MS = 150; // storing that takes longer is shown
@@ -19,6 +21,7 @@ let start; // what the server told at the start
 let filters;
 let list;
 let picker;
+let choice = null; // of a multi-label record
 let annotator = null;
 let version = 0; // of the decisions that the page shows
 let view = { decided: 0 };
@@ -41,13 +44,13 @@ function begin() {
   picker = new Picker(start.labels);
   $("file").title = start.losses;
   $("store").textContent = start.store;
-  describe();
-  listen(act, singleKeys);
+  beginSets(start.multi_label);
+  listen(act, start.multi_label, singleKeys);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.action) act(button.dataset.action);
-    else if (button.dataset.label !== undefined) choose(button.dataset.label);
+    else if (button.dataset.label !== undefined) take(button.dataset.label);
     // A button that was clicked would take the next Enter; one that was reached by keyboard keeps the focus.
     if (event.detail > 0 && !button.closest("dialog")) button.blur();
   });
@@ -63,6 +66,17 @@ function begin() {
   window.addEventListener("focus", poll);
 }
 
+/** Sets the page up for records that have sets of labels, or one label each. */
+function beginSets(multiLabel) {
+  for (const part of document.querySelectorAll("[data-for]")) part.hidden = (part.dataset.for === "sets") !== multiLabel;
+  if (!multiLabel) return;
+  choice = new Choice(start.labels);
+  document.body.classList.add("sets");
+  $("accept").dataset.action = "confirm";
+  $("sort-pair").textContent = "Doubt, frequent first";
+  say("Digits tick labels, Enter confirms, K keeps the given ones; ? shows all keys");
+}
+
 // What keys and buttons do.
 
 function act(action, key) {
@@ -74,18 +88,32 @@ function act(action, key) {
   if (action === "bulk") return bulk();
   const { record } = queue;
   if (!record) return undefined; // it isn't on the page yet
-  if (action === "accept") return choose(record.prediction);
-  if (action === "class") return choose(record.classes[(Number(key) + 9) % 10]?.[0]);
-  if (action === "find") return picker.open(record.classes.map(([name]) => name), choose);
+  if (action === "accept") return choose(choice ? record.doubt.predicted : record.prediction);
+  if (action === "confirm") return choose(choice.labels);
+  if (action === "class") return take($("classes").querySelectorAll("button")[(Number(key) + 9) % 10]?.dataset.label);
+  if (action === "find") return picker.open(record.classes.map(([name]) => name), take);
   return change(() => decide(record, action, null));
 }
 
-/** Gives the record a label; the given one is kept. */
+/** Gives the record a label, or ticks it where a record has several. */
+function take(label) {
+  const { record } = queue;
+  if (!record || label === undefined || busy) return;
+  if (!choice) return choose(label);
+  const byKeyboard = $("classes").querySelector(":focus-visible");
+  choice.toggle(label);
+  showChoice(record, choice);
+  say(`${labelText(label)}: ${choice.has(label) ? "ticked" : "not ticked"}; Enter confirms`);
+  // It was drawn anew.
+  if (byKeyboard) [...$("classes").querySelectorAll("button")].find((one) => one.dataset.label === label).focus();
+  return undefined;
+}
+
+/** Gives the record a label or a set of them; what is given is kept. */
 function choose(label) {
-  const record = queue.record;
-  if (!record || label === undefined) return;
-  if (label === record.label) change(() => decide(record, "keep", null));
-  else change(() => decide(record, "relabel", label));
+  const { record } = queue;
+  if (!choice && label === record.label) change(() => decide(record, "keep", null));
+  else change(() => decide(record, "relabel", label)); // the server knows a set that is the given one
 }
 
 /** Does one change at a time; what fails is said and changes nothing on the page. */
@@ -108,10 +136,12 @@ async function change(work) {
 async function decide(record, verdict, label) {
   const answer = await post("decide", { row: record.row, verdict, label, annotator });
   recover();
+  choice?.done();
   queue.learn(answer.record, answer.version);
   note(answer);
-  const as = label === null ? "" : ` as ${labelText(label)}`;
-  say(`Record ${count(queue.index + 1)}: ${VERDICTS[verdict].toLowerCase()}${as}`);
+  const decided = answer.record.history.at(-1);
+  const as = decided.label === null ? "" : ` as ${labelText(decided.label)}`;
+  say(`Record ${count(queue.index + 1)}: ${VERDICTS[decided.verdict].toLowerCase()}${as}`);
   if (queue.index + 1 < queue.ranks.length) go(queue.index + 1);
   else await atTheEnd();
 }
@@ -214,12 +244,19 @@ async function show() {
 
 function draw() {
   const { record } = queue;
-  showRecord(record, queue.index, queue.ranks.length, filters.search);
+  if (choice?.begin(record)) say("The labels of the record before weren't confirmed: they are as they were");
+  showTexts(record, start.text_columns, filters.search);
+  showRecord(record, queue.index, queue.ranks.length, choice);
   $("find").hidden = record.classes.length >= start.labels.length;
-  const share = record.classes.find(([name]) => name === record.prediction)?.[1] ?? null;
-  $("spoken").textContent =
-    `Record ${queue.index + 1} of ${queue.ranks.length}. Given ${labelText(record.label)}. ` +
-    `Predicted ${labelText(record.prediction)}, ${percent(share)}. ${record.text.slice(0, 500)}`;
+  const texts = [record.text, record.text_pair ?? ""].map((text) => text.slice(0, 500)).join(" ");
+  $("spoken").textContent = `Record ${queue.index + 1} of ${queue.ranks.length}. ${spokenLabels(record)} ${texts}`;
+}
+
+function spokenLabels({ label, prediction, classes, doubt }) {
+  const share = (wanted) => percent(classes.find(([name]) => name === wanted)?.[1] ?? null);
+  if (!doubt) return `Given ${labelText(label)}. Predicted ${labelText(prediction)}, ${share(prediction)}.`;
+  const told = `${labelText(doubt.worst)}, ${doubt.is_given ? "given" : "missing"}, ${percent(doubt.probability)}`;
+  return `Given ${labelText(doubt.given)}. Predicted ${labelText(doubt.predicted)}. Doubted ${told}.`;
 }
 
 // What other tabs and people do.
@@ -249,7 +286,12 @@ async function poll() {
     showProgress(answer.progress);
     const { rank } = queue;
     await queue.load();
-    if (rank === queue.rank && queue.record) showDecision(queue.record);
+    if (rank !== queue.rank || !queue.record) return;
+    if (choice && !choice.isChanged) {
+      choice.begin(queue.record);
+      showChoice(queue.record, choice);
+    }
+    showDecision(queue.record, choice);
   } catch (error) {
     fail(error.message);
   }

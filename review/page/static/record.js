@@ -1,12 +1,12 @@
-// The record in the middle: its text, its labels as bars, and what was decided about it.
+// The record in the middle: its labels as bars, and what was decided about it.
 
-import { $, count, fixed, labelName, make, marked, percent } from "./dom.js";
+import { $, count, fixed, labelName, labelNames, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
+import { hideTexts } from "./text.js";
 
-const SHOWN = 20_000; // characters of a text that are laid out at once
-
-/** Shows a record. place: where it stands in the list, from 0, of `total`; search: what to mark in its text. */
-export function showRecord(record, place, total, search) {
+/** Shows a record, but for its texts. place: where it stands in the list, from 0, of `total`; choice: the labels that
+ * are ticked, where records have sets of labels. */
+export function showRecord(record, place, total, choice) {
   document.body.classList.remove("nothing");
   $("title").replaceChildren(`Record ${count(place + 1)} of ${count(total)}`);
   $("facts").replaceChildren(
@@ -15,25 +15,53 @@ export function showRecord(record, place, total, search) {
     make("span", {}, `row ${record.row}`),
     ...(record.truncated ? [make("span", { class: "warn" }, "the model saw only the beginning")] : []),
   );
-  showText(record.text, search);
   showMetadata(record.metadata);
-  showClasses(record);
+  $("empty").hidden = true;
+  if (choice) showChoice(record, choice);
+  else showLabels(record);
+  showDecision(record, choice);
+}
+
+function showLabels(record) {
   $("accept-label").replaceChildren("Accept ", labelName(record.prediction));
   $("keep-label").replaceChildren("Keep ", labelName(record.label));
-  showDecision(record);
+  const { label, prediction } = record;
+  showClasses(record.classes, (name) => ({ given: name === label, predicted: name === prediction, doubted: false }));
+}
+
+/** Shows which labels are ticked, and what confirming them says. */
+export function showChoice(record, choice) {
+  const { given, predicted, worst, is_given: isGiven, probability } = record.doubt;
+  $("doubt").hidden = false;
+  $("doubt").replaceChildren(
+    make("b", {}, labelName(worst)),
+    isGiven ? " is given; the model gives it " : " isn’t given; the model gives it ",
+    make("b", {}, percent(probability)),
+  );
+  $("accept-label").replaceChildren(choice.is(predicted) ? "Accept " : "Confirm ", ...labelNames(choice.labels));
+  $("keep-label").replaceChildren("Keep ", ...labelNames(given));
+  const known = new Set(record.classes.map(([name]) => name));
+  const found = choice.labels.filter((name) => !known.has(name)).map((name) => [name, null]);
+  showClasses([...record.classes, ...found], (name) => ({
+    given: given.includes(name),
+    predicted: predicted.includes(name),
+    doubted: name === worst,
+  }));
+  for (const button of $("classes").querySelectorAll("button")) press(button, choice.has(button.dataset.label));
 }
 
 /** Shows that the list is empty. */
 export function showNothing(why) {
   document.body.classList.add("nothing");
-  for (const id of ["title", "facts", "text", "metadata", "classes"]) $(id).replaceChildren();
-  for (const id of ["text", "text-more", "metadata", "decision"]) $(id).hidden = true;
+  hideTexts();
+  for (const id of ["title", "facts", "metadata", "classes"]) $(id).replaceChildren();
+  for (const id of ["metadata", "decision", "doubt"]) $(id).hidden = true;
   $("empty").hidden = false;
   $("empty").textContent = why;
 }
 
 /** What was decided: the decision that counts, and those that others made before. */
-export function showDecision(record) {
+export function showDecision(record, choice) {
   const last = record.history.at(-1);
   $("decision").hidden = !last;
   $("record").dataset.verdict = last?.verdict ?? "";
@@ -43,38 +71,20 @@ export function showDecision(record) {
       { class: index ? "earlier" : "latest", "data-verdict": decision.verdict },
       ...(index ? ["before that: "] : []),
       make("b", {}, VERDICTS[decision.verdict]),
-      ...(decision.label === null ? [] : [" as ", labelName(decision.label)]),
+      ...(decision.label === null ? [] : [" as ", ...labelNames([decision.label].flat())]),
       make("span", { class: "by" }, " by ", make("bdi", {}, decision.annotator), " ", time(decision.made_at)),
     ),
   );
   $("decision").replaceChildren(...lines);
-  for (const button of $("classes").querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.dataset.label === chosenLabel(record)));
-  }
+  if (choice) return;
+  for (const button of $("classes").querySelectorAll("button")) press(button, button.dataset.label === chosenLabel(record));
 }
+
+const press = (button, pressed) => button.setAttribute("aria-pressed", String(pressed));
 
 function chosenLabel(record) {
   const last = record.history.at(-1);
   return last?.verdict === "relabel" ? last.label : last?.verdict === "keep" ? record.label : null;
-}
-
-function showText(text, search) {
-  const box = $("text");
-  const whole = text.length <= SHOWN;
-  // Never between the halves of one character.
-  const beginning = whole ? text : text.slice(0, SHOWN).replace(/[\uD800-\uDBFF]$/u, "");
-  box.hidden = false;
-  box.classList.toggle("long", text.length > 600);
-  box.replaceChildren(...(text ? marked(beginning, search) : [make("span", { class: "faint" }, "(empty text)")]));
-  for (const scrolled of [$("record"), document.querySelector("main")]) scrolled.scrollTop = 0;
-  const more = $("text-more");
-  more.hidden = whole;
-  more.textContent = `Show all ${count(text.length)} characters`;
-  more.onclick = () => {
-    box.replaceChildren(...marked(text, search));
-    more.hidden = true;
-    box.focus();
-  };
 }
 
 function showMetadata(metadata) {
@@ -85,22 +95,28 @@ function showMetadata(metadata) {
   );
 }
 
-function showClasses(record) {
-  const rows = record.classes.map(([name, probability], index) => {
-    const isGiven = name === record.label;
-    const isPredicted = name === record.prediction;
+/** classes: [[label, probability], …]; tagsOf(label): whether it is given, predicted, doubted. */
+function showClasses(classes, tagsOf) {
+  const rows = classes.map(([name, probability], index) => {
+    const tags = tagsOf(name);
     const bar = make("span", { class: "fill" });
     bar.style.width = `${100 * (probability ?? 0)}%`;
     const button = make(
       "button",
-      { type: "button", class: "class", "aria-pressed": "false", "data-given": isGiven, "data-predicted": isPredicted },
-      make("kbd", {}, String((index + 1) % 10)),
+      {
+        type: "button",
+        class: "class",
+        "aria-pressed": "false",
+        "data-given": tags.given,
+        "data-predicted": tags.predicted,
+        "data-doubted": tags.doubted,
+      },
+      make("kbd", {}, index < 10 ? String((index + 1) % 10) : ""),
       make(
         "span",
         { class: "class-name" },
         labelName(name),
-        ...(isGiven ? [make("span", { class: "tag given" }, "given")] : []),
-        ...(isPredicted ? [make("span", { class: "tag predicted" }, "predicted")] : []),
+        ...Object.keys(tags).filter((tag) => tags[tag]).map((tag) => make("span", { class: `tag ${tag}` }, tag)),
       ),
       make("span", { class: "share" }, percent(probability)),
       make("span", { class: "bar", "aria-hidden": "true" }, bar),
@@ -109,7 +125,6 @@ function showClasses(record) {
     return make("li", {}, button);
   });
   $("classes").replaceChildren(...rows);
-  $("empty").hidden = true;
 }
 
 function time(iso) {

@@ -10,20 +10,29 @@ import rubrix as rb
 
 url, key, name, model, dataset = sys.argv[1:]
 rb.init(api_url=url, api_key=key)
-rb.log(
-    [
-        rb.TextClassificationRecord(
-            id=record["row"],
-            text=record["text"],
-            prediction=record["probabilities"],
-            prediction_agent=model,
-            annotation=record["label"],
-            annotation_agent=dataset,
-            metadata={"loss": record["loss"], "rank": record["rank"], "row_id": record["row"]},
-            status="Default",
-        )
-        for record in json.load(sys.stdin)
-    ],
-    name=name,
-    verbose=False,
-)
+
+
+def of_one_label(record):
+    return {"text": record["text"], "annotation": record["label"]}, {}
+
+
+def of_sets_over_two_texts(record):
+    inputs = {"text": record["text"], "hypothesis": record["text_pair"]}
+    told = {"inputs": inputs, "annotation": record["doubt"]["given"], "multi_label": True}
+    return told, {"worst_label": record["doubt"]["worst"]}
+
+
+def made(record):
+    told, more = (of_sets_over_two_texts if record["doubt"] else of_one_label)(record)
+    return rb.TextClassificationRecord(
+        id=record["row"],
+        prediction=record["probabilities"],
+        prediction_agent=model,
+        annotation_agent=dataset,
+        metadata={"loss": record["loss"], "rank": record["rank"], "row_id": record["row"], **more},
+        status="Default",
+        **told,
+    )
+
+
+rb.log([made(record) for record in json.load(sys.stdin)], name=name, verbose=False)

@@ -14,6 +14,7 @@ from lossaudit.engine.losses import Losses
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About
 from lossaudit.review.store import DecisionStore
+from tests.review.sets import ROWS, sets_table, write_sets
 
 KEY = "the-secret-key-9f3"
 
@@ -153,6 +154,30 @@ def losses(losses_file):
 @pytest.fixture
 def records(losses):
     return records_of(losses, 12)
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Six multi-label rows of two texts; the row of id n has rank n + 1."""
+    pairs = [f"said <b>Ann</b> {n}" for n in range(len(ROWS))]
+    table = sets_table(ROWS, text_pair=pairs, genre=["chat"] * len(ROWS))
+    return Losses.open(write_sets(table, tmp_path / "sets.parquet", text_pair_column="text_pair"))
+
+
+@pytest.fixture
+def sets_about(sets):
+    return About.of(sets)
+
+
+@pytest.fixture
+def decided_sets(sets):
+    """The decisions about the multi-label rows: the set for relabel, else the verdict."""
+
+    def read():
+        with DecisionStore.open(sets.path, create=False) as store:
+            return {row: json.loads(d.label) if d.label else d.verdict for row, d in sorted(store.decisions().items())}
+
+    return read
 
 
 @pytest.fixture

@@ -10,14 +10,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from lossaudit.review.records import Record
+from lossaudit.engine.losses import Losses
+from lossaudit.review.records import Record, records_of
 from lossaudit.review.sinks import About, Answer, Place, connect
 from lossaudit.review.sinks.log import log_records
+from tests.review.sets import LABELS as SET_LABELS
+from tests.review.sets import ROWS, sets_table, write_sets
 
 pytest.importorskip("argilla", reason="the extra argilla isn't installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:argilla", "ignore::DeprecationWarning:pydantic")
 
-RECORDED = Path(__file__).with_name("argilla_exchange.jsonl")
+RECORDED, RECORDED_SETS = (Path(__file__).with_name(f"argilla_{name}.jsonl") for name in ("exchange", "sets_exchange"))
 LABELS = ("World", "a, b", 'say "hi" & <bye>', "😀", "x", "x ")
 NAME = "ag_news_errors"
 ANN = "ann"
@@ -30,10 +33,14 @@ def record(row):
     return Record(row, 1300 - row, text, given, predicted, ((predicted, 0.699999988079071),), row / 100 + 0.1, {})
 
 
+def read(recorded):
+    return [json.loads(line) for line in recorded.read_text(encoding="utf-8").splitlines()]
+
+
 @pytest.fixture
 def exchange():
     """What was said, in three parts: the first `log`, the second, and the `pull`."""
-    said = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+    said = read(RECORDED)
     ends = [n + 1 for n, one in enumerate(said) if one["path"].endswith("/records/bulk")]
     return said[: ends[0]], said[ends[0] : ends[1]], said[ends[1] :]
 
@@ -142,6 +149,47 @@ def test_what_people_said_comes_back(exchange, replay, sink):
         (),  # a draft
         (),
     ]
+
+
+@pytest.fixture
+def tagged(tmp_path):
+    """The losses file whose records were logged when the exchange about sets was recorded."""
+    labels = dict(zip(SET_LABELS, LABELS, strict=False))
+    rows = [([labels[label] for label in given], chances, f"{text} é 😀") for given, chances, text in ROWS]
+    names = tuple(labels.values())
+    table = sets_table(rows, names, hypothesis=[f"<b>so?</b> {n}" for n in range(len(rows))])
+    facts = {"model": "acme/tagger", "text_pair_column": "hypothesis", "source": {"name": "tags"}}
+    return Losses.open(write_sets(table, tmp_path / "sets.parquet", names, **facts))
+
+
+def test_sets_over_two_texts_go_as_they_went_and_come_back(replay, sink, tagged, on_stage):
+    everything = read(RECORDED_SETS)
+    begins = [n for n, one in enumerate(everything) if one["path"] == "/api/v1/me"][::2]  # each command asks twice
+    said = everything[: begins[1]]
+    there = replay(said)
+    log_records(records_of(tagged, 6), sink(there, about=About.of(tagged)), on_stage)
+    assert asked(there) == sent(said)
+    bodies = {(path.rsplit("/", 1)[1], body["name"]): body for _, path, body in sent(said) if "name" in (body or {})}
+    assert [name for kind, name in bodies if kind == "fields"] == ["text", "text_pair", "given_label", "doubted_label"]
+    assert bodies["fields", "text_pair"]["title"] == "hypothesis"
+    question = bodies["questions", "label"]["settings"]
+    assert question["type"] == "multi_label_selection"
+    assert [option["value"] for option in question["options"]] == [*LABELS[:4], "None of these"]
+    pulling = sink(replay(everything[begins[2] :]), about=About.of(tagged))
+    pulling.find(create=False)
+    held = {one.row: one for one in pulling.held()}
+    assert (held[0].text_pair, held[0].answers[0].label) == ("<b>so?</b> 0", ("a, b", "World"))
+    assert [one.answers[0].label for one in held.values() if one.answers] == [
+        *(("a, b", "World"), ("World", "😀"), (), None, ()),
+    ]
+    assert held[4].answers == ()  # none, and one
+
+
+def test_sets_do_not_go_where_there_is_one_label(exchange, replay, sink, refused):
+    with refused("for another task"):
+        sink(replay(exchange[2]), about=About("m", "d", LABELS, multi_label=True)).find(create=True)
+    with refused("for another task"):
+        sink(replay(exchange[2]), about=About("m", "d", LABELS, text_pair=("a", "b"))).find(create=True)
 
 
 def test_failures_that_pass_are_tried_again(exchange, replay, sink, on_stage, pauses):

@@ -22,6 +22,43 @@ def sink(file, about):
     return connect("jsonl", Place(file=file), about)
 
 
+def test_a_line_of_sets_over_two_texts_and_back(file, sets, sets_about, on_stage, decided_sets, refused):
+    sink = connect("jsonl", Place(file=file), sets_about)
+    log_records(records_of(sets, 6), sink, on_stage)
+    lines = read(file)
+    assert list(lines[0]) == [
+        *("id", "rank", "text", "text_pair", "labels", "predictions", "worst_label", "probabilities", "loss"),
+        *("metadata", "annotation", "verdict", "annotator", "annotated_at"),
+    ]
+    assert lines[0]["text_pair"] == "said <b>Ann</b> 0"
+    assert (lines[0]["labels"], lines[0]["predictions"], lines[0]["worst_label"]) == (
+        ["joy", "anger"],
+        ["joy"],
+        "anger",
+    )
+    assert lines[0]["metadata"] == {"genre": "chat"}
+    answers = {0: ["anger", "joy"], 1: ["love", "joy", "love"], 2: [], 3: ["ghost"], 5: []}
+    for line in lines:
+        line["annotation"] = answers.get(line["id"])
+    lines[4]["verdict"] = "unsure"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pulled = pull(sets, sink, "jsonl")
+    assert decided_sets() == {0: "keep", 1: ["joy", "love"], 2: "keep", 4: "unsure", 5: []}
+    assert pulled.unknown_labels == {"ghost": [3]}
+    assert pull(sets, sink, "jsonl").new.total() == 0
+    file.write_text(json.dumps(lines[0] | {"annotation": "joy"}) + "\n")
+    with refused("line 1", "not a list of labels"):
+        pull(sets, sink, "jsonl")
+
+
+def test_a_file_about_other_second_texts_is_refused(file, sets, sets_about, on_stage, refused):
+    sink = connect("jsonl", Place(file=file), sets_about)
+    log_records(records_of(sets, 6), sink, on_stage)
+    file.write_text(file.read_text().replace("Ann", "Bob"))
+    with refused("another losses file", "row 0"):
+        log_records(records_of(sets, 6), sink, on_stage)
+
+
 @pytest.fixture
 def logged(sink, file, records, on_stage):
     """The file's lines after five records were logged, and how to write them back."""

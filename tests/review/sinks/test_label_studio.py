@@ -294,8 +294,12 @@ def test_a_project_of_another_task_is_refused(parsed, says, create, sink, studio
 NASTY = ("a, b", 'say "hi" & <bye>', "it's", "😀", "x", "x ", " lead", "tab\tin", "new\nline", "cr\rin", "]]>", "$text")
 
 
+def of_labels(labels, **more):
+    return About("m", "d", tuple(labels), **more)
+
+
 def test_labels_survive_the_xml():
-    root = ElementTree.fromstring(labelling_configuration(NASTY))
+    root = ElementTree.fromstring(labelling_configuration(of_labels(NASTY)))
     assert tuple(choice.get("value") for choice in root.iter("Choice")) == NASTY
     assert root.find("Text").get("value") == "$text"
 
@@ -303,13 +307,63 @@ def test_labels_survive_the_xml():
 @pytest.mark.parametrize("label", ["", "a\x0b", "\x1b[31m", "\0", "\ufffe"])
 def test_labels_that_xml_cannot_hold_are_refused(label, refused):
     with refused("can't show the label"):
-        labelling_configuration(["fine", label])
+        labelling_configuration(of_labels(["fine", label]))
 
 
 def test_many_labels_are_a_list_to_search_in():
-    few, many = (labelling_configuration([str(n) for n in range(count)]) for count in (20, 21))
+    few, many = (labelling_configuration(of_labels(map(str, range(count)))) for count in (20, 21))
     assert 'layout="select"' not in few
     assert 'layout="select"' in many
+
+
+def test_the_page_of_sets_over_two_texts():
+    columns = ('the "premise" $text', "<hypothesis>")
+    about = of_labels([*NASTY, "None of these"], multi_label=True, text_pair=columns)
+    root = ElementTree.fromstring(labelling_configuration(about))
+    assert [text.get("value") for text in root.iter("Text")] == ["$text", "$text_pair"]
+    headers = ['the "premise" text', "<hypothesis>", "Given label: $given_label", "Doubted: $doubted_label"]
+    assert [header.get("value") for header in root.iter("Header")] == headers
+    (choices,) = root.iter("Choices")
+    assert choices.get("choice") == "multiple"
+    assert [choice.get("value") for choice in choices][-2:] == ["None of these", "(None of these)"]
+
+
+def test_sets_go_and_come_back(sink, studio, sets, sets_about, on_stage, decided_sets):
+    log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
+    assert studio.tasks[0]["data"] == {
+        "text": "what a wonderful morning",
+        "text_pair": "said <b>Ann</b> 0",
+        "given_label": "joy, anger",
+        "doubted_label": "anger (given, 1%)",
+        "loss": pytest.approx(4.605, abs=1e-3),
+        "rank": 1,
+        "row_id": 0,
+    }
+    (prediction,) = studio.tasks[0]["predictions"]
+    assert prediction["result"][0]["value"] == {"choices": ["joy"]}
+    assert prediction["score"] == pytest.approx(0.99)
+    assert studio.tasks[2]["data"]["given_label"] == "(no label)"
+    assert studio.tasks[3]["predictions"][0]["result"][0]["value"] == {"choices": ["None of these"]}
+    studio.annotate(0, "anger", "joy")
+    studio.annotate(1, "love", "joy")
+    studio.annotate(2, "None of these")
+    studio.annotate(3, "None of these", "joy")  # which of both?
+    studio.annotate(4)  # submitted without a choice
+    studio.annotate(5, "None of these")
+    pull(sets, sink(about=sets_about), "label-studio")
+    assert decided_sets() == {0: "keep", 1: ["joy", "love"], 2: "keep", 5: []}
+
+
+def test_a_project_of_one_label_a_text_is_none_of_sets_and_the_other_way_round(sink, sets_about, about, refused):
+    alike = dataclasses.replace(about, labels=sets_about.labels)
+    sink(about=alike).find(create=True)
+    with refused(NAME, "is for one label a text"):
+        sink(about=sets_about).find(create=True)
+    sink(about=dataclasses.replace(sets_about, text_pair=None), name="sets").find(create=True)
+    with refused("is for several labels a text"):
+        sink(about=alike, name="sets").find(create=True)
+    with refused("shows one text a task"):
+        sink(about=sets_about, name="sets").find(create=True)
 
 
 def test_hostile_texts_go_as_they_are(sink, studio, records, on_stage):

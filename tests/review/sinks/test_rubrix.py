@@ -91,6 +91,46 @@ def test_a_record_has_all_that_the_tutorial_shows(sink, rubrix, records, on_stag
     assert rubrix.asked("POST", "/api/datasets") == [{"name": NAME, "task": "TextClassification"}]
 
 
+def test_a_record_of_sets_over_two_texts(sink, rubrix, sets, sets_about, on_stage):
+    log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
+    (bulk,) = rubrix.asked("POST", BULK)
+    first, _, third, *_ = bulk["records"]
+    assert first["inputs"] == {"text": "what a wonderful morning", "text_pair": "said <b>Ann</b> 0"}
+    assert first["multi_label"] is True
+    assert [label["class"] for label in first["annotation"]["labels"]] == ["joy", "anger"]
+    assert [label["class"] for label in first["prediction"]["labels"]] == ["joy", "love", "fear", "anger"]
+    assert first["metadata"]["worst_label"] == "anger"
+    assert third["annotation"]["labels"] == []
+    assert log_records(records_of(sets, 6), sink(about=sets_about), on_stage).sent == 0
+
+
+def test_sets_come_back(sink, rubrix, sets, sets_about, on_stage, decided_sets):
+    log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
+    for row, labels in {"0": ["anger", "joy"], "1": ["love", "joy"], "2": [], "5": []}.items():
+        annotation = {"agent": "bob", "labels": [{"class": label, "score": 1.0} for label in labels]}
+        rubrix.records[row] |= {"status": "Validated", "annotation": annotation}
+    rubrix.records["3"] |= {"status": "Discarded"}
+    rubrix.records["4"] |= {"status": "Edited", "annotation": {"agent": "bob", "labels": []}}
+    pull(sets, sink(about=sets_about), "rubrix")
+    assert decided_sets() == {0: "keep", 1: ["joy", "love"], 2: "keep", 3: "discard", 5: []}
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields"),
+    [
+        (("premise", "hypothesis"), ["premise", "hypothesis"]),
+        (("a.b", "a_b"), ["a_b", "a_b_pair"]),
+        (("text", " "), ["text", "text_pair"]),
+    ],
+)
+def test_inputs_are_called_as_their_columns(columns, fields, sink, rubrix, records, about, on_stage):
+    pairs = [dataclasses.replace(record, text_pair="two") for record in records]
+    there = sink(about=dataclasses.replace(about, text_pair=columns))
+    log_records(pairs, there, on_stage)
+    assert list(rubrix.records["0"]["inputs"]) == fields
+    assert next((held.text, held.text_pair) for held in there.held()) == ("example number 0", "two")
+
+
 def test_many_go_in_bulks_of_500_and_are_read_in_pages(sink, rubrix, make_losses, on_stage):
     from lossaudit.engine.losses import Losses
 

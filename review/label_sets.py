@@ -1,0 +1,46 @@
+"""Sets of labels, which multi-label rows have in the place of one: names come in, and texts for the store or for people
+go out.
+
+A set is stored as a JSON list of names in the model's order, so that equal sets are equal texts.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from lossaudit.engine.errors import LossAuditError
+
+NO_LABEL = "(no label)"
+"""What people are shown for an empty set."""
+
+
+class LabelSets:
+    """The sets of some labels. A name that isn't among them stands behind the others."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        """labels: the model's, by class index."""
+        self._places: Mapping[str, int] = {label: place for place, label in enumerate(labels)}
+
+    def ordered(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """The set's names, each once, in the model's order."""
+        last = len(self._places)
+        return tuple(sorted(dict.fromkeys(labels), key=lambda label: self._places.get(label, last)))
+
+    def stored(self, labels: Iterable[str]) -> str:
+        """A set as a decision holds it."""
+        return json.dumps(self.ordered(labels), ensure_ascii=False)
+
+
+def names_of(stored: str) -> tuple[str, ...]:
+    """The names of a stored set. Raises LossAuditError for a text that is none."""
+    try:
+        names = json.loads(stored)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise LossAuditError(f"a decision says {stored[:60]!r}, which is no set of labels; take it back with undo")
+    return tuple(names)
+
+
+def shown(labels: Iterable[str]) -> str:
+    """A set for people."""
+    return ", ".join(labels) or NO_LABEL

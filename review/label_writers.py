@@ -1,0 +1,230 @@
+"""How a source's rows hold labels: a decision's label or set of labels comes in, the cells that say it go out.
+
+Sets are written in the source's own form, which the audit tells (`label_form`, docs/losses.md): in a list, in a text
+with separators, or as a 0 or 1 for each label. What stays of a cell stays as it is written there.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.review.label_sets import names_of, shown
+
+Row = dict[str, Any]
+SEPARATORS = (",", ";", "|")
+"""What may stand between the labels of a text, as `audit` guesses it."""
+
+
+class LabelWriter(Protocol):
+    """Writes labels into the cells of rows."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The source's columns that say the label."""
+
+    def check(self, row: int, label: str) -> None:
+        """Raises LossAuditError if row number `row` can't be given this label."""
+
+    def cells(self, row: Mapping[str, Any], label: str) -> Row:
+        """What `columns` hold once a row has a label, as decisions hold it. row: its cells of these columns."""
+
+    def told(self, row: Mapping[str, Any]) -> Any:
+        """What the cells say now, as one cell."""
+
+
+@dataclass(frozen=True)
+class OneLabel:
+    """A column that holds one label a row."""
+
+    column: str
+    values: Mapping[str, Any]
+    """What it holds for each label that was decided on."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.column,)
+
+    def check(self, row: int, label: str) -> None:
+        pass  # all of them are there
+
+    def cells(self, row: Mapping[str, Any], label: str) -> Row:  # noqa: ARG002
+        return {self.column: self.values[label]}
+
+    def told(self, row: Mapping[str, Any]) -> Any:
+        return row.get(self.column)
+
+
+@dataclass(frozen=True)
+class SetInCell:
+    """A column whose cells name a row's labels, in a list, in a text, or one label a row."""
+
+    column: str
+    values: Mapping[str, Any]
+    """What stands for each label; a label is left out where that isn't known."""
+    between: str | None
+    """What stands between labels in a text; None for lists and for single labels that aren't texts."""
+    in_list: bool
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.column,)
+
+    def check(self, row: int, label: str) -> None:
+        names = names_of(label)
+        for name in names:
+            if name not in self.values:
+                raise LossAuditError(
+                    f"row {row}: no row of the dataset has the label {name!r}, so how column {self.column!r} writes it "
+                    "isn't known; decide this row otherwise, or add a row with it"
+                )
+            if self.between is not None and len(names) > 1 and self.between.strip() in str(self.values[name]):
+                raise LossAuditError(
+                    f"row {row}: column {self.column!r} has {self.between.strip()!r} between labels, and the label "
+                    f"{name!r} has it in its name, so it can't stand beside others; decide this row otherwise"
+                )
+        if len(names) > 1 and self.between is None and not self.in_list:
+            raise LossAuditError(
+                f"row {row}: column {self.column!r} holds one number a row, so it can't hold {shown(names)}; "
+                "decide this row otherwise"
+            )
+
+    def cells(self, row: Mapping[str, Any], label: str) -> Row:
+        cell = row.get(self.column)
+        # Cells of several types are kept as JSON.
+        as_json = self.in_list and isinstance(cell, str)
+        there = json.loads(str(cell)) if as_json else cell
+        wanted = names_of(label)
+        kept = [part for part in self._parts(there) if self._name(part) in wanted]
+        names = {self._name(part) for part in kept}
+        parts = [*kept, *(self.values[name] for name in wanted if name not in names)]
+        if self.in_list:
+            return {self.column: json.dumps(parts, ensure_ascii=False) if as_json else parts}
+        if self.between is not None:
+            return {self.column: self.between.join(map(str, parts))}
+        return {self.column: parts[0] if parts else None}
+
+    def told(self, row: Mapping[str, Any]) -> Any:
+        return row.get(self.column)
+
+    def _parts(self, cell: Any) -> list[Any]:
+        if cell is None:
+            return []
+        if isinstance(cell, str) and self.between is not None:
+            return [part.strip() for part in cell.split(self.between.strip())]
+        return list(cell) if isinstance(cell, list) else [cell]
+
+    def _name(self, part: Any) -> str | None:
+        """The label that a part of a cell stands for, if it is written as the others are."""
+        return next((name for name, value in self.values.items() if str(value) == str(part)), None)
+
+
+@dataclass(frozen=True)
+class SetInIndicators:
+    """A list of a 0 or 1 for each label."""
+
+    column: str
+    labels: Sequence[str]
+    """The model's, in the order of the list."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return (self.column,)
+
+    def check(self, row: int, label: str) -> None:
+        _check_known(row, label, self.labels, f"the lists of column {self.column!r} have no place")
+
+    def cells(self, row: Mapping[str, Any], label: str) -> Row:
+        wanted = names_of(label)
+        there = row.get(self.column) or []
+        kind = next((type(item) for item in there if item is not None), int)
+        return {self.column: [kind(name in wanted) for name in self.labels]}
+
+    def told(self, row: Mapping[str, Any]) -> Any:
+        return row.get(self.column)
+
+
+@dataclass(frozen=True)
+class SetInColumns:
+    """A column of 0 and 1 for each label."""
+
+    column_of: Mapping[str, str]
+    """The column of each label."""
+    signs: Mapping[str, tuple[Any, Any]]
+    """What each column holds where its label isn't there, and where it is."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return tuple(self.column_of.values())
+
+    def check(self, row: int, label: str) -> None:
+        _check_known(row, label, self.column_of, "the dataset has no column")
+
+    def cells(self, row: Mapping[str, Any], label: str) -> Row:
+        wanted = names_of(label)
+        cells = {}
+        for name, column in self.column_of.items():
+            there = row.get(column)
+            is_same = there is not None and is_set(there) == (name in wanted)
+            cells[column] = there if is_same else self.signs[column][name in wanted]
+        return cells
+
+    def told(self, row: Mapping[str, Any]) -> Any:
+        """The labels' names: there is no one column to repeat."""
+        return ", ".join(name for name, column in self.column_of.items() if is_set(row.get(column)))
+
+
+def in_columns(column_of: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> SetInColumns:
+    """The writer of columns of 0 and 1 whose signs are those that the rows have."""
+    seen: dict[str, dict[bool, Any]] = {column: {} for column in column_of.values()}
+    for row in rows:
+        for column, signs in seen.items():
+            cell = row.get(column)
+            if len(signs) < 2 and cell not in (None, "") and (found := is_set(cell)) is not None:
+                signs.setdefault(found, cell)
+    every = {is_there: sign for signs in seen.values() for is_there, sign in signs.items()}
+    pairs = {column: (_sign(False, signs, every), _sign(True, signs, every)) for column, signs in seen.items()}
+    return SetInColumns(column_of, pairs)
+
+
+def between_labels(separator: str, texts: Iterable[Any]) -> str:
+    """The separator with the blanks around it, as the first text with several labels has it."""
+    pattern = re.compile(rf"(?<=\S)[^\S\n]*{re.escape(separator)}[^\S\n]*(?=\S)")
+    found = (pattern.search(text) for text in texts if isinstance(text, str))
+    return next((match[0] for match in found if match), separator)
+
+
+def is_set(cell: Any) -> bool | None:
+    """Whether a cell of 0 and 1 (or false and true) says that the label is there; None for anything else."""
+    if isinstance(cell, str):
+        lower = cell.strip().lower()
+        if lower in ("true", "false"):
+            return lower == "true"
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return bool(number) if number in (0, 1) else None
+
+
+def _sign(is_there: bool, own: Mapping[bool, Any], every: Mapping[bool, Any]) -> Any:
+    """What a column holds for a label that is there or isn't: its own sign, or as its other sign is written."""
+    if is_there in own:
+        return own[is_there]
+    other = own.get(not is_there)
+    if not isinstance(other, str):
+        return every.get(is_there, int(is_there)) if other is None else type(other)(is_there)
+    written = other.strip()
+    if written.lower() in ("true", "false"):
+        word = str(is_there)
+        return word.lower() if written.islower() else word.upper() if written.isupper() else word
+    decimals = re.fullmatch(r"[01](\.0*)?", written)
+    return f"{int(is_there)}{decimals[1] or '' if decimals else ''}"
+
+
+def _check_known(row: int, label: str, known: Iterable[str], where: str) -> None:
+    missing = [name for name in names_of(label) if name not in set(known)]
+    if missing:
+        raise LossAuditError(f"row {row}: {where} for the label {missing[0]!r}; decide this row otherwise")

@@ -1,0 +1,44 @@
+// A record's text, or both of a pair under their columns' names.
+
+import { $, count, make, marked } from "./dom.js";
+
+const SHOWN = 20_000; // characters of a text that are laid out at once
+const LONG = 600;
+
+/** names: the columns' names, one for each text; search: what to mark. */
+export function showTexts({ text, text_pair: pair }, names, search) {
+  const isLong = text.length + (pair?.length ?? 0) > LONG;
+  showText("text", text, pair === null ? null : names[0], isLong, search);
+  showText("pair", pair, names[1], isLong, search);
+  for (const scrolled of [$("record"), document.querySelector("main")]) scrolled.scrollTop = 0;
+}
+
+export function hideTexts() {
+  for (const id of ["text", "pair"]) {
+    $(id).replaceChildren();
+    for (const part of [id, `${id}-name`, `${id}-more`]) $(part).hidden = true;
+  }
+}
+
+function showText(id, text, name, isLong, search) {
+  const box = $(id);
+  const more = $(`${id}-more`);
+  box.hidden = text === null;
+  $(`${id}-name`).hidden = text === null || name === null;
+  more.hidden = text === null || text.length <= SHOWN;
+  if (text === null) return;
+  if (name !== null) {
+    $(`${id}-name`).replaceChildren(make("bdi", {}, name));
+    box.setAttribute("aria-label", name);
+  }
+  // Never between the halves of one character.
+  const beginning = text.length <= SHOWN ? text : text.slice(0, SHOWN).replace(/[\uD800-\uDBFF]$/u, "");
+  box.classList.toggle("long", isLong);
+  box.replaceChildren(...(text ? marked(beginning, search) : [make("span", { class: "faint" }, "(empty text)")]));
+  more.textContent = `Show all ${count(text.length)} characters`;
+  more.onclick = () => {
+    box.replaceChildren(...marked(text, search));
+    more.hidden = true;
+    box.focus();
+  };
+}
