@@ -34,6 +34,13 @@ _LABELS_SHOWN = 12
 @click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts that heads are fitted without."
 )
+@click.option(
+    "--score",
+    type=click.Choice(["blend", "loss"]),
+    default="blend",
+    show_default=True,
+    help="What judges a row: blend also asks the labels of the nearest texts, loss asks the heads alone.",
+)
 @click.option("--config", help="Configuration of a hub dataset.")
 @click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
 @click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
@@ -67,6 +74,7 @@ def fit(
     dataset: str,
     output: Path,
     folds: int,
+    score: str,
     config: str | None,
     split: str | None,
     text_column: str | None,
@@ -111,7 +119,7 @@ def fit(
         rows = open_dataset(dataset, config, split)
     with steps("Opening the encoder") as on_step:
         bundle = features_bundle_of(encoder, on_step)
-    prepared = fitting.Fit(bundle, rows, options, folds)
+    prepared = fitting.Fit(bundle, rows, options, folds, score)
     _print_plan(prepared)
     with prepared.keep_parts(folder, restart) as kept:
         if kept.facts:
@@ -122,6 +130,9 @@ def fit(
         kept.discard()
     print_summary(prepared.audit, fitted.audited)
     print_unranked(prepared.audit, fitted.audited)
+    if fitted.weights:
+        own, neighbours = fitted.weights
+        out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
     losses = output / fitting.LOSSES
     out.print(
         f"Wrote {losses}, of losses from heads that never saw the row. Decide on the top: lossaudit review {losses} "

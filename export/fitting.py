@@ -37,9 +37,12 @@ from lossaudit.engine.table import facts_of, with_facts
 from lossaudit.engine.tuning import Plan
 from lossaudit.export.head_bundle import write_head_bundle
 from lossaudit.export.heads import Head, check_installed, fit_head, out_of_fold_logits
+from lossaudit.export.neighbours import blend
 from lossaudit.version import __version__
 
 FOLDS, SEED = 5, 0
+LOSS, BLEND = "loss", "blend"
+"""What judges a row: heads alone, or heads and the labels of the nearest texts (docs/noise.md)."""
 LOSSES, BUNDLE = "losses.parquet", "bundle"
 """What stands in the folder that a fit writes."""
 _FACT = "out_of_sample"
@@ -54,16 +57,25 @@ class Fitted:
     audited: Audited
     bundle: Bundle
     """The encoder with a head that was fitted on all labelled rows."""
+    weights: tuple[float, float] | None
+    """Of heads and neighbours in the blend; None for heads alone."""
 
 
 class Fit:
     """A fit, prepared: the dataset's columns and classes, and what will compute the states."""
 
     def __init__(
-        self, encoder: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None, folds: int = FOLDS
+        self,
+        encoder: Bundle,
+        rows: Rows | datasets.Dataset,
+        options: AuditOptions | None = None,
+        folds: int = FOLDS,
+        score: str = BLEND,
     ) -> None:
-        """encoder: a features bundle. Raises LossAuditError for whatever doesn't fit together."""
+        """encoder: a features bundle. score: LOSS or BLEND. Raises LossAuditError for whatever doesn't fit together."""
         check_installed()
+        if score not in (BLEND, LOSS):
+            raise LossAuditError(f"there is no score {score!r}; there are {BLEND!r} and {LOSS!r}")
         if encoder.manifest.task != FEATURES:
             raise LossAuditError(
                 f"{encoder.folder} is the bundle of a classifier, which gives no states; "
@@ -76,7 +88,7 @@ class Fit:
         label_column = find_label_column(rows.features, options.label_column)
         given = given_labels((table[label_column] for _, table in rows.shards(SHARD_ROWS)), rows.features[label_column])
         self.encoder = encoder
-        self.folds = folds
+        self.folds, self.score = folds, score
         self.classes = _classes(given, label_column, folds)
         """Each label and its rows, in the order of the logits."""
         judge = replace(encoder.manifest, task=CLASSIFY, labels=tuple(self.classes))
@@ -110,11 +122,12 @@ class Fit:
             bundle = write_head_bundle(
                 self.encoder, heads.of_all, tuple(self.classes), self.audit.max_length, heads.fitted, target / BUNDLE
             )
-            facts = facts_of(audited.schema) | {_FACT: {"folds": self.folds, "seed": SEED}}
+            out_of_sample = {"folds": self.folds, "seed": SEED, "score": self.score, "weights": heads.weights}
+            facts = facts_of(audited.schema) | {_FACT: out_of_sample}
             facts["run"]["scored"] = heads.encoded
             schema = with_facts(audited.schema, facts)
             write_table(audited.rows(), schema, target / LOSSES, kept.scratch)
-        return Fitted(replace(audited, schema=schema), bundle)
+        return Fitted(replace(audited, schema=schema), bundle, heads.weights)
 
     def _identity(self) -> dict[str, Any]:
         """What makes the states of another run of use to this one; labels and folds may be others."""
@@ -145,6 +158,8 @@ class _Heads:
         """Fitted on all labelled rows."""
         self.fitted = 0
         """How many those are."""
+        self.weights: tuple[float, float] | None = None
+        """Of heads and neighbours, once they are blended."""
 
     def score(
         self, job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
@@ -172,9 +187,13 @@ class _Heads:
         logits = np.full((len(labels), len(fit.classes)), np.nan, dtype=np.float32)
         features = np.asarray(states.states) if labelled.all() else states.states[labelled]
         groups = states.texts[labelled]
-        logits[labelled] = out_of_fold_logits(
+        out_of_fold = out_of_fold_logits(
             features, labels[labelled], groups, len(fit.classes), fit.folds, SEED, lambda fold: done(shares[fold - 1])
         )
+        if fit.score == BLEND:
+            blended = blend(out_of_fold, features, labels[labelled], groups, SEED)
+            out_of_fold, self.weights = blended.logits, (blended.own, blended.neighbours)
+        logits[labelled] = out_of_fold
         self.of_all, self.fitted = fit_head(features, labels[labelled], len(fit.classes)), len(features)
         logits[others] = self.of_all.logits(states.states[others])
         return logits
