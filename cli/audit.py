@@ -75,10 +75,10 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 )
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "int8", "exact-top"]),
+    type=click.Choice(["auto", "fp32", "int8", "fp16", "exact-top"]),
     default="auto",
     show_default=True,
-    help="exact-top scores all in int8 and the top again in fp32; auto does so where that is faster than fp32.",
+    help="exact-top scores all in int8 (on a GPU in fp16) and the top again in fp32; auto does so where it is faster.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
 @click.option("--restart", is_flag=True, help="Score all rows anew, also those that an interrupted audit had done.")

@@ -6,7 +6,7 @@ from lossaudit.engine import backends, tuning
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import Encoded, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.precision import TOP, Choice, choice_by_speed
+from lossaudit.engine.precision import TOP, Choice, approximation, choice_by_speed
 from lossaudit.engine.tuning import Plan
 
 SECONDS = 5.0
@@ -66,7 +66,7 @@ def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS) -> SpeedTest
     plans = []
     speeds = []
     for graph, name in pairs:
-        plan = Plan(graph.name, name, workers=1 if name == backends.CUDA else cpus, threads=1)
+        plan = tuning.starting_plan(graph.name, name, cpus)
         measured, fault = _measured(bundle, plan, sample, seconds / len(pairs))
         plans.append(measured)
         tokens = measured.tokens_per_second
@@ -105,9 +105,10 @@ def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
         of_it = [plan for plan in ran if bundle.graph(plan.graph).precision == precision]
         return max(of_it, key=lambda plan: plan.tokens_per_second or 0.0, default=None)
 
-    fp32, int8 = fastest("fp32"), fastest("int8")
+    other = approximation(backends.CUDA if on_gpu else backends.CPU)
+    fp32, approximate = fastest("fp32"), fastest(other)
     if fp32 is None:
         return None
-    if int8 is None:
-        return Choice("fp32", fp32, None, TOP, "no int8 graph runs here")
-    return choice_by_speed(int8, fp32, TOP, _MANY_ROWS)
+    if approximate is None:
+        return Choice("fp32", fp32, None, TOP, f"no {other} graph runs here")
+    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS)

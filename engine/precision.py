@@ -1,6 +1,6 @@
-"""Decides what computes the losses: fp32, int8, or int8 with the top scored again in fp32 ("exact-top").
+"""Decides what computes the losses: fp32, what approximates it, or that with the top scored again ("exact-top").
 
-The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
+int8 approximates fp32 on CPUs, fp16 on GPUs. The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,20 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.exact_top import SAMPLE
 from lossaudit.engine.tuning import Plan
 
+PRECISIONS = ("auto", "fp32", "int8", "fp16", "exact-top")
+"""What may be asked for."""
 TOP = 500
 """How many rows of the ranking are exact where the user doesn't say: what the tutorial hands to a person."""
 _NEAR_THE_TOP = 1.6
 """Rows that exact-top scores again for each row asked for, as seen on AG News (docs/design.md)."""
-_INT8_SPEEDUP = 2.0
-"""Taken where nothing was measured."""
+_SPEEDUP = 2.0
+"""Of int8 and fp16, taken where nothing was measured."""
+_NOT_THERE = {
+    "int8": "ONNX Runtime's CUDA provider has no kernel for the int8 graphs' products; use fp16, or --provider cpu",
+    "fp16": "CPUs would compute it in fp32; it is for --provider cuda",
+}
+"""Why a precision isn't offered where the other one is."""
+_HOW_TO_HAVE = {"int8": "it was exported without", "fp16": "lossaudit export MODEL -o OUT --fp16 makes one"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Choice:
     """What computes the losses of one audit."""
 
     precision: str
-    """fp32, int8 or exact-top."""
+    """fp32, int8, fp16 or exact-top."""
     first: Plan
     """What scores every row."""
     again: Plan | None
@@ -49,8 +57,8 @@ def choose(
 ) -> Choice:
     """Chooses for an audit of so many rows.
 
-    provider: a backend's name, or "auto": CUDA where it can be used, else the fastest. sample: tokens of some
-    rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
+    precision: one of `PRECISIONS`. provider: a backend's name, or "auto": CUDA where it can be used, else the fastest.
+    sample: tokens of some rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
     if provider == "auto" and backends.cuda_works(bundle.file_of("fp32")):
         provider = backends.CUDA
@@ -60,42 +68,60 @@ def choose(
             return tuning.default_plan(bundle, of, provider, cpus)
         return tuning.measured_plan(bundle, of, provider, cpus, sample)
 
-    top = min(top or TOP, rows)
-    int8 = None if precision == "fp32" else plan("int8")
-    if precision == "int8" and int8 is not None:
-        return Choice("int8", int8, None, top, "as asked")
-    if int8 is None and provider == backends.OPENVINO:
-        raise LossAuditError(f"openvino runs int8 alone, and {_no_int8(bundle, provider)}; use --provider cpu")
-    if int8 is None and precision in ("int8", "exact-top"):
-        raise LossAuditError(f"--precision {precision} can't be had: {_no_int8(bundle, provider)}")
+    top, other = min(top or TOP, rows), approximation(provider)
+    _check_wish(precision, other)
+    approximate = None if precision == "fp32" else plan(other)
+    if precision == other and approximate is not None:
+        return Choice(other, approximate, None, top, "as asked")
+    if approximate is None and provider == backends.OPENVINO:
+        raise LossAuditError(f"openvino runs int8 alone, and {_without(bundle, other, provider)}; use --provider cpu")
+    if approximate is None and precision in (other, "exact-top"):
+        raise LossAuditError(f"--precision {precision} can't be had: {_without(bundle, other, provider)}")
     fp32 = plan("fp32")
     if fp32 is None:
         raise LossAuditError(f"{bundle.folder} has no fp32 graph for --provider {provider}; export the model again")
     if precision == "fp32":
         return Choice("fp32", fp32, None, top, "as asked")
-    if int8 is None:
-        return Choice("fp32", fp32, None, top, _no_int8(bundle, provider))
+    if approximate is None:
+        return Choice("fp32", fp32, None, top, _without(bundle, other, provider))
     if precision == "exact-top":
-        return Choice("exact-top", int8, fp32, top, f"the top {top} as fp32 gives it")
-    return choice_by_speed(int8, fp32, top, rows)
+        return Choice("exact-top", approximate, fp32, top, f"the top {top} as fp32 gives it")
+    return choice_by_speed(other, approximate, fp32, top, rows)
 
 
-def choice_by_speed(int8: Plan, fp32: Plan, top: int, rows: int) -> Choice:
-    """exact-top where the measured speeds say that it saves time over so many rows, else fp32."""
-    if int8.tokens_per_second and fp32.tokens_per_second:
-        speedup = int8.tokens_per_second / fp32.tokens_per_second
+def approximation(provider: str) -> str:
+    """The precision that approximates fp32 on a backend (or, for "auto", on CPUs)."""
+    return "fp16" if provider == backends.CUDA else "int8"
+
+
+def _check_wish(precision: str, approximate: str) -> None:
+    """Raises LossAuditError for a precision that isn't known, or isn't offered beside this approximate one."""
+    if precision not in PRECISIONS:
+        raise LossAuditError(f"--precision {precision} isn't known; it may be {', '.join(PRECISIONS)}")
+    if precision in _NOT_THERE and precision != approximate:
+        raise LossAuditError(f"--precision {precision} can't be had: {_NOT_THERE[precision]}")
+
+
+def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, rows: int) -> Choice:
+    """exact-top where the measured speeds say that it saves time over so many rows, else fp32.
+
+    precision: of the approximate plan.
+    """
+    if approximate.tokens_per_second and fp32.tokens_per_second:
+        speedup = approximate.tokens_per_second / fp32.tokens_per_second
     else:
-        speedup = _INT8_SPEEDUP if has_int8_instructions() else 1.0
+        speedup = _SPEEDUP if precision != "int8" or has_int8_instructions() else 1.0
     if speedup <= 1.0:
-        return Choice("fp32", fp32, None, top, "int8 is no faster on this CPU")
+        return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
     if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:
-        return Choice("fp32", fp32, None, top, f"too few rows for int8 to save time with an exact top {top}")
-    return Choice("exact-top", int8, fp32, top, f"int8 is {speedup:.1f} × as fast here; the top {top} as fp32 gives it")
+        return Choice("fp32", fp32, None, top, f"too few rows for {precision} to save time with an exact top {top}")
+    why = f"{precision} is {speedup:.1f} × as fast here; the top {top} as fp32 gives it"
+    return Choice("exact-top", approximate, fp32, top, why)
 
 
-def _no_int8(bundle: Bundle, provider: str) -> str:
-    """Why there is no plan for int8, in half a sentence."""
-    if any(graph.precision == "int8" for graph in bundle.manifest.graphs):
-        return f"none of the bundle's int8 graphs is asked for or runs with --provider {provider}"
-    reasons = [f"{name}: {reason}" for name, reason in bundle.manifest.left_out.items()]
-    return f"the bundle has no int8 graph; {'; '.join(reasons) or 'it was exported without'}"
+def _without(bundle: Bundle, precision: str, provider: str) -> str:
+    """Why there is no plan for a precision that approximates fp32 on a backend, in half a sentence."""
+    if any(graph.precision == precision for graph in bundle.manifest.graphs):
+        return f"none of the bundle's {precision} graphs is asked for or runs with --provider {provider}"
+    reasons = [f"{name}: {why}" for name, why in bundle.manifest.left_out.items() if name.startswith(precision)]
+    return f"the bundle has no {precision} graph; {'; '.join(reasons) or _HOW_TO_HAVE[precision]}"

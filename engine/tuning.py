@@ -26,9 +26,13 @@ from lossaudit.engine.files import cache_folder, file_beside
 
 BUDGET = 1024
 """Tokens of a padded batch where nothing was measured: 512 to 1024 fit the caches of the CPUs of docs/design.md."""
-_BUDGETS = (512, 2048)
+_CPU_BUDGETS = (BUDGET, 512, 2048)
+_BUDGETS = {backends.CUDA: (16_384, 8_192, 32_768, 65_536)}
+"""The first is taken where nothing was measured. A GPU has thousands of cores to fill."""
 _SECONDS = 0.4
 """Of each measurement."""
+_FULL_BATCHES = 4
+"""That there must be at least to measure on."""
 _CLEARLY = 1.03
 """How many times as fast a plan must be to be preferred to the one before it."""
 
@@ -47,6 +51,11 @@ class Plan:
     budget: int = BUDGET
     tokens_per_second: float | None = None
     """As measured; None where it wasn't."""
+
+
+def starting_plan(graph: str, backend: str, cpus: int) -> Plan:
+    """How a graph is run on a backend where nothing was measured: one batch a CPU; a GPU takes one at a time."""
+    return Plan(graph, backend, 1 if backend == backends.CUDA else cpus, 1, _budgets(backend)[0])
 
 
 def default_plan(bundle: Bundle, precision: str, backend: str, cpus: int) -> Plan | None:
@@ -81,7 +90,7 @@ def _candidates(bundle: Bundle, precision: str, backend: str, cpus: int) -> list
     usable = [name for name in backends.available() if name != backends.CUDA] if backend == "auto" else [backend]
     # fp32 is what is reported, so it runs on the reference alone.
     return [
-        Plan(graph.name, name, workers=1 if name == backends.CUDA else cpus, threads=1)
+        starting_plan(graph.name, name, cpus)
         for graph in bundle.manifest.graphs
         if graph.precision == precision
         for name in graph.backends
@@ -105,14 +114,19 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
             return replace(plan, tokens_per_second=0.0)  # installed, but not in order: another one is taken
         try:
             return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
-        except Exception:  # what the runtime can't do with a batch shows, row by row, when the batch is scored
+        except Exception:  # out of memory; what else the runtime can't do shows, row by row, when it is scored
             return replace(plan, tokens_per_second=0.0)
 
     best = functools.reduce(_faster, map(measured, candidates))
-    best = functools.reduce(_faster, (measured(replace(best, budget=budget)) for budget in _BUDGETS), best)
+    budgets = _budgets(best.backend)[1:]
+    best = functools.reduce(_faster, (measured(replace(best, budget=budget)) for budget in budgets), best)
     if best.workers > 1:
         best = _faster(best, measured(replace(best, workers=1, threads=best.workers)))
     return best
+
+
+def _budgets(backend: str) -> tuple[int, ...]:
+    return _BUDGETS.get(backend, _CPU_BUDGETS)
 
 
 def _faster(best: Plan, other: Plan) -> Plan:
@@ -122,9 +136,12 @@ def _faster(best: Plan, other: Plan) -> Plan:
 
 def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float = _SECONDS) -> float:
     """Tokens of the sample that a loaded graph takes in a second under a plan, padding not counted."""
-    batches = batches_by_token_budget(sample.lengths, plan.budget)
+    # Each text as often as it takes to fill batches.
+    times = 1 + _FULL_BATCHES * plan.budget // max(1, int(sample.lengths.sum()))
+    batches = batches_by_token_budget(np.tile(sample.lengths, times), plan.budget)
     # Shuffled, since a measurement may end before it has seen all lengths.
-    padded = [sample.padded(batches[i]) for i in np.random.default_rng(0).permutation(len(batches))]
+    order = np.random.default_rng(0).permutation(len(batches))
+    padded = [sample.padded(batches[i] % len(sample.lengths)) for i in order]
     runner.run(padded[0])  # the first run allocates
     end = time.perf_counter() + seconds
 

@@ -78,6 +78,6 @@ def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
         file.unlink()
     if not largest <= LARGEST_FP16 / _HEADROOM:  # NaN isn't either
         raise LossAuditError(
-            f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {LARGEST_FP16:,.0f}, and "
-            f"other texts may reach {_HEADROOM} times as far"
+            f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {LARGEST_FP16:,.0f}, "
+            f"and other texts may reach {_HEADROOM} times as far"
         )

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
 
 from lossaudit.engine import backends, precision, tuning
-from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.bundle import Bundle, Graph
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.precision import choose
@@ -99,6 +100,94 @@ def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
     for refusing, asked in ((without_int8, "auto"), (bundle, "fp32")):
         with refused("openvino"):
             choose(refusing, asked, None, "openvino", 1, 100, None)
+
+
+def test_a_precision_that_nobody_knows(bundle, refused):
+    with refused("bf16", "exact-top"):
+        choose(bundle, "bf16", None, "cpu", 1, 100, None)
+
+
+class TestOnAGpu:
+    """fp16 takes the place of int8. No GPU is needed to choose."""
+
+    @pytest.fixture(autouse=True)
+    def cuda(self, monkeypatch):
+        monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+        monkeypatch.setattr(backends, "cuda_works", lambda model: True)
+
+    @pytest.fixture
+    def with_fp16(self, bundle):
+        half = Graph("fp16", "model.fp16.onnx", "fp16", ("cuda",), (), 1e-5)
+        manifest = dataclasses.replace(
+            bundle.manifest,
+            graphs=(*bundle.manifest.graphs, half),
+            files=bundle.manifest.files | {half.file: "0" * 64},
+        )
+        return dataclasses.replace(bundle, manifest=manifest)
+
+    @pytest.mark.parametrize("provider", ["auto", "cuda"])
+    def test_fp16_scores_all_and_fp32_the_top_again(self, with_fp16, provider):
+        choice = choose(with_fp16, "auto", None, provider, 8, 100_000, None)
+        assert choice.precision == "exact-top"
+        assert (choice.first.graph, choice.again.graph) == ("fp16", "fp32")
+        assert choice.first.backend == choice.again.backend == "cuda"
+        assert (choice.first.workers, choice.first.threads, choice.first.budget) == (1, 1, 16_384)
+
+    @pytest.mark.parametrize("asked", ["fp32", "fp16", "exact-top"])
+    def test_a_wish_is_met(self, with_fp16, asked):
+        choice = choose(with_fp16, asked, 7, "cuda", 2, 100, None)
+        assert choice.precision == asked
+        assert choice.first.graph == ("fp32" if asked == "fp32" else "fp16")
+        assert (choice.again is not None) == (asked == "exact-top")
+
+    @pytest.mark.parametrize("provider", ["auto", "cuda"])
+    def test_int8_is_not_offered(self, with_fp16, provider, refused):
+        with refused("--precision int8", "no kernel", "--provider cpu"):
+            choose(with_fp16, "int8", None, provider, 1, 100, None)
+
+    @pytest.mark.parametrize("asked", ["fp16", "exact-top"])
+    def test_a_bundle_without_fp16_says_how_to_have_it(self, bundle, asked, refused):
+        with refused(f"--precision {asked}", "no fp16 graph", "--fp16 makes one"):
+            choose(bundle, asked, None, "cuda", 1, 100, None)
+        choice = choose(bundle, "auto", None, "cuda", 1, 100_000, None)
+        assert (choice.precision, choice.first.backend, choice.again) == ("fp32", "cuda", None)
+        assert "--fp16 makes one" in choice.why
+
+    def test_a_bundle_whose_fp16_was_left_out_says_why(self, bundle):
+        left_out = {"int8-qdq": "no reason", "fp16": "its activations reach 100,000"}
+        without = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, left_out=left_out))
+        why = choose(without, "auto", None, "cuda", 1, 100_000, None).why
+        assert why == "the bundle has no fp16 graph; fp16: its activations reach 100,000"
+
+    def test_cpus_keep_to_int8(self, with_fp16, refused, monkeypatch):
+        monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
+        choice = choose(with_fp16, "auto", None, "cpu", 2, 100_000, None)
+        assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
+        with refused("--precision fp16", "--provider cuda"):
+            choose(with_fp16, "fp16", None, "cpu", 2, 100, None)
+
+    def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(
+        self, with_fp16, sample, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+        monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
+        largest = []
+
+        class Gpu:
+            """Takes as long for a small batch as for a large one."""
+
+            def run(self, batch):
+                largest.append(batch.ids.size)
+                if batch.ids.size > 20_000:
+                    raise RuntimeError("Failed to allocate memory for requested buffer of size 8388608000")
+                time.sleep(0.002)
+
+        monkeypatch.setattr(backends, "load", lambda *_: Gpu())
+        plan = measured_plan(with_fp16, "fp16", "cuda", 8, sample)
+        assert (plan.graph, plan.backend, plan.workers, plan.budget) == ("fp16", "cuda", 1, 16_384)
+        assert plan.tokens_per_second > 0
+        assert max(largest) > 32_768, "the sample's texts are repeated until they fill the batches"
 
 
 def test_a_measured_plan_is_kept(bundle, sample, tmp_path, monkeypatch):
