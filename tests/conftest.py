@@ -104,7 +104,7 @@ def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def set_rows(rows: int) -> None:
         for name, module in list(sys.modules.items()):
-            if name.startswith("lossaudit.engine.") and hasattr(module, "SHARD_ROWS"):
+            if name.startswith("lossaudit.") and hasattr(module, "SHARD_ROWS"):
                 monkeypatch.setattr(module, "SHARD_ROWS", rows)
 
     return set_rows
