@@ -15,7 +15,7 @@ _EXAMPLES = """
 lossaudit export ./my-finetuned-model -o bundle
 lossaudit export distilbert-base-uncased-finetuned-sst-2-english -o sst2
 lossaudit export ./optimums-onnx-folder -o bundle
-lossaudit export ./my-tagger -o bundle --multi-label
+lossaudit export ./my-tagger -o tagger --multi-label
 lossaudit export ./my-finetuned-model -o bundle --fp16
 """
 

@@ -37,7 +37,7 @@ def materials(make_checkpoint, rows, tmp_path_factory):
     """What the documents speak of: models, a bundle, datasets, a losses file with a decision, a file of records."""
     folder = tmp_path_factory.mktemp("materials")
     checkpoint = make_checkpoint(labels=LABELS)
-    for name in ("my-model", "my-finetuned-model"):
+    for name in ("my-model", "my-finetuned-model", "my-tagger"):
         shutil.copytree(checkpoint, folder / name)
     made("export", folder / "my-model", "-o", folder / "bundle")
     onnx = shutil.copytree(folder / "bundle", folder / "optimums-onnx-folder")
@@ -50,6 +50,9 @@ def materials(make_checkpoint, rows, tmp_path_factory):
     shutil.copy(folder / "reviews.csv", folder / "articles.csv")
     (folder / "pairs.csv").write_text(
         "premise,hypothesis,label\n" + "".join(f"{r['text']},the bank,{r['label']}\n" for r in rows)
+    )
+    (folder / "posts.csv").write_text(
+        "text,tags\n" + "".join(f"{r['text']},{LABELS[r['label']]};World\n" for r in rows)
     )
     (folder / "parts").mkdir()
     for part in range(2):
