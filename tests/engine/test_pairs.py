@@ -1,5 +1,7 @@
 """Audits of pairs of texts: each pair's loss is that of PyTorch, whatever else happens on the way."""
 
+import pickle
+
 import datasets
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.backends.onnxruntime import Session
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.loss import score
+from lossaudit.engine.shards import score_here
 from lossaudit.engine.table import facts_of
 
 PAIR = {"text_column": "premise", "text_pair_column": "hypothesis"}
@@ -124,6 +127,13 @@ def test_kept_shards_are_of_one_way_to_read(bundle, pairs, tmp_path, refused):
         audit(bundle, pairs, text_pair_column=None).keep_parts(tmp_path / "parts")
     with refused("stride"):
         audit(bundle, pairs, text_pair_column=None, stride=4).keep_parts(tmp_path / "parts")
+
+
+def test_a_job_that_was_sent_elsewhere_reads_the_same(bundle, pairs, expected):
+    def elsewhere(job, *others):
+        return score_here(pickle.loads(pickle.dumps(job)), *others)
+
+    np.testing.assert_allclose(by_id(audit(bundle, pairs).run(score_shards=elsewhere)), expected, atol=1e-4)
 
 
 def test_half_a_pair_is_never_guessed_to_be_the_text(bundle, pairs, refused):

@@ -1,5 +1,7 @@
 """Audits of long texts in windows: nothing of a text is lost, and its loss is that of its windows' mean logits."""
 
+import pickle
+
 import datasets
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.loss import score
 from lossaudit.engine.scoring import Scorer, encode_shard
-from lossaudit.engine.shards import load_scorer
+from lossaudit.engine.shards import load_scorer, score_here
 from lossaudit.engine.table import facts_of
 from lossaudit.engine.tuning import default_plan
 
@@ -93,6 +95,13 @@ def test_the_exact_top_is_scored_again_in_windows(bundle, rows, audited):
     exact = audit(bundle, rows, precision="exact-top", top=10).run()
     expected = np.array(by_id(audited))
     np.testing.assert_allclose(np.array(by_id(exact))[exact.exact.rows], expected[exact.exact.rows], atol=1e-4)
+
+
+def test_a_job_that_was_sent_elsewhere_reads_the_same(bundle, rows, audited):
+    def elsewhere(job, *others):
+        return score_here(pickle.loads(pickle.dumps(job)), *others)
+
+    assert by_id(audit(bundle, rows).run(score_shards=elsewhere)) == by_id(audited)
 
 
 def test_kept_shards_are_of_one_stride(bundle, rows, tmp_path, refused):

@@ -1,0 +1,71 @@
+"""`audit` of pairs and of long texts from the command line."""
+
+import csv
+
+import pytest
+
+from bench.families import FAMILIES
+from lossaudit.engine.losses import Losses
+from lossaudit.export.exporter import export_bundle
+
+
+@pytest.fixture(scope="module")
+def pairs_csv(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "pairs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["premise", "hypothesis", "label"])
+        writer.writerows([row["text"], "the bank", row["label"]] for row in rows[:20])
+    return path
+
+
+@pytest.fixture
+def said_by(run):
+    """What a command that goes well says."""
+
+    def check(*arguments):
+        result = run(*arguments)
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    return check
+
+
+PAIR = ("--text-column", "premise", "--text-pair-column", "hypothesis", "--no-tune")
+
+
+def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
+    said = said_by("audit", bundle_folder, pairs_csv, "-o", tmp_path / "losses.parquet", *PAIR)
+    assert "Text column: premise (asked for)" in said
+    assert "Second text column: hypothesis (asked for)" in said
+    assert "has no template for pairs" not in said
+    assert Losses.open(tmp_path / "losses.parquet").facts["text_pair_column"] == "hypothesis"
+
+
+def test_it_says_that_a_tokenizer_puts_nothing_between(said_by, pairs_csv, tmp_path):
+    bundle = export_bundle(str(FAMILIES["GPT-2"].make(tmp_path / "checkpoint")), tmp_path / "bundle")
+    said = said_by("audit", bundle.folder, pairs_csv, "-o", tmp_path / "losses.parquet", *PAIR)
+    assert "Warning: the model's tokenizer has no template for pairs" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "name them with --text-column premise --text-pair-column hypothesis"),
+        (("--text-pair-column", "nothing"), "there is no column 'nothing'; name one with --text-pair-column"),
+        (("--text-pair-column", "label"), "column 'label' holds int64, not text"),
+        ((*PAIR, "--stride", "8"), "--stride doesn't go with --text-pair-column"),
+        (("--text-column", "premise", "--stride", "62"), "--stride 62 must be from 0 to 61"),
+        (("--text-column", "premise", "--stride", "8", "--max-length", "10"), "--stride 8 must be from 0 to 7"),
+    ],
+)
+def test_what_does_not_go_is_refused_in_a_line(options, says, fails, bundle_folder, pairs_csv, tmp_path):
+    fails(("audit", bundle_folder, pairs_csv, "-o", tmp_path / "losses.parquet", *options), says)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_text_is_read_in_windows(said_by, bundle_folder, data_csv, tmp_path):
+    said_by("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.parquet", "--stride", 8, "--max-length", 16)
+    losses = Losses.open(tmp_path / "losses.parquet")
+    assert losses.facts["stride"] == 8
+    assert max(losses.top(60)["tokens"].to_pylist()) > 100
