@@ -111,7 +111,7 @@ def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = 
     folders = _caches()
     facts = None
     if bundle is not None:
-        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, on_step)
+        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, cuda is not None, on_step)
         checks += of_bundle
     return Diagnosis(
         lossaudit=__version__,
@@ -258,7 +258,7 @@ def _caches() -> tuple[Cache, ...]:
 
 
 def _bundle(
-    folder: Path, cpu: Cpu, runtime: Runtime, on_step: Callable[[str], None]
+    folder: Path, cpu: Cpu, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None]
 ) -> tuple[BundleFacts, list[Check]]:
     on_step(f"{folder}, against its hashes")
     try:
@@ -276,6 +276,8 @@ def _bundle(
         ),
         _parity(manifest),
     ]
+    if for_gpu:
+        checks.append(_fp16(manifest))
     if runtime.fault is not None:
         return facts, checks
     on_step("how fast it runs")
@@ -297,6 +299,19 @@ def _parity(manifest: Manifest) -> Check:
     if parity.max_difference <= parity.tolerance:
         return Check("parity", OK, finding)
     return Check("parity", PROBLEM, finding, "export the model again")
+
+
+def _fp16(manifest: Manifest) -> Check:
+    graph = next((graph for graph in manifest.graphs if graph.precision == "fp16"), None)
+    if graph is not None:
+        near = f"its probabilities differ by {graph.mean_difference:.1e} from fp32's on average"
+        return Check("fp16", OK, f"{graph.name} is there for CUDA; {near}")
+    reason = manifest.left_out.get("fp16")
+    if reason is not None:
+        return Check("fp16", NOTE, f"CUDA runs fp32, since export left fp16 out: {reason}")
+    return Check(
+        "fp16", NOTE, "CUDA runs fp32, since the bundle has no fp16 graph", "lossaudit export MODEL -o OUT --fp16"
+    )
 
 
 def _speed(test: "SpeedTest") -> Check:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lossaudit.engine import doctor, doctor_bundle, doctor_machine, doctor_software
-from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.bundle import Bundle, Graph
 from lossaudit.engine.doctor_machine import Cpu, Memory
-from lossaudit.engine.doctor_software import Cuda, Package, Runtime
+from lossaudit.engine.doctor_software import Build, Cuda, Package, Runtime
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
 CORE = "onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
@@ -261,6 +261,23 @@ class TestBundle:
         assert test.choice.precision in ("fp32", "exact-top")
         assert test.choice.first.tokens_per_second is not None
 
+    def test_where_cuda_is_installed_it_is_told_whether_there_is_an_fp16_graph(self, bundle_folder, monkeypatch):
+        assert "fp16" not in [check.name for check in doctor.diagnose(bundle_folder).checks]
+        gpu = replace(IN_ORDER, builds=(Build("onnxruntime-gpu", "1.32.0", 0, True),))
+        monkeypatch.setattr(doctor_software, "onnxruntime", lambda: gpu)
+        (check,) = [check for check in doctor.diagnose(bundle_folder).checks if check.name == "fp16"]
+        assert (check.state, check.advice) == (doctor.NOTE, "lossaudit export MODEL -o OUT --fp16")
+
+    def test_what_is_said_of_the_fp16_graph(self, bundle_folder):
+        manifest = Bundle.load(bundle_folder).manifest
+        half = Graph("fp16", "model.fp16.onnx", "fp16", ("cuda",), (), 0.00012)
+        check = doctor._fp16(replace(manifest, graphs=(*manifest.graphs, half)))
+        assert check.state == doctor.OK
+        assert "1.2e-04 from fp32's" in check.finding
+        check = doctor._fp16(replace(manifest, left_out={"fp16": "its activations reach 100,000"}))
+        assert (check.state, check.advice) == (doctor.NOTE, None)
+        assert check.finding.endswith("its activations reach 100,000")
+
     def test_the_sample_has_texts_of_many_lengths_within_the_maximum(self, bundle_folder):
         bundle = Bundle.load(bundle_folder)
         lengths = doctor_bundle.built_in_sample(bundle).lengths
@@ -308,5 +325,5 @@ def test_the_diagnosis_is_json_whose_names_stay():
 def test_the_document_lists_every_field_and_check(bundle_folder):
     document = (RESULTS.parents[1] / "docs" / "doctor.md").read_text(encoding="utf-8")
     found = doctor.diagnose(bundle_folder).to_dict()
-    for name in [*found, *(check["name"] for check in found["checks"]), "cuda"]:
+    for name in [*found, *(check["name"] for check in found["checks"]), "cuda", "fp16"]:
         assert f"`{name}`" in document
