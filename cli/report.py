@@ -10,6 +10,8 @@ from lossaudit.cli.console import out, steps
 from lossaudit.cli.rooms import free_memory_at_once
 
 if TYPE_CHECKING:
+    from lossaudit.review.report.confident import WrongLabels
+    from lossaudit.review.report.figures import Missing
     from lossaudit.review.report.page import Report
 
 _EXAMPLES = """
@@ -49,12 +51,26 @@ def report(losses: Path, output: Path, top: int | None) -> None:
 
 def print_report(report: "Report", path: Path) -> None:
     """Says the report's answer, and where it is."""
+    _print_wrong(report.wrong)
+    out.print(f"Wrote {path}. Open it in a browser.", soft_wrap=True)
+
+
+def print_wrong(losses: Path) -> None:
+    """Says how many labels of a losses file are probably wrong, where it holds what tells that."""
+    from lossaudit.engine.losses import Losses
+    from lossaudit.review.report.confident import wrong_labels
+
+    _print_wrong(wrong_labels(Losses.open(losses)))
+
+
+def _print_wrong(wrong: "WrongLabels | Missing") -> None:
     from lossaudit.review.report.confident import WrongLabels
 
-    if isinstance(report.wrong, WrongLabels):
-        total = report.wrong.total
+    if isinstance(wrong, WrongLabels):
+        total = wrong.total
+        most = f"; the top {wrong.to_review:,} should hold most of them" if total.rows else ""
         out.print(
-            f"About {total.rows:,.0f} labels are probably wrong (95 % interval: {total.low:,.0f} to {total.high:,.0f})",
+            f"About {total.rows:,} labels are probably wrong "
+            f"(95 % interval: {total.low:,.0f} to {total.high:,.0f}){most}",
             soft_wrap=True,
         )
-    out.print(f"Wrote {path}. Open it in a browser.", soft_wrap=True)

@@ -15,10 +15,12 @@ from lossaudit.engine.losses import Losses
 from lossaudit.review.estimate import wrong_share
 from lossaudit.review.records import probability_names
 from lossaudit.review.report.bins import Ints
-from lossaudit.review.report.figures import ClassFigures, Coder, Missing, ranked_rows
+from lossaudit.review.report.figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and probabilities, that are held at once."""
+_REVIEWED = 1.5
+"""Rows to review for each one that is probably wrong: on docs/noise.md's data so many held nine tenths of them."""
 _TOLERANCE = 1e-6
 """Float32 probabilities that are all the same lie a hair below their own mean."""
 
@@ -27,7 +29,7 @@ _TOLERANCE = 1e-6
 class Wrong:
     """How many of some rows have a wrong label, with a 95 % interval."""
 
-    rows: float
+    rows: int
     low: float
     high: float
 
@@ -39,19 +41,23 @@ class WrongLabels:
     total: Wrong
     classes: tuple[Wrong, ...]
     """By class index."""
-    confident: int
-    """Rows that count: those that the model confidently takes for some class, the given one or another."""
-    elsewhere: int
-    """Those of them that it takes for another class than the given one."""
+    to_review: int
+    """Rows of highest loss that should hold most of them."""
+
+
+def wrong_labels(losses: Losses) -> WrongLabels | Missing:
+    """The estimate of a losses table, in two passes. See `estimate_wrong`."""
+    coder = Coder(losses)
+    return estimate_wrong(losses, coder, gather(losses, coder, top=1).classes)
 
 
 def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
-    """The estimate from the confident joint, or why there is none.
+    """The estimate by confident learning, or why there is none: how many rows are confidently taken for another class.
 
     A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than
-    that of any other such class. Of the rows given i that count, the share that counts for others is taken for the
-    share of wrong labels in i, and multiplied by all rows given i. Other than in the paper, a row whose given label is
-    the likeliest of all never counts for another: a class of few rows can have a mean so low that any row reaches it.
+    that of any other such class. If j isn't the given label, the label is probably wrong. Other than in the paper, a
+    row whose given label is the likeliest of all never counts for another: a class of few rows can have a mean so low
+    that any row reaches it. And the counts aren't scaled up by the rows that reach no mean, which are mostly right.
 
     The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008): chance
     in which rows the dataset holds. That the model itself errs isn't in it.
@@ -67,15 +73,15 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
     if len(known) < 2:
         return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
     thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]]) - _TOLERANCE
-    counting = np.zeros((2, len(known)), dtype=np.int64)
+    elsewhere = np.zeros(len(known), dtype=np.int64)
     at_once = min(_MOST_ROWS, max(1, _MOST_CELLS // len(known)))
     for piece in losses.pieces(["label_name", "loss", "probabilities"], at_once):
         rows = ranked_rows(piece)
         probabilities = _matrix(rows["probabilities"], len(known))
         if probabilities is None:
             return Missing(f"Some rows don't have the probabilities of all {len(known):,} classes.")
-        counting += _count(coder.codes(rows["label_name"]), probabilities, thresholds.astype(np.float32))
-    return _from_counts(np.array([c.rows for c in classes]), counting)
+        elsewhere += _count(coder.codes(rows["label_name"]), probabilities, thresholds.astype(np.float32))
+    return _from_counts([c.rows for c in classes], elsewhere.tolist())
 
 
 def _matrix(column: pa.ChunkedArray, classes: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]] | None":
@@ -91,30 +97,28 @@ def _count(
     probabilities: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
     thresholds: "np.ndarray[tuple[int], np.dtype[np.float32]]",
 ) -> Ints:
-    """(2, classes) by given label: rows that count for some class, and for another one than the given."""
+    """(classes,) by given label: rows that count for another class."""
     over = probabilities >= thresholds
-    counts = over.any(axis=1)
     likeliest = np.where(over, probabilities, np.float32(-1)).argmax(axis=1)
-    elsewhere = counts & (likeliest != given) & (probabilities.argmax(axis=1) != given)
+    elsewhere = over.any(axis=1) & (likeliest != given) & (probabilities.argmax(axis=1) != given)
     n = probabilities.shape[1]
-    return np.stack([np.bincount(given[rows], minlength=n)[:n] for rows in (counts, elsewhere)])
+    return np.bincount(given[elsewhere], minlength=n)[:n]
 
 
-def _from_counts(rows: Ints, counting: Ints) -> WrongLabels:
-    """rows: (classes,) by given label, counted or not. counting: see `_count`."""
+def _from_counts(rows: list[int], elsewhere: list[int]) -> WrongLabels:
+    """rows, elsewhere: of each class by given label; see `_count`."""
     classes = []
     squares_below = squares_above = 0.0
-    for n, confident, elsewhere in zip(rows.tolist(), *counting.tolist(), strict=False):
-        share = wrong_share(elsewhere, confident)
-        wrong = Wrong(n * share.share, n * share.low, n * share.high) if share else Wrong(0.0, 0.0, float(n))
+    for n, wrong_rows in zip(rows, elsewhere, strict=False):
+        share = wrong_share(wrong_rows, n)
+        wrong = Wrong(wrong_rows, n * share.low, n * share.high) if share else Wrong(0, 0.0, 0.0)
         classes.append(wrong)
         squares_below += (wrong.rows - wrong.low) ** 2
         squares_above += (wrong.high - wrong.rows) ** 2
     total = sum(wrong.rows for wrong in classes)
     low, high = total - math.sqrt(squares_below), total + math.sqrt(squares_above)
     return WrongLabels(
-        Wrong(total, max(0.0, low), min(float(rows.sum()), high)),
+        Wrong(total, max(0.0, low), min(float(sum(rows)), high)),
         tuple(classes),
-        confident=int(counting[0].sum()),
-        elsewhere=int(counting[1].sum()),
+        to_review=min(sum(rows), math.ceil(_REVIEWED * total)),
     )
