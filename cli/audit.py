@@ -11,7 +11,7 @@ from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, rows_bar, steps
 from lossaudit.cli.events import Events, events_to
 from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
-from lossaudit.cli.report import print_report
+from lossaudit.cli.report import print_report, print_wrong
 from lossaudit.cli.rooms import bundle_of, free_memory_at_once, go_offline
 from lossaudit.version import __version__
 
@@ -183,6 +183,8 @@ def audit(
         say_finished(events, audited, output)
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
+    if report is None:
+        print_wrong(output)
     out.print(f"Wrote {output}. Decide on the top: lossaudit review {output} (or look: lossaudit top)", soft_wrap=True)
     if report is not None:
         print_report(write_report(output, report, top), report)

@@ -8,6 +8,7 @@ import click
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, rows_bar, steps
 from lossaudit.cli.findings import print_choice, print_summary, print_unranked
+from lossaudit.cli.report import print_wrong
 from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def fit(
         own, neighbours = fitted.weights
         out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
     losses = output / fitting.LOSSES
+    print_wrong(losses)
     out.print(
         f"Wrote {losses}, of losses from heads that never saw the row. Decide on the top: lossaudit review {losses} "
         "(or look: lossaudit top)",

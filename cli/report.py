@@ -60,10 +60,12 @@ def print_wrong(losses: Path) -> None:
     from lossaudit.engine.losses import Losses
     from lossaudit.review.report.confident import wrong_labels
 
-    _print_wrong(wrong_labels(Losses.open(losses)))
+    table = Losses.open(losses)
+    learnt = "" if "out_of_sample" in table.facts else ", and more if the model was trained on these rows"
+    _print_wrong(wrong_labels(table), learnt)
 
 
-def _print_wrong(wrong: "WrongLabels | Missing") -> None:
+def _print_wrong(wrong: "WrongLabels | Missing", learnt: str = "") -> None:
     from lossaudit.review.report.confident import WrongLabels
 
     if isinstance(wrong, WrongLabels):
@@ -71,6 +73,6 @@ def _print_wrong(wrong: "WrongLabels | Missing") -> None:
         most = f"; the top {wrong.to_review:,} should hold most of them" if total.rows else ""
         out.print(
             f"About {total.rows:,} labels are probably wrong "
-            f"(95 % interval: {total.low:,.0f} to {total.high:,.0f}){most}",
+            f"(95 % interval: {total.low:,.0f} to {total.high:,.0f}{learnt}){most}",
             soft_wrap=True,
         )
