@@ -25,7 +25,7 @@ from tests.documents import HOUSE, command_lines, examples, scripts
 LABELS = ("World", "Business", "Billing", "Other")
 FAR = {
     r"rubrix|argilla|label-studio": r"can't be reached|there is no key",
-    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/": r"can't be had",
+    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/|sentence-transformers/": r"can't be had",
 }
 """Lines that ask for something on the network, and what they say where there is none."""
 ELSEWHERE = {r"--ray": "tests/e2e/test_ray.py", r"^demo": "tests/e2e/test_demo.py"}
@@ -33,12 +33,13 @@ ELSEWHERE = {r"--ray": "tests/e2e/test_ray.py", r"^demo": "tests/e2e/test_demo.p
 
 
 @pytest.fixture(scope="module")
-def materials(make_checkpoint, rows, tmp_path_factory):
+def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
     """What the documents speak of: models, a bundle, datasets, a losses file with a decision, a file of records."""
     folder = tmp_path_factory.mktemp("materials")
     checkpoint = make_checkpoint(labels=LABELS)
     for name in ("my-model", "my-finetuned-model", "my-tagger"):
         shutil.copytree(checkpoint, folder / name)
+    shutil.copytree(encoder_checkpoint, folder / "my-encoder")
     made("export", folder / "my-model", "-o", folder / "bundle")
     onnx = shutil.copytree(folder / "bundle", folder / "optimums-onnx-folder")
     for extra in (*onnx.glob("*.int8*"), onnx / "manifest.json"):

