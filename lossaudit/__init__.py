@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.version import __version__
 
 if TYPE_CHECKING:
-    from lossaudit.api import Losses, audit, load, score
+    from lossaudit.api import Losses, audit, fit, load, score
     from lossaudit.engine.bundle import Bundle
     from lossaudit.engine.errors import LossAuditError
     from lossaudit.engine.loss import cross_entropy
@@ -27,6 +27,7 @@ _MODULES = {
     "Losses": "api",
     "audit": "api",
     "cross_entropy": "engine.loss",
+    "fit": "api",
     "load": "api",
     "score": "api",
 }
@@ -39,6 +40,7 @@ __all__ = [
     "audit",
     "cross_entropy",
     "export",
+    "fit",
     "load",
     "score",
 ]
