@@ -26,8 +26,9 @@ LABELS = ("World", "Business", "Billing", "Other")
 FAR = {
     r"rubrix|argilla|label-studio": r"can't be reached|there is no key",
     r"distilbert-base-uncased-finetuned-sst-2-english|andi611/|sentence-transformers/": r"can't be had",
+    r"--provider cuda": r"no CUDA provider",
 }
-"""Lines that ask for something on the network, and what they say where there is none."""
+"""Lines that ask for something on the network or for a GPU, and what they say where there is none."""
 ELSEWHERE = {r"--ray": "tests/e2e/test_ray.py", r"^demo": "tests/e2e/test_demo.py"}
 """Lines that take a cluster or minutes, and the test that runs them."""
 
