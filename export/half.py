@@ -39,8 +39,9 @@ def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
     def half(name: str) -> str:
         if name not in new:
             value = editor.constant(name)
-            is_weight = value is not None and value.dtype == np.float32
-            new[name] = editor.add_constant(halved(value)) if is_weight else name
+            if value is None or value.dtype != np.float32:  # such as the mask
+                return name
+            new[name] = editor.add_constant(halved(value))
         return new[name]
 
     for node in layers.nodes:
