@@ -70,6 +70,8 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
             "The losses file doesn't say the probabilities of all classes, or not which class is which; "
             "audit again with this version, into a Parquet file."
         )
+    if losses.is_multi_label:
+        return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
     if len(known) < 2:
         return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
     thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]]) - _TOLERANCE

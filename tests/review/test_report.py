@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lossaudit.engine.losses import Losses
 from lossaudit.review.report import bins, examples, figures
-from lossaudit.review.report.confident import WrongLabels, estimate_wrong
+from lossaudit.review.report.confident import WrongLabels, estimate_wrong, wrong_labels
 from lossaudit.review.report.figures import Coder, Missing, gather, ranked_rows
 from lossaudit.review.report.page import make_report
 from tests.review.reporting import losses_table, write_losses
@@ -198,6 +198,12 @@ def test_the_interval_is_what_drawing_the_rows_again_gives(tmp_path):
         joint = confident_joint(labels[rows], chances[rows])
         again.append(joint.sum() - np.trace(joint))
     assert total.high - total.low == pytest.approx(2 * 1.96 * np.std(again), rel=0.35)
+
+
+def test_of_sets_of_labels_it_is_not_estimated(sets_file):
+    missing = wrong_labels(Losses.open(sets_file))
+    assert isinstance(missing, Missing)
+    assert "sets of labels" in missing.why
 
 
 def test_a_class_of_few_rows_takes_none_from_others(tmp_path):
