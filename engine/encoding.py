@@ -19,16 +19,17 @@ Ids = NDArray[np.int64]
 Text = str | tuple[str, str]
 """A text, or a pair of texts that the model reads together."""
 _CHARACTERS = 1_000_000
-"""Of the texts that are tokenised in one call, whose results take some hundred bytes a token until they are arrays."""
+"""Of the texts that are tokenised in one call, whose results take some hundred bytes a token until they are arrays;
+with a stride fewer, since a token is in several windows."""
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The tokens of n texts in w ≥ n windows, unpadded and one behind the other."""
 
-    ids: Ids
+    ids: NDArray[np.int32]
     """(total tokens,)"""
-    types: Ids
+    types: NDArray[np.uint8]
     """(total tokens,) 0, and 1 for the second text of a pair, where the tokenizer tells them apart so."""
     starts: Ids
     """(w,) where each window begins in `ids`."""
@@ -58,7 +59,8 @@ class Encoded:
         columns = np.arange(int(lengths.max()))
         mask = columns < lengths[:, None]
         positions = np.minimum(self.starts[windows][:, None] + columns, len(self.ids) - 1)
-        ids, types = np.where(mask, self.ids[positions], self.pad_id), np.where(mask, self.types[positions], 0)
+        ids = np.where(mask, self.ids[positions], self.pad_id).astype(np.int64)
+        types = np.where(mask, self.types[positions], 0).astype(np.int64)
         return Batch(ids, mask.astype(np.int64), types)
 
 
@@ -98,7 +100,12 @@ class TextEncoder:
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._tokenizer.no_padding()
-            _check_stride(stride, max_length, self._tokenizer.num_special_tokens_to_add(False))
+            room = max_length - self._tokenizer.num_special_tokens_to_add(False)
+            if stride is not None and not 0 <= stride < room:
+                raise LossAuditError(
+                    f"--stride {stride} must be from 0 to {room - 1}: a window of {max_length} tokens holds {room} of "
+                    "the text, and some of them must be new ones"
+                )
             self._tokenizer.enable_truncation(max_length, stride=stride or 0, direction=truncation_side)
         except LossAuditError:
             raise
@@ -108,6 +115,7 @@ class TextEncoder:
             ) from error
         self._unknown_id = _unknown_id(self._tokenizer, tokenizer_file)
         self._windowed = stride is not None
+        self._most_characters = _CHARACTERS if stride is None else _CHARACTERS * (room - stride) // room
         self.max_length = max_length
         self.pad_id = pad_id
 
@@ -119,22 +127,21 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[Text]) -> Encoded:
         """Tokenises texts, on all threads that the library takes."""
-        ids: list[Ids] = []
-        types: list[Ids] = []
+        ids: list[NDArray[np.int32]] = []
+        types: list[NDArray[np.uint8]] = []
         text_of: list[int] = []
         truncated: list[bool] = []
         for encoding in self._encodings(texts):
             rest = encoding.overflowing
             for window in [encoding, *(rest if self._windowed else ())]:
-                ids.append(np.asarray(window.ids, dtype=np.int64))
-                types.append(np.asarray(window.type_ids, dtype=np.int64))
+                ids.append(np.asarray(window.ids, dtype=np.int32))
+                types.append(np.asarray(window.type_ids, dtype=np.uint8))
                 text_of.append(len(truncated))
             truncated.append(bool(rest) and not self._windowed)
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        nothing = np.empty(0, np.int64)
         return Encoded(
-            ids=np.concatenate([nothing, *ids]),
-            types=np.concatenate([nothing, *types]),
+            ids=np.concatenate([np.empty(0, np.int32), *ids]),
+            types=np.concatenate([np.empty(0, np.uint8), *types]),
             starts=np.cumsum(lengths) - lengths,
             lengths=lengths,
             text_of=np.array(text_of, dtype=np.int64),
@@ -149,19 +156,10 @@ class TextEncoder:
         for text in texts:
             group.append(text)
             characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
-            if characters >= _CHARACTERS:
+            if characters >= self._most_characters:
                 yield from self._tokenizer.encode_batch_fast(group)
                 group, characters = [], 0
         yield from self._tokenizer.encode_batch_fast(group)
-
-
-def _check_stride(stride: int | None, max_length: int, special: int) -> None:
-    room = max_length - special
-    if stride is not None and not 0 <= stride < room:
-        raise LossAuditError(
-            f"--stride {stride} must be from 0 to {room - 1}: a window of {max_length} tokens holds {room} of the "
-            "text, and some of them must be new ones"
-        )
 
 
 def _unknown_id(tokenizer: Tokenizer, tokenizer_file: Path) -> int | None:

@@ -182,8 +182,10 @@ class TestWindows:
         assert encoded.text_of.tolist() == encoded.firsts.tolist() == list(range(len(TEXTS)))
 
 
-def test_texts_that_are_tokenised_in_several_calls_are_the_same(encoder, encoded, monkeypatch):
+@pytest.mark.parametrize("stride", [None, 20])
+def test_texts_that_are_tokenised_in_several_calls_are_the_same(stride, tokenizer_file, monkeypatch):
+    at_once = TextEncoder(tokenizer_file, 64, 0, stride=stride).encode(TEXTS)
     monkeypatch.setattr(encoding, "_CHARACTERS", 12)
-    again = encoder.encode(TEXTS)
+    apart = TextEncoder(tokenizer_file, 64, 0, stride=stride).encode(TEXTS)
     for name in ("ids", "types", "starts", "lengths", "text_of", "truncated"):
-        assert getattr(again, name).tolist() == getattr(encoded, name).tolist()
+        assert getattr(apart, name).tolist() == getattr(at_once, name).tolist()
