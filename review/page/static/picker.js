@@ -67,6 +67,7 @@ export class Picker {
       this.#draw();
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
+      event.stopPropagation(); // once the dialog is closed it would decide, too
       this.#pick(this.#chosen);
     }
   }
