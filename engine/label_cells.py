@@ -22,6 +22,10 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+AS_JSON = "[]"
+"""In the place of a separator: a text holds a list as JSON writes it."""
+
+
 @dataclass(frozen=True)
 class Cells:
     """The labels of n rows."""
@@ -35,12 +39,16 @@ class Cells:
 
 
 def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cells:
-    """The labels of each cell. separator: of those in a text; None where a text is one label. start: the first row.
+    """The labels of each cell. separator: of those in a text, or AS_JSON; None where a text is one label. start: the
+    first row.
 
     A text without anything in it has no labels. Raises LossAuditError for what can't be a label.
     """
     if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
         column = pa.chunked_array([[_listed(cell) for cell in column.cast(pa.string()).to_pylist()]], _TEXTS)
+    elif separator == AS_JSON:
+        texts = mended(column.cast(pa.large_string())).to_pylist()
+        column = pa.chunked_array([[_listed(cell) if _may_be_list(cell) else _whole(cell) for cell in texts]], _TEXTS)
     flat, rows = _flat(column, separator)
     keys = stored(pa.chunked_array([flat]), rows + start)
     there = np.asarray(pc.is_valid(keys).to_numpy())
@@ -84,8 +92,20 @@ def is_number(kind: pa.DataType) -> bool:
 _TEXTS = pa.list_(pa.large_string())
 
 
+def _may_be_list(text: str | None) -> bool:
+    return text is not None and text.lstrip().startswith("[")
+
+
+def _whole(text: str | None) -> list[str | None] | None:
+    return None if text is None else [text.strip()] if text.strip() else []
+
+
 def _listed(cell: str | None) -> list[str | None] | None:
-    value = None if cell is None else json.loads(cell)
+    """What stands in JSON; of something else, itself."""
+    try:
+        value = None if cell is None else json.loads(cell)
+    except (ValueError, RecursionError):
+        return _whole(cell)
     items = value if value is None or isinstance(value, list) else [value]
     return None if items is None else [None if item is None else _text(item) for item in items]
 

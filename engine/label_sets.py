@@ -70,7 +70,8 @@ class NamedSets:
         values = values_of_classes(self.alignment, feature, self.model_labels)
         if self.kind == SEPARATED:
             values = [None if value is None else str(value) for value in values]
-        return _facts(names[self.column], self.kind, self.separator, values)
+        separator = self.separator if self.kind == SEPARATED else None
+        return _facts(names[self.column], self.kind, separator, values)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Features
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.label_cells import Cells, cells, is_list, is_text
+from lossaudit.engine.label_cells import AS_JSON, Cells, cells, is_list, is_text
 from lossaudit.engine.label_sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 from lossaudit.engine.labels import (
     MISSING,
@@ -30,7 +30,7 @@ from lossaudit.engine.labels import (
 
 Pieces = Callable[[], Iterator[tuple[int, pa.Table]]]
 """Gives the dataset's rows in pieces, each with its first row's number, every time anew."""
-_SEPARATORS = (None, ",", ";", "|")
+_SEPARATORS = (None, ",", ";", "|", AS_JSON)
 """Of labels in a text, the likeliest first; None: a text is one label."""
 
 
@@ -199,7 +199,7 @@ def _likeliest(
             continue
         rows = sum(given.labels[key].rows for key in alignment.names)
         without = sum(given.labels[key].rows for key in alignment.unknown)
-        form = SEPARATED if count.separator else kind
+        form = {None: kind, AS_JSON: LIST}.get(count.separator, SEPARATED)
         alignment = replace(alignment, how=f"{alignment.how}, {_said(form, count.separator)}")
         found.append((without / max(1, rows), NamedSets(column, form, count.separator, alignment, model_labels), given))
     found.sort(key=lambda way: way[0])  # of equals, the likelier stays first

@@ -1,6 +1,7 @@
 """Labels of multi-label rows in each of the ways that datasets hold them, and what is refused."""
 
 import itertools
+import json
 
 import datasets
 import numpy as np
@@ -111,6 +112,20 @@ class TestTexts:
     def test_a_label_with_a_comma_is_one_where_another_separator_fits(self):
         matrix, _ = read(["b, c|a", "a"], model=("a", "b, c"))
         assert matrix == [[1, 1], [1, 0]]
+
+    @pytest.mark.parametrize("names", [["Sports", "World"], [1, 0], ["1", "0"]])
+    def test_of_lists_as_json_writes_them(self, names):
+        cells = [json.dumps(names), "[]", f" {json.dumps(names[:1])}", None, "", json.dumps([names[1], None])]
+        matrix, found = read(cells)
+        assert matrix == [[1, 1, 0, 0], NOTHING, [0, 1, 0, 0], GONE, NOTHING, GONE]
+        assert found.kind == "list"
+        assert found.alignment.how.endswith(", in lists")
+        facts = found.facts(Features({"labels": Value("string")}), {"labels": "labels"})
+        assert facts["label_form"]["separator"] is None
+
+    def test_a_bracket_that_begins_no_json_is_part_of_a_name(self):
+        model = ("[a", "b]", "[c] d")
+        assert read(["[a|b]", "[c] d", "[" * 100_000], model=model)[0] == [[1, 1, 0], [0, 0, 1], [-2, -2, -2]]
 
     def test_of_one_label_each(self):
         matrix, found = read(["Sports", "World", None])
