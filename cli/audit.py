@@ -45,7 +45,7 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 @click.option(
     "--text-pair-column", metavar="NAME", help="Column with the second text, where the model reads pairs of texts."
 )
-@click.option("--label-column", help="Column with the label.  [default: guessed, and said]")
+@click.option("--label-column", help="Column with the label, or a row's labels.  [default: guessed, and said]")
 @click.option(
     "--label-map",
     "label_map",
