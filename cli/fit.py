@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, rows_bar, steps
+from lossaudit.cli.console import err, out, rows_bar, steps
 from lossaudit.cli.findings import print_choice, print_summary, print_unranked
 from lossaudit.cli.report import print_wrong
 from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit fit sentence-transformers/all-MiniLM-L6-v2 reviews.csv -o fitted
 lossaudit fit ./my-encoder 'parts/*.jsonl.gz' -o fitted --label-column category
-lossaudit fit ./my-finetuned-model tickets.csv -o fitted --folds 10
+lossaudit fit ./my-encoder tickets.csv -o fitted --folds 10
 """
 _LABELS_SHOWN = 12
 
@@ -149,8 +149,15 @@ def _print_plan(fit: "Fit") -> None:
     audit = fit.audit
     given = {name: "asked for" for name in (audit.options.text_column, audit.options.label_column) if name}
     for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
-        out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+        out.print(f"{what} column: {column} ({given.get(str(column), 'guessed')})")
     out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
+    if fit.of_a_classifier:
+        err.print(
+            "Warning: the encoder is a fine-tuned classifier's; where it was fine-tuned on these very rows, its states "
+            "know their labels, and the losses aren't out of sample",
+            style="yellow",
+            soft_wrap=True,
+        )
     if fit.rare:
         rare = f"Fewer rows than folds: {_listed(fit.rare)}"
         out.print(f"{rare}; the heads that judge them have seen few of the label, or none", soft_wrap=True)

@@ -14,6 +14,8 @@ from lossaudit.engine.bundle import CLASSIFY, MULTI_LABEL
 from lossaudit.engine.errors import LossAuditError, brief
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+CLASSIFIER = "ForSequenceClassification"
+"""How the architecture of a checkpoint with a classification head ends."""
 _MULTI_LABEL = "multi_label_classification"
 """transformers' word for it."""
 

@@ -23,6 +23,7 @@ from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export import pooling as poolings
 from lossaudit.export.cache import cached
 from lossaudit.export.comparison import TOLERANCE, compare, texts_with_tokens
+from lossaudit.export.config import CLASSIFIER
 from lossaudit.export.exporter import Original, Step, quiet, write_bundle
 from lossaudit.export.graph import write_graph
 from lossaudit.export.tokenizer import max_length
@@ -68,9 +69,10 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
         original = Original(
             checkpoint=checkpoint,
             model=model,
+            architecture=_architecture(model),
             tokenizer=tokenizer,
             task=FEATURES,
-            labels=tuple(f"state {place}" for place in range(model.config.hidden_size)),
+            labels=tuple(f"{pooling} {place}" for place in range(model.config.hidden_size)),
             max_length=_max_length(checkpoint.folder, max_length(tokenizer, model.config)),
             write_graph=write,
             check=lambda runner, encoder: _check(model, tokenizer, pooling, runner, encoder),
@@ -109,6 +111,12 @@ def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # any will do: a mask says which tokens are none
     return model.eval()
+
+
+def _architecture(model: transformers.PreTrainedModel) -> str:
+    """The classifier's, where the encoder is of one: it may have learned the very labels that heads are to judge."""
+    saved = str((model.config.architectures or [""])[0])
+    return saved if saved.endswith(CLASSIFIER) else type(model).__name__
 
 
 def _max_length(folder: Path, limit: int) -> int:

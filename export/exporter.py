@@ -70,6 +70,7 @@ def _export(
         original = Original(
             checkpoint=checkpoint,
             model=model,
+            architecture=type(model).__name__,
             tokenizer=tokenizer,
             task=task,
             labels=checkpoints.label_names(model.config),
@@ -87,6 +88,8 @@ class Original:
 
     checkpoint: checkpoints.Checkpoint
     model: transformers.PreTrainedModel
+    architecture: str
+    """The transformers class of the checkpoint."""
     tokenizer: transformers.PreTrainedTokenizerFast
     task: str
     """See `engine/bundle.py`."""
@@ -125,7 +128,7 @@ def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = F
         )
         manifest = Manifest(
             format=FORMAT,
-            architecture=type(original.model).__name__,
+            architecture=original.architecture,
             task=original.task,
             labels=original.labels,
             max_length=original.max_length,

@@ -35,6 +35,7 @@ from lossaudit.engine.rows import Rows
 from lossaudit.engine.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
 from lossaudit.engine.table import facts_of, with_facts
 from lossaudit.engine.tuning import Plan
+from lossaudit.export.config import CLASSIFIER
 from lossaudit.export.head_bundle import write_head_bundle
 from lossaudit.export.heads import Head, check_installed, fit_head, out_of_fold_logits
 from lossaudit.export.neighbours import blend
@@ -101,6 +102,11 @@ class Fit:
     def rare(self) -> dict[str, int]:
         """The labels with fewer rows than folds: the heads that judge them have seen few of them, or none."""
         return {label: rows for label, rows in self.classes.items() if rows < self.folds}
+
+    @property
+    def of_a_classifier(self) -> bool:
+        """Whether the encoder was fine-tuned to classify: on these very rows, its states would know their labels."""
+        return self.encoder.manifest.architecture.endswith(CLASSIFIER)
 
     def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
         """Keeps each finished shard's states in `folder`, and goes on with those that are there."""

@@ -1,7 +1,7 @@
 """A features bundle and a head come in, a classifier's bundle goes out, which `audit` runs like any other.
 
-The head stands at the end of every form's graph, in fp32 (or what OpenVINO makes of that). Needs onnx, but neither torch
-nor transformers.
+The head stands at the end of every form's graph, in fp32 (or what OpenVINO makes of that). Needs onnx, but neither
+torch nor transformers.
 """
 
 import importlib.metadata

@@ -13,6 +13,7 @@ import transformers
 from onnx import TensorProto, helper
 
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.export.config import CLASSIFIER
 from lossaudit.export.onnx_graph import GraphEditor
 
 FIRST, MEAN = "first token", "mean"
@@ -39,7 +40,7 @@ def pooling_of(folder: Path, config: transformers.PretrainedConfig) -> str:
     if path.is_file():
         return _said(path)
     architecture = (config.architectures or [""])[0]
-    if architecture.endswith("ForSequenceClassification"):
+    if architecture.endswith(CLASSIFIER):
         if getattr(config, "classifier_pooling", None) == "cls":  # ModernBERT
             return FIRST
         if config.model_type in _READ_THE_FIRST_TOKEN:
@@ -66,7 +67,7 @@ def _said(path: Path) -> str:
 
 def pooled(model: transformers.PreTrainedModel, inputs: dict[str, torch.Tensor], pooling: str) -> torch.Tensor:
     """(rows, hidden) of the model in PyTorch: what the graph is compared with."""
-    states = model(**inputs).last_hidden_state
+    states: torch.Tensor = model(**inputs).last_hidden_state
     if pooling == FIRST:
         return states[:, 0]
     mask = inputs["attention_mask"][:, :, None].to(states.dtype)

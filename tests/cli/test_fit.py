@@ -52,7 +52,9 @@ def test_the_next_commands_take_what_it_wrote(fit, run, topics, tmp_path):
 @pytest.mark.parametrize("kind", ["an encoder", "a classifier"])
 def test_a_checkpoint_is_taken(kind, fit, encoder_checkpoint, checkpoint):
     encoder = {"an encoder": encoder_checkpoint, "a classifier": checkpoint}[kind]
-    assert "60 rows" in fit(encoder=encoder)
+    said = fit(encoder=encoder)
+    assert "60 rows" in said
+    assert ("its states know their labels" in said) == (kind == "a classifier")
 
 
 def test_labels_of_few_rows_are_said(fit, topics):
