@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from lossaudit.engine.losses import Losses
 from lossaudit.review.estimate import wrong_share
@@ -17,9 +18,11 @@ from lossaudit.review.records import probability_names
 from lossaudit.review.report.bins import Ints
 from lossaudit.review.report.figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
+Floats = NDArray[np.float32]
+
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and probabilities, that are held at once."""
-_REVIEWED = 1.5
+REVIEWED = 1.5
 """Rows to review for each one that is probably wrong: on docs/noise.md's data so many held nine tenths of them."""
 _TOLERANCE = 1e-6
 """Float32 probabilities that are all the same lie a hair below their own mean."""
@@ -74,7 +77,7 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
         return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
     if len(known) < 2:
         return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
-    thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]]) - _TOLERANCE
+    thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]], dtype=np.float32)
     elsewhere = np.zeros(len(known), dtype=np.int64)
     at_once = min(_MOST_ROWS, max(1, _MOST_CELLS // len(known)))
     for piece in losses.pieces(["label_name", "loss", "probabilities"], at_once):
@@ -82,11 +85,13 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
         probabilities = _matrix(rows["probabilities"], len(known))
         if probabilities is None:
             return Missing(f"Some rows don't have the probabilities of all {len(known):,} classes.")
-        elsewhere += _count(coder.codes(rows["label_name"]), probabilities, thresholds.astype(np.float32))
+        given = coder.codes(rows["label_name"])
+        another = given[confidently_another(given, probabilities, thresholds)]
+        elsewhere += np.bincount(another, minlength=len(known))[: len(known)]
     return _from_counts([c.rows for c in classes], elsewhere.tolist())
 
 
-def _matrix(column: pa.ChunkedArray, classes: int) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]] | None":
+def _matrix(column: pa.ChunkedArray, classes: int) -> Floats | None:
     """(rows, classes), or None where a row hasn't got as many."""
     if column.null_count or pc.any(pc.not_equal(pc.list_value_length(column), classes)).as_py():
         return None
@@ -94,21 +99,20 @@ def _matrix(column: pa.ChunkedArray, classes: int) -> "np.ndarray[tuple[int, int
     return np.asarray(values).reshape(len(column), classes)
 
 
-def _count(
-    given: Ints,
-    probabilities: "np.ndarray[tuple[int, int], np.dtype[np.float32]]",
-    thresholds: "np.ndarray[tuple[int], np.dtype[np.float32]]",
-) -> Ints:
-    """(classes,) by given label: rows that count for another class."""
-    over = probabilities >= thresholds
+def confidently_another(given: Ints, probabilities: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+    """(n,) whether a row is confidently taken for another class than the given one. See `estimate_wrong`.
+
+    given: (n,) class indices. probabilities: (n, classes). thresholds: (classes,) the mean probability of each class
+    among the rows labelled so.
+    """
+    over = probabilities >= thresholds - np.float32(_TOLERANCE)
     likeliest = np.where(over, probabilities, np.float32(-1)).argmax(axis=1)
-    elsewhere = over.any(axis=1) & (likeliest != given) & (probabilities.argmax(axis=1) != given)
-    n = probabilities.shape[1]
-    return np.bincount(given[elsewhere], minlength=n)[:n]
+    another = over.any(axis=1) & (likeliest != given) & (probabilities.argmax(axis=1) != given)
+    return np.asarray(another, dtype=np.bool_)
 
 
 def _from_counts(rows: list[int], elsewhere: list[int]) -> WrongLabels:
-    """rows, elsewhere: of each class by given label; see `_count`."""
+    """rows, elsewhere: of each class by given label; see `estimate_wrong`."""
     classes = []
     squares_below = squares_above = 0.0
     for n, wrong_rows in zip(rows, elsewhere, strict=False):
@@ -122,5 +126,5 @@ def _from_counts(rows: list[int], elsewhere: list[int]) -> WrongLabels:
     return WrongLabels(
         Wrong(total, max(0.0, low), min(float(sum(rows)), high)),
         tuple(classes),
-        to_review=min(sum(rows), math.ceil(_REVIEWED * total)),
+        to_review=min(sum(rows), math.ceil(REVIEWED * total)),
     )
