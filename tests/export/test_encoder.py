@@ -1,4 +1,4 @@
-"""Encoders as bundles: what a text's state is, whose encoder can be taken, and that the graph gives PyTorch's states."""
+"""Encoders as bundles: what a text's state is, whose can be taken, and that the graph gives PyTorch's states."""
 
 import json
 import shutil
@@ -122,7 +122,7 @@ def test_the_cache_tells_poolings_apart(sentence_model):
     assert steps == ["finding the encoder"]
 
 
-def test_an_encoder_with_a_decoder_is_refused(make_checkpoint, tmp_path, refused):
+def test_an_encoder_with_a_decoder_is_refused(tmp_path, refused):
     config = transformers.T5Config(d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=50)
     transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
     with refused("t5", "is an encoder with a decoder"):
