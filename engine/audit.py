@@ -121,7 +121,7 @@ class Audit:
             raise LossAuditError("the dataset has no rows")
         features = self.rows.features
         self.task = task_of(bundle.manifest.task, bundle.manifest.labels)
-        label_columns = self.task.find_columns(features, options.label_column)
+        label_columns = self.task.find_columns(features, options.label_column, options.label_map)
         self.label_column = label_columns if isinstance(label_columns, str) else None
         """None where each of the model's labels has a column of its own."""
         self.text_pair_column = pair = options.text_pair_column

@@ -39,10 +39,10 @@ class Cells:
 
 
 def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cells:
-    """The labels of each cell. separator: of those in a text, or AS_JSON; None where a text is one label. start: the
-    first row.
+    """The labels of each cell. start: the number of the first row.
 
-    A text without anything in it has no labels. Raises LossAuditError for what can't be a label.
+    separator: of the labels in a text, or AS_JSON; None where a text is one label. A text without anything in it has no
+    labels. Raises LossAuditError for what can't be a label.
     """
     if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
         column = pa.chunked_array([[_listed(cell) for cell in column.cast(pa.string()).to_pylist()]], _TEXTS)
@@ -136,18 +136,32 @@ def indicators(columns: Sequence[pa.ChunkedArray], start: int = 0, names: Sequen
     return given
 
 
-def indicator_lists(column: pa.ChunkedArray, labels: int) -> Floats | None:
-    """(n, labels) from lists of a 0 or 1 for each label, NaN as in `indicators`; None where it holds something else."""
+def indicator_lists(column: pa.ChunkedArray, labels: int, start: int = 0) -> Floats | None:
+    """(n, labels) from lists of a 0 or 1 for each label, NaN as in `indicators`, and for a list without anything in it.
+
+    None where the column holds something else. Raises LossAuditError for lists of 0 and 1 of other lengths: as class
+    indices, most of them would be there many times.
+    """
     if not is_list(column.type) or not is_number(column.type.value_type):
         return None
     lists = column.combine_chunks()
-    there = np.asarray(pc.is_valid(lists).to_numpy(zero_copy_only=False))
-    if not pc.all(pc.equal(pc.list_value_length(lists), labels), min_count=0).as_py():
+    signs = _numbers(pa.chunked_array([pc.list_flatten(lists)]))
+    signs[signs == -1] = np.nan
+    if not (np.isnan(signs) | np.isin(signs, (0, 1))).all():
+        return None
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
+    other = ~np.isin(lengths, (0, labels))
+    if other.any():
+        if pa.types.is_boolean(column.type.value_type) or lengths.max() > 2:
+            row = int(np.argmax(other))
+            raise LossAuditError(
+                f"the label column holds lists of 0 and 1, but that of row {start + row} is {lengths[row]} long; the "
+                f"model has {labels} labels"
+            )
         return None
     given = np.full((len(lists), labels), np.nan)
-    given[there] = _numbers(pa.chunked_array([pc.list_flatten(lists)])).reshape(-1, labels)
-    given[given == -1] = np.nan
-    return given if np.isin(given[~np.isnan(given)], (0, 1)).all() else None
+    given[lengths > 0] = signs.reshape(-1, labels)
+    return given
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

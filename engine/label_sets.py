@@ -94,7 +94,7 @@ class Indicators:
     def matrix(self, source: pa.Table, start: int) -> Floats | None:
         """(n, classes) of 0, 1 and NaN; None if the lists hold something else. Raises LossAuditError if columns do."""
         if self.column is not None:
-            return indicator_lists(source[self.column], len(self.alignment.classes))
+            return indicator_lists(source[self.column], len(self.alignment.classes), start)
         return indicators([source[name] for name in self.columns], start, self.columns)
 
     def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:  # noqa: ARG002
@@ -115,16 +115,24 @@ def _facts(
     return {"label_column": column, "label_values": None, "label_form": form}
 
 
-def find_sets(features: Mapping[str, Any], asked: str | None, model_labels: tuple[str, ...]) -> str | tuple[str, ...]:
+def find_sets(
+    features: Mapping[str, Any],
+    asked: str | None,
+    model_labels: tuple[str, ...],
+    label_map: Mapping[str, str] | None = None,
+) -> str | tuple[str, ...]:
     """The label column; or, where none is asked for and each of the model's labels has one, the columns of 0 and 1.
 
-    Raises LossAuditError, which lists the columns, if it can't be told.
+    label_map: a column's name → the model's label, where it isn't called so. Raises LossAuditError, which lists the
+    columns, if it can't be told.
     """
     columns: dict[int, str] = {}
     numbers = [name for name, feature in features.items() if _is_number(feature)]
-    for name, index in index_by_name(numbers, model_labels).items():
-        if index not in columns or name == model_labels[index]:
-            columns[index] = name
+    called = {name: (label_map or {}).get(name, name) for name in numbers}
+    found = index_by_name(called.values(), model_labels)
+    for name in sorted(called, key=lambda name: called[name] in model_labels):  # of two, the exact one
+        if called[name] in found:
+            columns[found[called[name]]] = name
     if asked is None and len(columns) == len(model_labels):
         return tuple(columns[index] for index in range(len(model_labels)))
     try:

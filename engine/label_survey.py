@@ -23,6 +23,7 @@ from lossaudit.engine.labels import (
     Key,
     LabelAlignment,
     Seen,
+    both,
     check_known,
     match,
     names_of_keys,
@@ -47,7 +48,9 @@ def align_sets(
     have some have one that isn't in the model.
     """
     if isinstance(columns, tuple):
-        alignment = _of_places(columns, "by name, each with a column of 0 and 1")
+        _check_map(label_map, columns, "no column of 0 and 1 that is one of the model's labels")
+        mapped = f" ({len(label_map)} by --label-map)" if label_map else ""
+        alignment = _of_places(columns, f"by name{mapped}, each with a column of 0 and 1")
         survey = _IndicatorSurvey(Indicators(None, columns, alignment))
         for start, table in pieces():
             survey.add(table, start)
@@ -61,12 +64,8 @@ def align_sets(
         for count in counts:
             count.add(cells(table[columns], count.separator, start), start)
     if survey.is_sure:
+        _check_map(label_map, (), "not in lists of 0 and 1, which go by the order of the model's labels")
         return survey.indicators()
-    if is_list(kind) and pa.types.is_boolean(kind.value_type):
-        raise LossAuditError(
-            f"the label column {columns!r} holds lists of true and false, but not one for each of the model's "
-            f"{len(model_labels)} labels"
-        )
     feature = getattr(features[columns], "feature", features[columns])
     sets, given = _likeliest(columns, counts, feature, _kind_of(kind), model_labels, label_map)
     rows, without = _rows_with_unknown(sets, pieces) if sets.alignment.unknown else (len(sets.alignment.names), 0)
@@ -109,9 +108,7 @@ class _Count:
         missing = self.missing
         if class_names is not None and -1 in seen:
             nothing = seen.pop(-1)
-            missing = (
-                nothing if missing is None else Seen(missing.rows + nothing.rows, min(missing.first, nothing.first))
-            )
+            missing = both(missing, nothing)
         boolean = getattr(feature, "dtype", None) == "bool"
         return Given(seen, missing, names_of_keys(seen, boolean, class_names), class_names)
 
@@ -151,6 +148,12 @@ class _IndicatorSurvey:
         return replace(self._candidate, alignment=alignment)
 
 
+def _check_map(label_map: Mapping[str, str] | None, names: tuple[str, ...], why: str) -> None:
+    others = [name for name in label_map or {} if name not in names]
+    if others:
+        raise LossAuditError(f"--label-map names {others[0]!r}, which is {why}")
+
+
 def _of_places(names: tuple[str, ...], how: str) -> LabelAlignment:
     """An alignment by the order of the model's labels."""
     classes: dict[Key, int] = {name: index for index, name in enumerate(names)}
@@ -159,10 +162,7 @@ def _of_places(names: tuple[str, ...], how: str) -> LabelAlignment:
 
 def _also(seen: Seen | None, rows: "np.ndarray[Any, np.dtype[np.bool_]]", start: int) -> Seen | None:
     """What has been seen, and the rows of a piece that are true."""
-    if not rows.any():
-        return seen
-    first = start + int(np.argmax(rows))
-    return Seen(int(rows.sum()) + (seen.rows if seen else 0), seen.first if seen else first)
+    return both(seen, Seen(int(rows.sum()), start + int(np.argmax(rows)))) if rows.any() else seen
 
 
 def _kind_of(kind: pa.DataType) -> str:

@@ -166,7 +166,7 @@ def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
         _refuse_other_numbers(given, model_labels)
     if -1 in given.labels and -1 not in classes and -1 not in mapped and how.startswith("by index"):
         # `datasets` writes -1 for an example without a label.
-        given, missing = _without(given, -1), _both(given.missing, given.labels[-1])
+        given, missing = _without(given, -1), both(given.missing, given.labels[-1])
     classes |= mapped
     if mapped:
         how = "by --label-map" if not rest else f"{how}; {len(mapped)} by --label-map"
@@ -196,7 +196,8 @@ def _without(given: Given, key: Key) -> Given:
     return replace(given, labels=labels, names={other: given.names[other] for other in labels})
 
 
-def _both(one: Seen | None, other: Seen) -> Seen:
+def both(one: Seen | None, other: Seen) -> Seen:
+    """What has been seen in two places."""
     return other if one is None else Seen(one.rows + other.rows, min(one.first, other.first))
 
 

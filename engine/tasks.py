@@ -65,8 +65,11 @@ class Task(Protocol):
     def schema(self) -> pa.Schema:
         """The losses table's own columns."""
 
-    def find_columns(self, features: Mapping[str, Any], asked: str | None) -> Columns:
-        """Where the labels are. Raises LossAuditError, which lists the columns, if that can't be told."""
+    def find_columns(self, features: Mapping[str, Any], asked: str | None, label_map: Mapping[str, str]) -> Columns:
+        """Where the labels are. label_map: given label → model label.
+
+        Raises LossAuditError, which lists the columns, if that can't be told.
+        """
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]
@@ -121,7 +124,12 @@ class OneLabel:
     labels: tuple[str, ...]
     schema: ClassVar[pa.Schema] = SCHEMA
 
-    def find_columns(self, features: Mapping[str, Any], asked: str | None) -> Columns:
+    def find_columns(
+        self,
+        features: Mapping[str, Any],
+        asked: str | None,
+        label_map: Mapping[str, str],  # noqa: ARG002 - names labels, not columns
+    ) -> str:
         """See `Task.find_columns`."""
         return find_label_column(features, asked)
 
@@ -179,9 +187,9 @@ class MultiLabel:
                 "rename one in the checkpoint's id2label and export it again"
             )
 
-    def find_columns(self, features: Mapping[str, Any], asked: str | None) -> Columns:
+    def find_columns(self, features: Mapping[str, Any], asked: str | None, label_map: Mapping[str, str]) -> Columns:
         """See `Task.find_columns`."""
-        return find_sets(features, asked, self.labels)
+        return find_sets(features, asked, self.labels, label_map)
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]

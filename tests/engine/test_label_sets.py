@@ -28,7 +28,7 @@ def aligned(table, features=None, model=MODEL, asked=None, label_map=None, piece
     def pieces():
         return ((start, table.slice(start, piece_rows)) for start in starts)
 
-    columns = find_sets(features, asked, model)
+    columns = find_sets(features, asked, model, label_map)
     return align_sets(columns, pieces, features, model, label_map)
 
 
@@ -87,7 +87,7 @@ class TestLists:
         assert found.read(table).labels.tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], GONE, NOTHING, GONE]
 
     def test_of_bools_that_are_not_one_for_each_label_are_refused(self, refused):
-        with refused("lists of true and false", "model's 4 labels"):
+        with refused("row 0 is 2 long", "4 labels"):
             read([[True, False], [False, True]])
 
     def test_numbers_that_are_no_whole_ones_are_refused_with_the_row(self, refused):
@@ -183,6 +183,14 @@ class TestIndicators:
             [1, 1, 0, 0],
         ]
 
+    def test_an_empty_list_among_them_is_missing_and_one_of_another_length_is_refused(self, refused):
+        assert read([[1.0, 0.0, 0.0, 0.0], [], [0.0, 1.0, 0.0, 1.0]])[0] == [[1, 0, 0, 0], GONE, [0, 1, 0, 1]]
+        with refused("row 3 is 3 long", "4 labels"):
+            read([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0]])
+
+    def test_lists_of_a_few_indices_are_indices(self):
+        assert read([[0, 1], [0], [1], []])[0] == [[1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], NOTHING]
+
     def test_lists_of_two_may_be_both(self):
         assert read([[0, 1], [1, 0]], model=("a", "b"))[0] == [[0, 1], [1, 0]]
         assert read([[0, 1], [0, 1]], model=("a", "b"))[0] == [[1, 1], [1, 1]]
@@ -197,6 +205,21 @@ class TestIndicators:
         assert found.read(table).labels.tolist() == [[1, 1, 0, 0], NOTHING, GONE, [0, 0, 1, 0]]
         assert found.alignment.how == "by name, each with a column of 0 and 1"
         assert found.alignment.classes == {"World": 0, "sports": 1, "Business": 2, "sci tech": 3}
+
+    def test_a_label_map_names_columns(self, refused):
+        table = pa.table({"tox": [1, 0], "b": [0, 1]})
+        found = aligned(table, model=("a", "b"), label_map={"tox": "a"})
+        assert found.read(table).labels.tolist() == [[1, 0], [0, 1]]
+        assert found.alignment.how == "by name (1 by --label-map), each with a column of 0 and 1"
+        with refused("--label-map names 'x'", "no column of 0 and 1"):
+            aligned(table, model=("tox", "b"), label_map={"x": "b"})
+        with refused("--label-map names 'x'", "order of the model's labels"):
+            read([[1.0, 0.0, 0.0, 0.0]], label_map={"x": "World"})
+
+    def test_of_two_columns_the_one_of_the_very_name_is_taken(self):
+        table = pa.table({"a": [1, 0], "A": [0, 1], "b": [0, 1]})
+        assert aligned(table, model=("a", "b")).columns == ("a", "b")
+        assert aligned(table, model=("A", "b")).columns == ("A", "b")
 
     def test_minus_one_in_a_column_is_nobody_has_looked(self):
         table = pa.table({"a": [1, -1], "b": [0, -1]})
