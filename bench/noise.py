@@ -29,9 +29,10 @@ from lossaudit.engine.files import file_beside
 from lossaudit.engine.loss import cross_entropy
 from lossaudit.review.report.confident import REVIEWED, confidently_another
 
+MODELS = ("in sample", "out of sample", SHIPPED)
 SHARES = (0.05, 0.1, 0.2, 0.3)
-NETWORK_SHARE = 0.1
-"""The share at which a network is tried too, which takes longer than all others."""
+NETWORK_SHARE, NETWORK_SEED = 0.1, 0
+"""Where a network is tried too, which takes longer than all others."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Estimated:
     """What the estimate says of one model's probabilities."""
 
     rows: int
+    scaled: float
+    """What it would be if each class's share were of all its rows, as in the paper."""
     held: float
     """The share of planted labels among the rows that it suggests to review."""
 
@@ -91,8 +94,8 @@ def main(seeds: int, inputs: Path, work: Path, output: Path) -> None:
     begun, runs, clean = time.perf_counter(), [], {}
     for name in SETS:
         data = read(name, inputs, work, Path(package.origin).parent / "model")
-        estimates = {m: _estimated(log_p, data.labels) for m, log_p in heads(data, data.labels, 0).items()}
-        clean[name] = {model: int(another.sum()) for model, another in estimates.items()}
+        of_clean = heads(data, data.labels, 0)
+        clean[name] = {model: _estimated(of_clean[model], data.labels)[0] for model in MODELS}
         for kind in KINDS:
             for share in SHARES:
                 for seed in range(seeds):
@@ -120,14 +123,14 @@ def _run(data: Data, kind: str, share: float, seed: int) -> Run:
     log_p = heads(data, given, seed)
     scores = {name: _found(wrong, score) for name, score in suspicions(data, given, log_p).items()}
     knows = None
-    if share == NETWORK_SHARE:
+    if (share, seed) == (NETWORK_SHARE, NETWORK_SEED):
         inside, apart, knows = network(data, given, seed)
         scores |= {"network, in sample": _found(wrong, inside), "network, out of sample": _found(wrong, apart)}
     estimates = {}
-    for model in ("in sample", "out of sample", SHIPPED):
-        rows = int(_estimated(log_p[model], given).sum())
+    for model in MODELS:
+        rows, scaled = _estimated(log_p[model], given)
         top = np.argsort(-cross_entropy(log_p[model], given), kind="stable")[: math.ceil(REVIEWED * rows)]
-        estimates[model] = Estimated(rows, float(wrong[top].sum() / wrong.sum()))
+        estimates[model] = Estimated(rows, scaled, float(wrong[top].sum() / wrong.sum()))
     issues = cleanlab_filter(given, np.exp(log_p["out of sample"]))
     filtered = None if issues is None else Filtered(int(issues.sum()), int((issues & wrong).sum()))
     return Run(
@@ -140,11 +143,17 @@ def _found(wrong: NDArray[np.bool_], score: NDArray[np.float64]) -> Found:
     return Found(float(average_precision_score(wrong, score)), float(wrong[top].mean()))
 
 
-def _estimated(log_p: NDArray[np.float64], given: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _estimated(log_p: NDArray[np.float64], given: NDArray[np.int64]) -> tuple[int, float]:
+    """The estimate, and what it would be scaled up. See `Estimated`."""
     probabilities = np.exp(log_p).astype(np.float32)
     classes = probabilities.shape[1]
     thresholds = np.array([probabilities[given == j, j].mean() for j in range(classes)], dtype=np.float32)
-    return confidently_another(given, probabilities, thresholds)
+    another = confidently_another(given, probabilities, thresholds)
+    counts = (probabilities >= thresholds).any(axis=1)
+    rows, counting, elsewhere = (
+        np.bincount(given[some], minlength=classes) for some in (counts | True, counts, another)
+    )
+    return int(another.sum()), float((rows * elsewhere / np.maximum(counting, 1)).sum())
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def page(report: dict[str, Any]) -> str:
         "## Heads and a network that knows its labels by heart, 10 % wrong: average precision",
         _network(runs, settings),
         "## The estimate by the number planted",
-        "In brackets: the share of planted labels in the rows that it suggests to review.",
+        "In brackets: scaled up to the rows that reach no threshold, as in the paper; and the share of planted labels "
+        "in the rows that it suggests to review.",
         _estimates(runs, settings, shares),
         "Counted in the labels as they are: "
         + "; ".join(
@@ -97,9 +98,10 @@ def _estimates(runs: Runs, settings: list[tuple[str, str]], shares: list[float])
             here = [run for run in _of(runs, setting) if run["share"] == share]
             cells = []
             for model in models:
-                ratio = np.mean([run["estimates"][model]["rows"] / run["planted"] for run in here])
-                held = np.mean([run["estimates"][model]["held"] for run in here])
-                cells.append(f"{ratio:.2f} ({held:.0%})")
+                seen = [(run["estimates"][model], run["planted"]) for run in here]
+                ratio, scaled = (np.mean([found[f] / planted for found, planted in seen]) for f in ("rows", "scaled"))
+                held = np.mean([found["held"] for found, _ in seen])
+                cells.append(f"{ratio:.2f} ({scaled:.2f}, {held:.0%})")
             rows.append([", ".join(setting), f"{share:.0%}", *cells])
     return _table(["setting", "planted", *models], rows)
 
