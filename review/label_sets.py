@@ -7,6 +7,11 @@ A set is stored as a JSON list of names in the model's order, so that equal sets
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from lossaudit.engine.errors import LossAuditError
 
 NO_LABEL = "(no label)"
@@ -28,6 +33,16 @@ class LabelSets:
     def stored(self, labels: Iterable[str]) -> str:
         """A set as a decision holds it."""
         return json.dumps(self.ordered(labels), ensure_ascii=False)
+
+
+def each_holds(sets: pa.ChunkedArray, names: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """(n,) whether each of n sets, none of them null, holds the name that stands in its place."""
+    lists = sets.combine_chunks()
+    parents = pc.list_parent_indices(lists).to_numpy()
+    same = pc.equal(lists.flatten(), names.combine_chunks().take(pa.array(parents)))
+    held = np.zeros(len(lists), dtype=bool)
+    held[parents[same.to_numpy(zero_copy_only=False)]] = True
+    return held
 
 
 def names_of(stored: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.label_sets import LabelSets
+from lossaudit.review.label_sets import LabelSets, each_holds
 from lossaudit.review.records import Records
 from lossaudit.review.store import VERDICTS
 
@@ -77,8 +77,7 @@ class SetColumn:
     def __init__(self, column: pa.ChunkedArray, sets: LabelSets) -> None:
         column = column.combine_chunks()
         self._stored = LabelColumn(pa.chunked_array([[sets.stored(labels) for labels in column.to_pylist()]]))
-        self._flat: pa.Array = column.flatten()
-        self._labels = LabelColumn(pa.chunked_array([self._flat]))
+        self._labels = LabelColumn(pa.chunked_array([column.flatten()]))
         self._parents: Places = pc.list_parent_indices(column).to_numpy()
         self._rows = len(column)
 
@@ -88,13 +87,6 @@ class SetColumn:
     def holds(self, name: str) -> Passes:
         held = np.zeros(self._rows, dtype=bool)
         held[self._parents[self._labels.holds(name)]] = True
-        return held
-
-    def holds_each(self, names: pa.ChunkedArray) -> Passes:
-        """(n,) which records hold the label that `names` has for them."""
-        held = np.zeros(self._rows, dtype=bool)
-        same = pc.equal(self._flat, names.take(pa.array(self._parents)).combine_chunks())
-        held[self._parents[same.to_numpy(zero_copy_only=False)]] = True
         return held
 
     def counts(self) -> list[tuple[str, int]]:
@@ -117,10 +109,10 @@ class Columns:
         self._texts: list[pa.ChunkedArray] = [table[name] for name in records.text_columns]
         if records.is_multi_label:
             sets, doubted = LabelSets(labels), table["worst_label"]
-            self.given = given = SetColumn(table["labels"], sets)
+            self.given = SetColumn(table["labels"], sets)
             self.predicted = SetColumn(table["predictions"], sets)
             self.doubted = LabelColumn(doubted)
-            pairs = self.doubted.codes * 2 + given.holds_each(doubted)
+            pairs = self.doubted.codes * 2 + each_holds(table["labels"], doubted)
             # Of a label that is given the model doubts that it is there.
             self._probability = np.maximum(self._probability, 1 - self._probability)
         else:

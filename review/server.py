@@ -186,14 +186,17 @@ class _Api:
         return sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
 
     def _of_sets(self, doubt: Doubt, history: list[Decision], known: dict[str, float]) -> list[str]:
-        """The labels of a multi-label record: those that anybody speaks of, however many, and the likeliest."""
+        """The labels of a multi-label record: those that anybody speaks of, however many, and the likeliest.
+
+        In the model's order where all fit, else the doubted one and then by falling probability.
+        """
         decided = self.session.decided_labels(history[-1]) if history else None
         spoken_of = {doubt.worst: None} | dict.fromkeys([*doubt.given, *doubt.predicted, *(decided or ())])
         likeliest = [name for name in self._likeliest(known) if name not in spoken_of]
         names = [*spoken_of, *likeliest[: max(0, _MOST_CLASSES - len(spoken_of))]]
         if len(self._order) <= _MOST_CLASSES:
             return sorted(names, key=lambda name: self._order.get(name, len(names)))
-        return sorted(names, key=lambda name: -known.get(name, 0.0))
+        return sorted(names, key=lambda name: (name != doubt.worst, -known.get(name, 0.0)))
 
 
 def _doubt(doubt: Doubt | None) -> Answer | None:

@@ -65,6 +65,8 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
     The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008): chance
     in which rows the dataset holds. That the model itself errs isn't in it.
     """
+    if losses.is_multi_label:
+        return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
     known = probability_names(losses)
     if not sum(c.rows for c in classes):
         return Missing("No row has a loss.")
@@ -73,8 +75,6 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
             "The losses file doesn't say the probabilities of all classes, or not which class is which; "
             "audit again with this version, into a Parquet file."
         )
-    if losses.is_multi_label:
-        return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
     if len(known) < 2:
         return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
     thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]], dtype=np.float32)

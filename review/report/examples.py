@@ -1,6 +1,6 @@
 """The rows that a report shows with their texts: a losses table and what to look for come in, `Example`s go out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.losses import Losses
+from lossaudit.review.label_sets import NO_LABEL
+from lossaudit.review.records import text_pair_column
 from lossaudit.review.report.bins import Floats, Ints
 from lossaudit.review.report.figures import Coder, PairFigures, pair_keys, ranked_rows
 
@@ -37,31 +39,45 @@ class Example:
     measure: int = 0
     """What the row was looked for by: characters of a cut text, unknown tokens of another."""
     tokens: int | None = None
+    text_pair: str | None = None
+    """The beginning of the second text, where there is one."""
 
 
 def top_of_pairs(
     losses: Losses, coder: Coder, pairs: Sequence[PairFigures], each: int
 ) -> list[tuple[PairFigures, list[Example]]]:
     """For each pair the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
-    if not pairs:
-        return []
     wanted = np.array([_key(coder, pair) for pair in pairs], dtype=np.int64)
+
+    def keys_of(rows: pa.Table) -> Ints:
+        return pair_keys(coder.codes(rows["label_name"]), coder.codes(rows["prediction_name"]))
+
+    columns = ["label_name", "prediction_name"]
+    return list(zip(pairs, top_of_groups(losses, columns, keys_of, wanted, each), strict=True))
+
+
+def top_of_groups(
+    losses: Losses, columns: Sequence[str], keys_of: Callable[[pa.Table], Ints], wanted: Ints, each: int
+) -> list[list[Example]]:
+    """For each wanted group the `each` rows of highest loss, fewer if it hasn't as many; ties by id.
+
+    keys_of: gives the groups, as numbers, of rows that have these columns.
+    """
+    if not len(wanted):
+        return []
     best: tuple[Ints, Floats, Ints, Ints] = (*_empty(), *_empty())  # type: ignore[assignment]
     start = 0
-    for piece in losses.pieces(["id", "label_name", "prediction_name", "loss"]):
+    for piece in losses.pieces(["id", "loss", *columns]):
         places = pa.array(np.arange(start, start + len(piece)))
         start += len(piece)
         rows = ranked_rows(piece.append_column("place", places))
-        keys = pair_keys(coder.codes(rows["label_name"]), coder.codes(rows["prediction_name"]))
+        keys = keys_of(rows)
         here = np.isin(keys, wanted)
         found = (keys, *(rows[name].to_numpy() for name in ("loss", "id", "place")))
         best = _best_of_each([np.concatenate([b, f[here]]) for b, f in zip(best, found, strict=True)], each)
     keys, _, _, places_found = best
     examples = _examples(losses, places_found)
-    return [
-        (pair, [example for example, key in zip(examples, keys, strict=True) if key == mine])
-        for pair, mine in zip(pairs, wanted, strict=True)
-    ]
+    return [[example for example, key in zip(examples, keys, strict=True) if key == mine] for mine in wanted]
 
 
 def most_cut(losses: Losses, n: int) -> list[Example]:
@@ -120,20 +136,26 @@ def _examples(
     losses: Losses, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
 ) -> list[Example]:
     """The rows at these places, in their order."""
-    text = losses.text_column
-    names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *([text] if text else [])]
+    text, pair = losses.text_column, text_pair_column(losses)
+    texts = filter(None, (text, pair))
+    names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
     rows = losses.take(places.tolist(), names).to_pylist()
+
+    def named(label: str | None) -> str | None:
+        return NO_LABEL if label == "" and losses.is_multi_label else label
+
     looked_for = [0] * len(rows) if measures is None else measures.tolist()
     return [
         Example(
             row["id"],
-            row["label_name"],
-            row["prediction_name"],
+            named(row["label_name"]),
+            named(row["prediction_name"]),
             row["probability"],
             row["loss"],
             None if text is None else _beginning(str(row[text] or ""), longest),
             measure,
             row.get("tokens"),
+            None if pair is None else _beginning(str(row[pair] or ""), longest),
         )
         for row, measure in zip(rows, looked_for, strict=True)
     ]

@@ -16,20 +16,28 @@ def facts_shown(losses: Losses) -> list[tuple[str, str]]:
         ("Losses file", f"{losses.path.name}, {len(losses):,} rows, written {_written(losses)}"),
         ("Model", facts.get("model")),
         ("Revision", facts.get("revision")),
-        ("Classes", f"{len(labels):,}" if isinstance(labels, list) else None),
+        ("Labels" if losses.is_multi_label else "Classes", _labels(losses, labels)),
         ("Dataset", source.get("name")),
         ("Configuration", source.get("config")),
         ("Split", source.get("split")),
         ("Rows read", f"the first {source['limit']:,}" if isinstance(source.get("limit"), int) else None),
         ("Fingerprint", source.get("fingerprint")),
         ("Text column", facts.get("text_column")),
+        ("Second text", facts.get("text_pair_column")),
         ("Label column", facts.get("label_column")),
         ("Longest text", f"{facts['max_length']:,} tokens" if isinstance(facts.get("max_length"), int) else None),
+        ("Windows", f"overlapping by {facts['stride']:,} tokens" if isinstance(facts.get("stride"), int) else None),
         ("Precision", _precision(facts)),
         ("Graph", _graph(facts)),
         *_of_run(facts),
     ]
     return [(what, str(value)) for what, value in shown if value is not None]
+
+
+def _labels(losses: Losses, labels: object) -> str | None:
+    if not isinstance(labels, list):
+        return None
+    return f"{len(labels):,}{', any of which a row may have' if losses.is_multi_label else ''}"
 
 
 def _precision(facts: dict[str, Any]) -> str | None:

@@ -119,12 +119,12 @@ class Figures:
     losses: Ints
     """(loss bins,) ranked rows by loss (see bins.py)."""
     classes: tuple[ClassFigures, ...]
-    """By class index; those without rows too."""
+    """By class index; those without rows too. () where rows have sets of labels, see sets.py."""
     pairs: tuple[PairFigures, ...]
-    """All pairs in which the model disagrees, the most frequent first."""
+    """All pairs in which the model disagrees, the most frequent first; () for sets of labels."""
     lengths: tuple[LengthFigures, ...] | Missing
     confidence: tuple[ConfidenceFigures, ...]
-    """By bin."""
+    """By bin; of sets of labels all are empty."""
     statuses: tuple[StatusFigures, ...] | Missing
     truncated: int | Missing
     """Rows that were cut, ranked or not."""
@@ -184,7 +184,7 @@ def gather(losses: Losses, coder: Coder, top: int) -> Figures:
     Raises LossAuditError if the file can't be read or holds something else.
     """
     there = [name for name in _WHERE_THERE if name in losses.schema.names]
-    counts = _Counts(coder, top)
+    counts = _Counts(None if losses.is_multi_label else coder, top)
     for piece in losses.pieces([*_NEEDED, *there]):
         counts.add(piece)
     return counts.figures(there)
@@ -193,13 +193,14 @@ def gather(losses: Losses, coder: Coder, top: int) -> Figures:
 class _Counts:
     """Counts pieces up."""
 
-    def __init__(self, coder: Coder, top: int) -> None:
+    def __init__(self, coder: Coder | None, top: int) -> None:
+        """coder: None where rows have sets of labels."""
         self._coder = coder
         self._top = top
-        self._rows = 0
+        self._rows, self._agreeing, self._sum = 0, 0, 0.0
         self._highest: Floats = np.empty(0)
         self._losses = np.zeros(len(LOSS_EDGES) - 1, dtype=np.int64)
-        self._classes = np.zeros((4, len(coder.names)))
+        self._classes = np.zeros((4, 0 if coder is None else len(coder.names)))
         """Rows, agreeing ones, sum of losses and of the given label's probabilities, by class."""
         self._pairs: Counter[int] = Counter()
         self._pair_losses: Counter[int] = Counter()
@@ -216,20 +217,29 @@ class _Counts:
         self._add_outcomes(piece)
         rows = ranked_rows(piece)
         losses = np.maximum(rows["loss"].to_numpy(), 0.0)
-        given, predicted = (self._coder.codes(rows[name]) for name in ("label_name", "prediction_name"))
-        agree = given == predicted
         self._highest = _highest(np.concatenate([self._highest, losses]), self._top)
         bins = loss_bins(losses)
         self._losses += np.bincount(bins, minlength=len(self._losses))
-        self._add_classes(given, agree, losses)
+        agree = self._add_labels(rows, losses)
+        self._agreeing += int(agree.sum())
+        self._sum += float(losses.sum())
+        if "tokens" in rows.column_names:
+            tokens = pc.fill_null(rows["tokens"], 0).to_numpy()
+            np.add.at(self._lengths, (agree.astype(np.int64), length_bins(tokens), bins), 1)
+
+    def _add_labels(self, rows: pa.Table, losses: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """(n,) whether what the model says is what is given."""
+        if self._coder is None:
+            return np.asarray(pc.equal(rows["label_name"], rows["prediction_name"]).to_numpy(), dtype=bool)
+        given, predicted = (self._coder.codes(rows[name]) for name in ("label_name", "prediction_name"))
+        agree = np.asarray(given == predicted)
+        self._add_classes(self._coder, given, agree, losses)
         self._add_pairs(pair_keys(given, predicted)[~agree], losses[~agree])
         probabilities = np.nan_to_num(rows["probability"].to_numpy().astype(np.float64))
         at = confidence_bins(probabilities)
         for into, weights in zip(self._confidence, (None, agree, probabilities), strict=True):
             into += np.bincount(at, weights, minlength=CONFIDENCE_BINS)
-        if "tokens" in rows.column_names:
-            tokens = pc.fill_null(rows["tokens"], 0).to_numpy()
-            np.add.at(self._lengths, (agree.astype(np.int64), length_bins(tokens), bins), 1)
+        return agree
 
     def _add_outcomes(self, piece: pa.Table) -> None:
         if "truncated" in piece.column_names:
@@ -244,8 +254,10 @@ class _Counts:
                 before, earliest = self._statuses.get(str(status), (0, first))
                 self._statuses[str(status)] = (before + rows, min(earliest, first))
 
-    def _add_classes(self, given: Ints, agree: "np.ndarray[tuple[int], np.dtype[np.bool_]]", losses: Floats) -> None:
-        n = len(self._coder.names)
+    def _add_classes(
+        self, coder: Coder, given: Ints, agree: "np.ndarray[tuple[int], np.dtype[np.bool_]]", losses: Floats
+    ) -> None:
+        n = len(coder.names)
         if n > self._classes.shape[1]:
             self._classes = np.pad(self._classes, ((0, 0), (0, n - self._classes.shape[1])))
         for into, weights in zip(self._classes, (None, agree, losses, np.exp(-losses)), strict=True):
@@ -261,12 +273,12 @@ class _Counts:
         ranked = int(self._losses.sum())
         rows, agreeing, sums, probabilities = self._classes
         means = np.divide([sums, probabilities], rows, out=np.zeros((2, len(rows))), where=rows > 0)
-        names = self._coder.names
+        names = self._names
         return Figures(
             rows=self._rows,
             ranked=ranked,
-            agreeing=int(agreeing.sum()),
-            mean_loss=float(sums.sum()) / ranked if ranked else 0.0,
+            agreeing=self._agreeing,
+            mean_loss=self._sum / ranked if ranked else 0.0,
             top=min(self._top, ranked),
             cut=float(self._highest.min()) if ranked else None,
             losses=self._losses,
@@ -285,8 +297,12 @@ class _Counts:
             unknown=self._unknown_figures() if "unknown_tokens" in there else _without("unknown_tokens"),
         )
 
+    @property
+    def _names(self) -> list[str]:
+        return [] if self._coder is None else self._coder.names
+
     def _pair_figures(self) -> tuple[PairFigures, ...]:
-        names = self._coder.names
+        names = self._names
         found = [
             PairFigures(names[key >> 32], names[key & 0xFFFFFFFF], rows, self._pair_losses[key] / rows)
             for key, rows in self._pairs.items()

@@ -23,6 +23,7 @@ from lossaudit.review.report.examples import Example, most_cut, mostly_unknown, 
 from lossaudit.review.report.facts import facts_shown
 from lossaudit.review.report.figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
 from lossaudit.review.report.reviewed import Reviewed, reviewed
+from lossaudit.review.report.sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
 from lossaudit.version import __version__
 
 DEFAULT_TOP = 500
@@ -58,6 +59,10 @@ class Report:
     classes: list[ClassRow]
     """Those with the most wrong labels; where that isn't known, with the most disagreement."""
     pairs: list[tuple[PairFigures, list[Example]]]
+    sets: SetFigures | None
+    """Of a multi-label table, which has no classes and pairs."""
+    doubts: list[tuple[DoubtFigures, list[Example]]]
+    """The most frequent ones of a multi-label table."""
     has_texts: bool
     cut: list[Example]
     unknown_rows: int
@@ -109,6 +114,7 @@ def make_report(losses: Losses, top: int | None = None) -> Report:
     coder = Coder(losses)
     figures = gather(losses, coder, top)
     wrong = estimate_wrong(losses, coder, figures.classes)
+    sets = gather_sets(losses, figures.cut) if losses.is_multi_label else None
     unknown_rows, unknown = mostly_unknown(losses, _WORST_ROWS)
     return Report(
         name=losses.path.name,
@@ -117,6 +123,8 @@ def make_report(losses: Losses, top: int | None = None) -> Report:
         reviewed=reviewed(losses.path),
         classes=_worst_classes(figures.classes, wrong),
         pairs=top_of_pairs(losses, coder, figures.pairs[:_MOST_PAIRS], _EXAMPLES_A_PAIR),
+        sets=sets,
+        doubts=top_of_doubts(losses, sets.doubts[:_MOST_PAIRS], _EXAMPLES_A_PAIR) if sets else [],
         has_texts=losses.text_column is not None,
         cut=most_cut(losses, _WORST_ROWS) if figures.truncated else [],
         unknown_rows=unknown_rows,
@@ -153,7 +161,7 @@ def render(report: Report) -> str:
     drawn = {
         "loss": charts.loss_chart(figures) if figures.ranked else None,
         "confusion": charts.heat_map(figures.pairs) if figures.pairs else None,
-        "reliability": charts.reliability_chart(figures) if figures.ranked else None,
+        "reliability": charts.reliability_chart(figures) if figures.ranked and report.sets is None else None,
         "length": charts.length_chart(lengths) if not isinstance(lengths, Missing) and lengths else None,
     }
     labels = {name for pair in figures.pairs for name in (pair.given, pair.predicted)}
@@ -166,6 +174,7 @@ def render(report: Report) -> str:
         span=charts.span,
         labels_confused=len(labels),
         most_labels=charts.MOST_LABELS,
+        most_classes=_MOST_CLASSES,
         widest=max((row.wrong.high / row.figures.rows for row in report.classes if row.wrong), default=1.0) or 1.0,
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),

@@ -1,0 +1,156 @@
+"""What a report tells of a multi-label table: a losses table comes in, figures of each label and of the doubts go out.
+
+A doubt is a row's worst label: one that is given and maybe shouldn't be, or one that may be missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.losses import Losses
+from lossaudit.review.label_sets import each_holds
+from lossaudit.review.records import label_names, probability_names
+from lossaudit.review.report.bins import Floats, Ints
+from lossaudit.review.report.examples import Example, top_of_groups
+from lossaudit.review.report.figures import ranked_rows
+
+_MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
+"""Rows, and labels of rows, that are held at once."""
+_LEAST = 2.0**-25
+"""Stands for a probability of 0, which float32 makes of smaller ones."""
+_COLUMNS = ("labels", "predictions", "worst_label", "loss", "label_probability")
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """The ranked rows, as far as one label goes."""
+
+    name: str
+    given: int
+    """Rows that have it."""
+    not_predicted: int
+    """Rows that have it although its probability is below a half."""
+    only_predicted: int
+    """Rows that don't have it although its probability is at least a half."""
+    top_given: int
+    """Rows of the top whose worst label it is, and that have it."""
+    top_missing: int
+    """Likewise, and that don't have it."""
+    mean_loss: float | None
+    """Its mean binary cross-entropy, in nats; None where the losses file doesn't say which probability is whose."""
+
+
+@dataclass(frozen=True)
+class DoubtFigures:
+    """The rows in which the model disagrees most about one label, and disagrees."""
+
+    label: str
+    is_given: bool
+    rows: int
+    mean_loss: float
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """A multi-label table, label by label."""
+
+    labels: tuple[LabelFigures, ...]
+    """The most doubted in the top first."""
+    doubts: tuple[DoubtFigures, ...]
+    """The most frequent first."""
+
+
+def gather_sets(losses: Losses, cut: float | None) -> SetFigures:
+    """The figures of a multi-label table. cut: the least loss of the top, None without ranked rows."""
+    counts = _Counts(losses, np.inf if cut is None else cut)
+    columns = [*_COLUMNS, *(["probabilities"] if counts.has_probabilities else [])]
+    for piece in losses.pieces(columns, min(_MOST_ROWS, max(1, _MOST_CELLS // max(1, len(counts.names))))):
+        counts.add(ranked_rows(piece))
+    return counts.figures()
+
+
+def top_of_doubts(
+    losses: Losses, doubts: Sequence[DoubtFigures], each: int
+) -> list[tuple[DoubtFigures, list[Example]]]:
+    """For each doubt the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
+    names = label_names(losses)
+    wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
+    columns = ["labels", "worst_label"]
+    examples = top_of_groups(losses, columns, lambda rows: _doubts(rows, names), wanted, each)
+    return list(zip(doubts, examples, strict=True))
+
+
+def _doubts(rows: pa.Table, names: list[str]) -> Ints:
+    """(n,) one number for the doubt of each row: the label's place, and whether it is given."""
+    return _places(rows["worst_label"], names) << 1 | each_holds(rows["labels"], rows["worst_label"])
+
+
+def _places(column: pa.ChunkedArray | pa.Array, names: list[str]) -> Ints:
+    """(n,) the labels' places among the model's."""
+    places = pc.index_in(column, value_set=pa.array(names, pa.string()))
+    if places.null_count:
+        strange = column.filter(pc.is_null(places))[0].as_py()
+        raise LossAuditError(f"no multi-label losses table: it has the label {strange!r}, which the model hasn't")
+    return np.asarray(places.to_numpy(), dtype=np.int64)
+
+
+class _Counts:
+    """Counts ranked rows up."""
+
+    def __init__(self, losses: Losses, cut: float) -> None:
+        self.names = label_names(losses)
+        self.has_probabilities = bool(probability_names(losses))
+        self._cut = cut
+        self._sums = np.zeros((3, len(self.names)), dtype=np.int64)
+        """Rows that have a label, that have it alone given and alone predicted, by label."""
+        self._top = np.zeros(2 * len(self.names), dtype=np.int64)
+        """Rows of the top by doubt."""
+        self._doubts = np.zeros_like(self._top)
+        """Rows in which the model disagrees, likewise, and below the sum of their losses."""
+        self._doubt_losses: Floats = np.zeros(len(self._top))
+        self._losses: Floats = np.zeros(len(self.names))
+        self._rows = 0
+
+    def add(self, rows: pa.Table) -> None:
+        given, predicted = (self._matrix(rows[name]) for name in ("labels", "predictions"))
+        self._sums += [m.sum(axis=0) for m in (given, given & ~predicted, predicted & ~given)]
+        keys, losses = _doubts(rows, self.names), rows["loss"].to_numpy()
+        self._top += np.bincount(keys[losses >= self._cut], minlength=len(self._top))
+        disagrees = rows["label_probability"].to_numpy() < 0.5
+        self._doubts += np.bincount(keys[disagrees], minlength=len(self._top))
+        self._doubt_losses += np.bincount(keys[disagrees], losses[disagrees], minlength=len(self._top))
+        if self.has_probabilities:
+            probabilities = rows["probabilities"].combine_chunks().flatten().to_numpy()
+            self.has_probabilities = probabilities.size == given.size
+        if self.has_probabilities:
+            probabilities = probabilities.reshape(given.shape)
+            agrees = np.where(given, probabilities, 1 - probabilities).astype(np.float64)
+            self._losses += -np.log(np.maximum(agrees, _LEAST)).sum(axis=0)
+        self._rows += len(rows)
+
+    def _matrix(self, sets: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """(n, labels) of sets, whether each holds each label."""
+        lists = sets.combine_chunks()
+        held = np.zeros((len(lists), len(self.names)), dtype=bool)
+        held[pc.list_parent_indices(lists).to_numpy(), _places(lists.flatten(), self.names)] = True
+        return held
+
+    def figures(self) -> SetFigures:
+        missing, given = self._top.reshape(-1, 2).T.tolist()
+        means = (self._losses / max(1, self._rows)).tolist() if self.has_probabilities else [None] * len(self.names)
+        columns = zip(self.names, *self._sums.tolist(), given, missing, means, strict=True)
+        labels = [LabelFigures(*row) for row in columns]
+        doubts = [
+            DoubtFigures(self.names[key >> 1], bool(key & 1), rows, loss / rows)
+            for key, (rows, loss) in enumerate(zip(self._doubts.tolist(), self._doubt_losses.tolist(), strict=True))
+            if rows
+        ]
+        return SetFigures(
+            tuple(sorted(labels, key=lambda f: (-f.top_given - f.top_missing, -f.not_predicted - f.only_predicted))),
+            tuple(sorted(doubts, key=lambda d: (-d.rows, d.label, d.is_given))),
+        )
