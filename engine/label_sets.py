@@ -45,24 +45,22 @@ class NamedSets:
         """The labels of source rows."""
         found = cells(source[self.column], self.separator)
         indices = self.alignment.indices(found.keys)
-        known = indices >= 0
+        known, missing = indices >= 0, found.missing
+        missing[found.rows[indices == MISSING]] = True
         labels = np.zeros((len(source), len(self.model_labels)), dtype=np.int8)
         labels[found.rows[known], indices[known]] = 1
-        unknown = self._unknown(found, indices)
-        labels[list(unknown)] = NOT_IN_MODEL
-        labels[found.missing] = MISSING
-        labels[found.rows[indices == MISSING]] = MISSING
-        return GivenLabels(labels, unknown)
+        unknown = np.setdiff1d(found.rows[indices == NOT_IN_MODEL], np.flatnonzero(missing))
+        labels[unknown] = NOT_IN_MODEL
+        labels[missing] = MISSING
+        return GivenLabels(labels, {row: self._names(found, indices, row) for row in unknown.tolist()})
 
-    def _unknown(self, found: Cells, indices: NDArray[np.int64]) -> dict[int, list[str]]:
-        """The labels of the rows that have some that aren't in the model: the model's own in its order, then those."""
-        names: dict[int, list[str]] = {}
-        for row in np.unique(found.rows[indices == NOT_IN_MODEL]).tolist():
-            here = slice(*np.searchsorted(found.rows, [row, row + 1]))
-            ours = [self.model_labels[index] for index in np.unique(indices[here][indices[here] >= 0])]
-            others = found.keys.slice(here.start, here.stop - here.start).filter(pa.array(indices[here] < 0))
-            names[row] = [*ours, *dict.fromkeys(str(name) for name in self.alignment.names_of(others))]
-        return names
+    def _names(self, found: Cells, indices: NDArray[np.int64], row: int) -> list[str]:
+        """The labels of a row: those of the model in its order, then the others."""
+        start, stop = np.searchsorted(found.rows, [row, row + 1])
+        here = indices[start:stop]
+        others = found.keys.slice(start, stop - start).filter(pa.array(here < 0))
+        ours = [self.model_labels[index] for index in np.unique(here[here >= 0])]
+        return [*ours, *dict.fromkeys(str(name) for name in self.alignment.names_of(others))]
 
     def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
         """What the run's facts say of it (docs/losses.md). names: of the source's columns in the losses table."""

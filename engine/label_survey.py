@@ -16,9 +16,7 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.label_cells import AS_JSON, Cells, cells, is_list, is_text
 from lossaudit.engine.label_sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 from lossaudit.engine.labels import (
-    MISSING,
     MOST_LABELS,
-    NOT_IN_MODEL,
     Given,
     Key,
     LabelAlignment,
@@ -44,8 +42,8 @@ def align_sets(
 ) -> NamedSets | Indicators:
     """Aligns what `label_sets.find_sets` found with the model's labels.
 
-    label_map: as in `labels.align`, of the single labels. Raises LossAuditError where no row has a label, or most that
-    have some have one that isn't in the model.
+    label_map: as in `labels.align`, of the single labels. Raises LossAuditError where no row has a label, or most of
+    those with labels have one that isn't in the model.
     """
     if isinstance(columns, tuple):
         _check_map(label_map, columns, "no column of 0 and 1 that is one of the model's labels")
@@ -215,10 +213,10 @@ def _said(kind: str, separator: str | None) -> str:
 
 
 def _rows_with_unknown(sets: NamedSets, pieces: Pieces) -> tuple[int, int]:
-    """How many rows have labels, and how many of them some that aren't in the model."""
+    """How many rows have any labels, and how many of them some that aren't in the model."""
     rows = without = 0
     for _, table in pieces():
-        codes = sets.read(table).codes
-        rows += int((codes != MISSING).sum())
-        without += int((codes == NOT_IN_MODEL).sum())
+        given = sets.read(table)
+        rows += int((given.labels == 1).any(axis=1).sum()) + len(given.unknown)
+        without += len(given.unknown)
     return rows, without

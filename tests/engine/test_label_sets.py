@@ -247,9 +247,9 @@ class TestIndicators:
 
 class TestUnknown:
     def test_rows_with_one_are_counted_and_keep_their_names(self):
-        cells = [["Sports"], ["Politics", "Sports", "World", "Politics"], ["World"], ["Health"], [], []]
+        cells = [["Sports"], ["Politics", "Sports", "World", "Politics"], ["World"], ["Health"], [], ["World"]]
         matrix, found = read(cells)
-        assert matrix == [[0, 1, 0, 0], UNKNOWN, [1, 0, 0, 0], UNKNOWN, NOTHING, NOTHING]
+        assert matrix == [[0, 1, 0, 0], UNKNOWN, [1, 0, 0, 0], UNKNOWN, NOTHING, [1, 0, 0, 0]]
         assert found.alignment.not_in_model == {"Politics": Seen(1, 1), "Health": Seen(1, 3)}
         table = pa.table({"labels": cells})
         assert found.read(table).unknown == {1: ["World", "Sports", "Politics"], 3: ["Health"]}
@@ -258,6 +258,12 @@ class TestUnknown:
         cells = [["Sports", "World", "other"], ["Sports", "World", "other"], ["World"]]
         with refused("'other' of row 0", "2 of 3 rows", "--label-map other=World"):
             read(cells)
+
+    def test_rows_without_labels_make_no_match(self, refused):
+        with refused("'x' of row 5", "1 of 1 rows"):
+            read([[], [], [], [], [], ["x"]])
+        with refused("'x' of row 1", "2 of 3 rows"):
+            read(["", "x", "", "x", "", "World", "", ""])
 
     def test_a_missing_cell_is_missing_whatever_else(self):
         matrix, _ = read([["Politics", None], ["World"]])
