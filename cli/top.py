@@ -58,12 +58,12 @@ def top(
     elif format_ == "csv":
         write_csv([found], found.schema, sys.stdout)
     else:
-        print_rows(found, table.text_column)
+        print_rows(found, table.text_columns)
         if len(found) < rows:
             out.print(f"{len(found)} of {len(table):,} rows pass.")
 
 
-def print_rows(rows: "pa.Table", text: str | None) -> None:
+def print_rows(rows: "pa.Table", texts: list[str]) -> None:
     """A table in the terminal's width, one line a row."""
     from lossaudit.engine.table import is_multi_label
 
@@ -79,7 +79,7 @@ def print_rows(rows: "pa.Table", text: str | None) -> None:
         expand=True,
         pad_edge=False,
     )
-    columns = ["id", "loss", "label_name", "prediction_name", "probability", *([text] if text else [])]
+    columns = ["id", "loss", "label_name", "prediction_name", "probability", *texts]
     for row in rows.select([*columns, *(["labels", "worst_label"] if multi_label else [])]).to_pylist():
         shown.add_row(
             str(row["id"]),
@@ -88,7 +88,7 @@ def print_rows(rows: "pa.Table", text: str | None) -> None:
             Text(_change(row) if multi_label else str(row["prediction_name"])),
             f"{row['probability']:.0%}",
             # One line, and nothing in it that a terminal would obey.
-            Text(_printable(str(row[text]))) if text else Text("–"),
+            Text(" | ".join(_printable(str(row[name])) for name in texts) or "–"),
         )
     out.print(shown)
 

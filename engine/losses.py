@@ -69,6 +69,13 @@ class Losses:
         texts = [f.name for f in self.schema if f.name not in own.names and _is_text(f.type)]
         return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
 
+    @property
+    def text_columns(self) -> list[str]:
+        """The text column, and of pairs that of the second texts; none in a table without texts."""
+        second = self.facts.get("text_pair_column")
+        columns = [self.text_column, str(second) if second in self.schema.names else None]
+        return [name for name in columns if name is not None]
+
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
         """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
 

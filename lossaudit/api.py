@@ -148,12 +148,12 @@ class Losses:
 
     def _repr_html_(self) -> str:
         """The top rows, for notebooks."""
-        text = self._table.text_column
+        texts = self._table.text_columns
         worst = ["worst_label"] if self._table.is_multi_label else []
-        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *([text] if text else [])]
+        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *texts]
         rows = self._table.top(_SHOWN).select(columns).to_pylist()
-        names = ["id", "loss", "given", "predicted", *worst, "probability", *(["text"] if text else [])]
-        head = "".join(f"<th>{name}</th>" for name in names)
+        names = ["id", "loss", "given", "predicted", *worst, "probability", *texts]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
         more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+import lossaudit
 from bench.families import FAMILIES
 from lossaudit.engine.losses import Losses
 from lossaudit.export.exporter import export_bundle
@@ -40,6 +41,15 @@ def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
     assert "Second text column: hypothesis (asked for)" in said
     assert "has no template for pairs" not in said
     assert Losses.open(tmp_path / "losses.parquet").facts["text_pair_column"] == "hypothesis"
+
+
+def test_top_shows_both_texts(said_by, bundle_folder, tmp_path):
+    (tmp_path / "pairs.csv").write_text("premise,hypothesis,label\nthe bank,oil rose,0\n")
+    said_by("audit", bundle_folder, tmp_path / "pairs.csv", "-o", tmp_path / "losses.parquet", *PAIR)
+    assert "the bank | oil rose" in said_by("top", tmp_path / "losses.parquet")
+    shown = lossaudit.load(tmp_path / "losses.parquet")._repr_html_()
+    for part in ("<th>premise</th>", "<th>hypothesis</th>", "<td>the bank</td>", "<td>oil rose</td>"):
+        assert part in shown
 
 
 def test_it_says_that_a_tokenizer_puts_nothing_between(said_by, pairs_csv, tmp_path):
