@@ -5,6 +5,7 @@ import pytest
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.browsing import decided, expect, press, title
 from tests.review.sets import sets_table, write_sets
+from tests.review.test_page_for_everyone import CONTRASTS
 
 
 @pytest.fixture
@@ -159,6 +160,53 @@ def test_names_of_labels_and_texts_are_never_html(tmp_path, serve, visit):
 def test_the_help_has_the_keys_of_sets(sets_page):
     sets_page.keyboard.press("?")
     expect(sets_page.locator("#keys tr").first).to_contain_text("Confirm the ticked labels")
+
+
+# For everyone.
+
+
+def test_sets_are_spoken_and_ticked_by_buttons_alone(sets_page, sets_file):
+    page = sets_page
+    expect(page.locator("#spoken")).to_have_text(
+        "Record 1 of 6. Given joy, anger. Predicted joy. Doubted anger, given, 1 %. what a wonderful morning"
+    )
+    page.keyboard.press("?")
+    page.get_by_label("Decide with single keys").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("3")
+    ticked(page, "joy")
+    page.get_by_role("button", name="fear", exact=False, pressed=False).focus()
+    page.keyboard.press("Enter")
+    ticked(page, "joy", "fear")
+    page.get_by_role("button", name="Confirm joy, fear").focus()
+    page.keyboard.press("Enter")
+    title(page, "Record 2 of 6")
+    assert decided(sets_file) == {0: ("relabel", '["joy", "fear"]')}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_sets_and_pairs_have_contrast(scheme, sets_file, pairs_file, serve, visit):
+    page = visit(serve(sets_file).link, color_scheme=scheme)
+    press(page, "a", "k", "p")
+    assert page.evaluate(CONTRASTS) == []
+    page.keyboard.press("b")
+    expect(page.locator("#bulk")).to_be_visible()
+    assert page.evaluate(CONTRASTS) == []
+    pairs = visit(serve(pairs_file).link, color_scheme=scheme)
+    expect(pairs.locator("#pair-name")).to_be_visible()
+    assert pairs.evaluate(CONTRASTS) == []
+
+
+@pytest.mark.parametrize("width", [320, 400, 820, 1024, 1280, 1920])
+def test_sets_of_long_labels_fit_every_width(width, tmp_path, serve, visit):
+    labels = tuple(f"a label with a name of some length {n}" for n in range(12))
+    table = sets_table([(labels[:4], [0.9, 0.9, 0.8, 0.01, *([0.6] * 8)], "text")], labels)
+    page = visit(
+        serve(write_sets(table, tmp_path / "long.parquet", labels)).link, viewport={"width": width, "height": 640}
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for action in ("confirm", "keep", "unsure", "discard", "undo", "back", "next"):
+        expect(page.locator(f"[data-action={action}]")).to_be_in_viewport(ratio=1)
 
 
 # Pairs of texts.
