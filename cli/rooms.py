@@ -55,7 +55,7 @@ def features_bundle_of(encoder: str, on_step: Callable[[str], None]) -> Bundle:
     """The features bundle at a path, or the cached one of a checkpoint."""
     if is_bundle(encoder):
         return Bundle.load(encoder)
-    bundle: Bundle = export_room("encoder").cached_encoder(encoder, on_step)
+    bundle: Bundle = export_room("encoder", extra="fit").cached_encoder(encoder, on_step)
     return bundle
 
 
