@@ -26,6 +26,7 @@ from transformers import AutoModelForSequenceClassification
 from bench import shapes
 from bench.contenders.job import cross_entropy, read_rows
 from lossaudit.engine import backends
+from lossaudit.engine.backends.memory import is_out_of_memory
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import Batch, Encoded
@@ -142,7 +143,7 @@ def score(run: Run, encoded: Encoded, budget: int, warm: bool = False) -> tuple[
         begun = time.perf_counter()
         found = [run(batch) for batch in padded]
     except Exception as error:
-        if not backends.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return float("inf"), np.empty(0)
     seconds = time.perf_counter() - begun

@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.backends import Runner, is_out_of_memory
+from lossaudit.engine.backends import Runner
+from lossaudit.engine.backends.memory import is_out_of_memory
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.encoding import Encoded, Ids, Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief

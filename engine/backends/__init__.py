@@ -47,8 +47,6 @@ _BACKENDS: dict[str, Backend] = {
     OPENVINO: openvino.OpenVino(),
 }
 NAMES = tuple(_BACKENDS)
-_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "status_alloc_failed", "bad_alloc", "bad allocation")
-"""ONNX Runtime's arena on every device; CUDA; cuBLAS and cuDNN; C++."""
 
 
 def available() -> tuple[str, ...]:
@@ -77,11 +75,6 @@ def cuda_works(model: Path) -> bool:
     except LossAuditError:
         return False
     return True
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a run failed for want of memory, which the runtimes say in words alone."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
 def load(backend: str, model: Path, workers: int, threads: int) -> Runner:

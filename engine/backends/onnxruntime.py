@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from lossaudit.engine.backends.memory import is_out_of_memory
 from lossaudit.engine.backends.signature import LOGITS, Tensor, check_signature
 from lossaudit.engine.encoding import Batch
 from lossaudit.engine.errors import LossAuditError, brief
@@ -48,6 +49,10 @@ class Session:
                 disabled_optimizers=_SLOWER if on_cpu else (),
             )
         except Exception as error:  # ONNX Runtime's errors share no public base class
+            if is_out_of_memory(error):
+                raise LossAuditError(
+                    f"there is not enough memory to load {model}: {brief(error)}; end other programs that use it"
+                ) from error
             raise LossAuditError(
                 f"{model} is not an ONNX file that this onnxruntime can run: {brief(error)}; export the model again"
             ) from error

@@ -8,6 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lossaudit.engine import backends
+from lossaudit.engine.backends import onnxruntime
+from lossaudit.engine.backends.memory import is_out_of_memory
 from lossaudit.engine.backends.onnxruntime import CPU_PROVIDER, BoundSession
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import Batch, TextEncoder
@@ -78,7 +80,16 @@ def test_out_of_memory_is_known_by_what_the_runtime_says(tmp_path):
     runner = backends.load("cpu", graph_that_wants_terabytes(tmp_path / "m.onnx"), workers=1, threads=1)
     with pytest.raises(Exception, match="Failed to allocate memory") as caught:
         runner.run(batch_of([1, 2]))
-    assert backends.is_out_of_memory(caught.value)
+    assert is_out_of_memory(caught.value)
+
+
+def test_too_little_memory_to_load_a_graph_is_no_fault_of_the_graph(bundle_folder, monkeypatch, refused):
+    def load(*_, **__):
+        raise RuntimeError("CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; expr=cudaMalloc((void**)&p, size);")
+
+    monkeypatch.setattr(onnxruntime.ort, "InferenceSession", load)
+    with refused("not enough memory to load", "model.onnx", "end other programs"):
+        backends.load("cpu", bundle_folder / "model.onnx", workers=1, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ def test_out_of_memory_is_known_by_what_the_runtime_says(tmp_path):
     ],
 )
 def test_other_failures_are_no_want_of_memory(error, expected):
-    assert backends.is_out_of_memory(error) is expected
+    assert is_out_of_memory(error) is expected
 
 
 class TestBoundToADevice:
