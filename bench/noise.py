@@ -110,7 +110,7 @@ def main(seeds: int, inputs: Path, work: Path, output: Path) -> None:
         "runs": [dataclasses.asdict(run) for run in runs],
     }
     output.mkdir(parents=True, exist_ok=True)
-    texts = {"json": json.dumps(report, indent=1, ensure_ascii=False) + "\n", "md": page(report)}
+    texts = {"json": json.dumps(report, ensure_ascii=False) + "\n", "md": page(report)}
     for ending, text in texts.items():
         with file_beside(output / f"noise.{ending}") as path:
             path.write_text(text, encoding="utf-8")
@@ -130,7 +130,7 @@ def _run(data: Data, kind: str, share: float, seed: int) -> Run:
     for model in MODELS:
         rows, scaled = _estimated(log_p[model], given)
         top = np.argsort(-cross_entropy(log_p[model], given), kind="stable")[: math.ceil(REVIEWED * rows)]
-        estimates[model] = Estimated(rows, scaled, float(wrong[top].sum() / wrong.sum()))
+        estimates[model] = Estimated(rows, scaled, _rounded(wrong[top].sum() / wrong.sum()))
     issues = cleanlab_filter(given, np.exp(log_p["out of sample"]))
     filtered = None if issues is None else Filtered(int(issues.sum()), int((issues & wrong).sum()))
     return Run(
@@ -140,7 +140,7 @@ def _run(data: Data, kind: str, share: float, seed: int) -> Run:
 
 def _found(wrong: NDArray[np.bool_], score: NDArray[np.float64]) -> Found:
     top = np.argsort(-score, kind="stable")[: int(wrong.sum())]
-    return Found(float(average_precision_score(wrong, score)), float(wrong[top].mean()))
+    return Found(_rounded(average_precision_score(wrong, score)), _rounded(wrong[top].mean()))
 
 
 def _estimated(log_p: NDArray[np.float64], given: NDArray[np.int64]) -> tuple[int, float]:
@@ -153,7 +153,11 @@ def _estimated(log_p: NDArray[np.float64], given: NDArray[np.int64]) -> tuple[in
     rows, counting, elsewhere = (
         np.bincount(given[some], minlength=classes) for some in (counts | True, counts, another)
     )
-    return int(another.sum()), float((rows * elsewhere / np.maximum(counting, 1)).sum())
+    return int(another.sum()), _rounded((rows * elsewhere / np.maximum(counting, 1)).sum())
+
+
+def _rounded(figure: float) -> float:
+    return round(float(figure), 4)
 
 
 if __name__ == "__main__":
