@@ -33,7 +33,7 @@ from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import Text, TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.export.cache import cached
+from lossaudit.export.cache import cached, for_gpu
 from lossaudit.export.comparison import (
     MOST_TOKENS,
     TOLERANCE,
@@ -83,7 +83,7 @@ def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bun
     revision = _revision(Path(model))
     # One that was made without onnx lacks int8, and is made again once onnx is there.
     key = hashlib.sha256(f"{revision} {_why_not_rewritten()}".encode()).hexdigest()
-    return cached(key, lambda target: _adopt(Path(model), str(model), revision, target, on_step))
+    return cached(key, lambda target: _adopt(Path(model), str(model), revision, target, on_step, fp16=for_gpu()))
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,22 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from lossaudit.engine import backends
 from lossaudit.engine.bundle import Bundle, is_bundle
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import cache_folder
 from lossaudit.version import __version__
 
 
+def for_gpu() -> bool:
+    """Whether bundles in the cache have the form for GPUs, which only a build of ONNX Runtime for CUDA can use."""
+    return backends.CUDA in backends.available()
+
+
 def cached(revision: str, make: Callable[[Path], Bundle]) -> Bundle:
     """The bundle of a revision (a commit, or `sha256:` and a hash), made first if it isn't there or is damaged."""
     key = revision.removeprefix("sha256:")[:32]
-    target = cache_folder() / "bundles" / f"{key}-{__version__}"
+    target = cache_folder() / "bundles" / f"{key}{'-gpu' if for_gpu() else ''}-{__version__}"
     if is_bundle(target):
         with contextlib.suppress(LossAuditError):
             return Bundle.load(target)

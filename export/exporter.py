@@ -23,7 +23,7 @@ from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.export import checkpoint as checkpoints
-from lossaudit.export.cache import cached
+from lossaudit.export.cache import cached, for_gpu
 from lossaudit.export.comparison import MOST_TOKENS, Check, texts_with_tokens, with_pairs
 from lossaudit.export.forms import Shape, make_forms
 from lossaudit.export.graph import input_names, write_graph
@@ -54,7 +54,7 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
     """The bundle of a checkpoint from the user's cache folder, exported first if it isn't there or is damaged."""
     on_step("finding the checkpoint")
     checkpoint = checkpoints.find(model)
-    return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step))
+    return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step, fp16=for_gpu()))
 
 
 def _export(

@@ -13,7 +13,7 @@ from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.loss import log_softmax
 from lossaudit.engine.scoring import Scorer, encode_shard
 from lossaudit.export.arithmetic import halved
-from lossaudit.export.exporter import export_bundle
+from lossaudit.export.exporter import cached_bundle, export_bundle
 from lossaudit.export.forms import FP16_TOLERANCE
 from lossaudit.export.weights import WEIGHTS
 
@@ -72,6 +72,17 @@ def test_the_shared_model_is_as_near(shared, tmp_path):
 
 def test_without_being_asked_for_there_is_none(bundle_folder):
     assert not (bundle_folder / "model.fp16.onnx").exists()
+
+
+def test_a_checkpoint_that_is_audited_where_cuda_is_installed_is_exported_with_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    checkpoint = str(FAMILIES[REWRITTEN].make(tmp_path / "checkpoint"))
+    without = cached_bundle(checkpoint)
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+    bundle = cached_bundle(checkpoint)
+    assert "fp16" in [graph.precision for graph in bundle.manifest.graphs]
+    assert "fp16" not in [graph.precision for graph in without.manifest.graphs]
+    assert cached_bundle(checkpoint).folder == bundle.folder != without.folder
 
 
 class TestLayers:
