@@ -67,6 +67,8 @@ class SetInCell:
     between: str | None
     """What stands between labels in a text; None for lists and for single labels that aren't texts."""
     in_list: bool
+    as_json: bool = False
+    """Whether a cell is JSON text, as Arrow has cells of several types."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -93,15 +95,13 @@ class SetInCell:
 
     def cells(self, row: Mapping[str, Any], label: str) -> Row:
         cell = row.get(self.column)
-        # Cells of several types are kept as JSON.
-        as_json = self.in_list and isinstance(cell, str)
-        there = json.loads(str(cell)) if as_json else cell
+        there = json.loads(cell) if self.as_json and cell is not None else cell
         wanted = names_of(label)
         kept = [part for part in self._parts(there) if self._name(part) in wanted]
         names = {self._name(part) for part in kept}
         parts = [*kept, *(self.values[name] for name in wanted if name not in names)]
         if self.in_list:
-            return {self.column: json.dumps(parts, ensure_ascii=False) if as_json else parts}
+            return {self.column: json.dumps(parts, ensure_ascii=False) if self.as_json else parts}
         if self.between is not None:
             return {self.column: self.between.join(map(str, parts))}
         return {self.column: parts[0] if parts else None}

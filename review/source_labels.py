@@ -49,12 +49,14 @@ def _set_in_cell(column: str, form: Mapping[str, Any], labels: Sequence[str], so
     """The writer of cells that name labels. form: `label_form` (docs/losses.md)."""
     kind, feature = form.get("kind"), source.rows.features[column]
     in_list = kind == "list"
-    holds_texts = source.has_texts_alone or _holds_names(getattr(feature, "feature", feature))
     values = {label: value for label, value in zip(labels, form.get("values") or [], strict=False) if value is not None}
+    holds_texts = source.has_texts_alone or _holds_names(getattr(feature, "feature", feature))
+    holds_texts = holds_texts or any(isinstance(value, str) for value in values.values())
     if holds_texts or kind == "separated":
         values = {label: str(values.get(label, label)) for label in labels}
     if in_list or not (holds_texts or kind == "separated"):
-        return SetInCell(column, values, between=None, in_list=in_list)
+        as_json = isinstance(feature, datasets.Json) and not source.as_text
+        return SetInCell(column, values, between=None, in_list=in_list, as_json=as_json)
     # A text of one label a row gets a separator that no label has.
     names = "".join(values.values())
     separator = form.get("separator") or next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])

@@ -143,6 +143,11 @@ class Rubrix:
         return page
 
     def _held(self, record: dict[str, Any]) -> Held:
+        if bool(record.get("multi_label")) != self._about.multi_label:
+            raise LossAuditError(
+                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
+                "give another --name"
+            )
         metadata = record.get("metadata") or {}
         row = str(record["id"])
         text, pair = [*map(record["inputs"].get, self._fields), None][:2]

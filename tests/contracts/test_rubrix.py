@@ -134,7 +134,7 @@ def test_the_real_server_takes_them_and_gives_back_what_people_say(server, ask, 
     assert "Pulled 0 new decisions" in lossaudit("pull", losses, "--from", "rubrix", *where)
 
 
-def test_sets_of_labels_over_two_texts(server, ask, sets, lossaudit, decided_sets):
+def test_sets_of_labels_over_two_texts(server, ask, sets, losses, lossaudit, decided_sets):
     where = ("--name", NAME, "--url", server)
     assert "Sent 6 records" in lossaudit("log", sets, "--to", "rubrix", *where)
     stored = listed(ask)
@@ -148,6 +148,7 @@ def test_sets_of_labels_over_two_texts(server, ask, sets, lossaudit, decided_set
     assert "6 were there already" in lossaudit("log", sets, "--to", "rubrix", *where)
     lossaudit("pull", sets, "--from", "rubrix", *where)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 5: []}
+    assert "is for several labels a text" in lossaudit("log", losses, "--to", "rubrix", *where, fails=True)
 
 
 def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):

@@ -137,6 +137,17 @@ def test_lists_of_names(output, decided, write_file, tmp_path):
     assert told["labels"][0] == {"label": "Business", "added": 0, "removed": 2}
 
 
+@pytest.mark.parametrize("output", ["cleaned.jsonl", "cleaned.parquet"])
+def test_lists_beside_single_labels(output, decided, write_file, tmp_path):
+    given = (["World", "Business"], "Sports", ["Business", "Sports"], [], "Business")
+    rows = [{"text": text, "labels": labels} for text, labels in zip(TEXTS, given, strict=True)]
+    source = write_file("source.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    losses = decided(source, {0: ["World"], 1: ["Sports", "Sci/Tech"], 3: ["World"]})
+    apply_decisions(losses, tmp_path / output)
+    found = pq.read_table(decided(tmp_path / output, {})).sort_by("id")["labels"].to_pylist()
+    assert found == [["World"], ["Sports", "Sci/Tech"], ["Sports", "Business"], ["World"], ["Business"]]
+
+
 def test_lists_of_a_saved_datasets_classes(decided, tmp_path):
     names = ["Sci/Tech", "Business", "Sports", "World"]
     features = datasets.Features(

@@ -115,6 +115,18 @@ def test_sets_come_back(sink, rubrix, sets, sets_about, on_stage, decided_sets):
     assert decided_sets() == {0: "keep", 1: ["joy", "love"], 2: "keep", 3: "discard", 5: []}
 
 
+def test_a_dataset_holds_sets_or_single_labels(sink, rubrix, sets, sets_about, records, on_stage, refused):
+    log_records(records, sink(), on_stage)
+    with refused(NAME, "is for one label a text", "--name"):
+        log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
+    with refused("is for one label a text"):
+        pull(sets, sink(about=sets_about), "rubrix")
+    rubrix.records.clear()
+    log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
+    with refused("is for several labels a text"):
+        log_records(records, sink(), on_stage)
+
+
 @pytest.mark.parametrize(
     ("columns", "fields"),
     [
