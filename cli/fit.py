@@ -125,7 +125,9 @@ def fit(
     with prepared.keep_parts(folder, restart) as kept:
         if kept.facts:
             out.print(f"Going on with an interrupted run, whose states are in {kept}", soft_wrap=True)
-        print_choice(prepared.audit.choice)
+        with steps("Preparing") as on_step:
+            on_step("the default way" if no_tune else "what is fastest here, measured once an encoder and machine")
+            print_choice(prepared.choice)
         with rows_bar() as on_stage:
             fitted = prepared.run(kept, output, on_stage)
         kept.discard()

@@ -72,7 +72,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             architecture=_architecture(model),
             tokenizer=tokenizer,
             task=FEATURES,
-            labels=tuple(f"{pooling} {place}" for place in range(model.config.hidden_size)),
+            labels=tuple(f"{pooling} {place}" for place in range(_hidden(model))),
             max_length=_max_length(checkpoint.folder, max_length(tokenizer, model.config)),
             write_graph=write,
             check=lambda runner, encoder: _check(model, tokenizer, pooling, runner, encoder),
@@ -111,6 +111,13 @@ def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # any will do: a mask says which tokens are none
     return model.eval()
+
+
+def _hidden(model: transformers.PreTrainedModel) -> int:
+    size = getattr(model.config, "hidden_size", None)
+    if not isinstance(size, int):
+        raise LossAuditError(f"{type(model).__name__} is no text encoder: its config has no hidden_size")
+    return size
 
 
 def _architecture(model: transformers.PreTrainedModel) -> str:

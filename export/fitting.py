@@ -7,6 +7,7 @@ are scored by heads.
 """
 
 import dataclasses
+import functools
 import hashlib
 import re
 from collections.abc import Iterator
@@ -111,8 +112,14 @@ class Fit:
     def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
         """Keeps each finished shard's states in `folder`, and goes on with those that are there."""
         kept = KeptParts.open(folder, self._identity(), restart)
-        self.audit.choice = choice_from(kept.facts) if kept.facts else _for_states(self.audit.choice, self.encoder)
+        if kept.facts:
+            self.choice = choice_from(kept.facts)
         return kept
+
+    @functools.cached_property
+    def choice(self) -> Choice:
+        """What computes the states. The first time an encoder is used, measuring it takes a few seconds."""
+        return _for_states(self.audit.choice, self.encoder)
 
     def run(self, kept: KeptParts, target: Path, on_stage: OnStage = quietly) -> Fitted:
         """Writes the losses table and the bundle into the folder `target`; `on_stage` is told of what is done.
@@ -120,8 +127,9 @@ class Fit:
         kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Audit.run` does, and where no head can be
         fitted; the states that are there stay.
         """
+        self.audit.choice = self.choice
         if not kept.facts:
-            kept.decide(dataclasses.asdict(self.audit.choice))
+            kept.decide(dataclasses.asdict(self.choice))
         heads = _Heads(self, kept, on_stage)
         with self.audit.keep_parts(kept.scratch / "losses"):
             audited = replace(self.audit.run(on_stage, heads.score), scored=heads.encoded)

@@ -129,6 +129,15 @@ def test_an_encoder_with_a_decoder_is_refused(tmp_path, refused):
         export_encoder(str(tmp_path / "t5"), tmp_path / "encoder")
 
 
+def test_what_is_no_text_encoder_is_refused(encoder_checkpoint, tmp_path, refused):
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPConfig(text_config=small, vision_config=small | {"image_size": 8, "patch_size": 4})
+    folder = shutil.copytree(encoder_checkpoint, tmp_path / "clip")
+    transformers.CLIPModel(config).save_pretrained(folder)
+    with refused("CLIPModel is no text encoder"):
+        export_encoder(str(folder), tmp_path / "encoder")
+
+
 def test_an_encoder_without_all_its_weights_is_refused(encoder_checkpoint, tmp_path, refused):
     folder = shutil.copytree(encoder_checkpoint, tmp_path / "deeper")
     config = json.loads((folder / "config.json").read_text())

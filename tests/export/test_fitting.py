@@ -236,6 +236,12 @@ class TestRefusals:
 
 
 class TestInterruptions:
+    def test_what_cant_be_had_lets_go_of_the_folder(self, fit, frame, refused):
+        pytest.importorskip("openvino")
+        with refused("openvino runs int8 alone"):
+            fit(frame, provider="openvino")
+        fit(frame)
+
     def test_it_goes_on_with_the_states_that_are_there(self, fit, frame, shards_of, tmp_path, monkeypatch):
         shards_of(30)
         _, whole = fit(frame, target=tmp_path / "whole")
