@@ -5,6 +5,7 @@ A doubt is a row's worst label: one that is given and maybe shouldn't be, or one
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -81,21 +82,21 @@ def top_of_doubts(
     names = label_names(losses)
     wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
     columns = ["labels", "worst_label"]
-    examples = top_of_groups(losses, columns, lambda rows: _doubts(rows, names), wanted, each)
+    examples = top_of_groups(losses, columns, lambda rows: _doubts(rows, names, losses.path), wanted, each)
     return list(zip(doubts, examples, strict=True))
 
 
-def _doubts(rows: pa.Table, names: list[str]) -> Ints:
+def _doubts(rows: pa.Table, names: list[str], path: Path) -> Ints:
     """(n,) one number for the doubt of each row: the label's place, and whether it is given."""
-    return _places(rows["worst_label"], names) << 1 | each_holds(rows["labels"], rows["worst_label"])
+    return _places(rows["worst_label"], names, path) << 1 | each_holds(rows["labels"], rows["worst_label"])
 
 
-def _places(column: pa.ChunkedArray | pa.Array, names: list[str]) -> Ints:
-    """(n,) the labels' places among the model's."""
+def _places(column: pa.ChunkedArray | pa.Array, names: list[str], path: Path) -> Ints:
+    """(n,) the labels' places among the model's. Raises LossAuditError for another label."""
     places = pc.index_in(column, value_set=pa.array(names, pa.string()))
     if places.null_count:
         strange = column.filter(pc.is_null(places))[0].as_py()
-        raise LossAuditError(f"no multi-label losses table: it has the label {strange!r}, which the model hasn't")
+        raise LossAuditError(f"{path} is no losses table: it has the label {strange!r}, which the model doesn't have")
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 
@@ -105,7 +106,7 @@ class _Counts:
     def __init__(self, losses: Losses, cut: float) -> None:
         self.names = label_names(losses)
         self.has_probabilities = bool(probability_names(losses))
-        self._cut = cut
+        self._path, self._cut = losses.path, cut
         self._sums = np.zeros((3, len(self.names)), dtype=np.int64)
         """Rows that have a label, that have it alone given and alone predicted, by label."""
         self._top = np.zeros(2 * len(self.names), dtype=np.int64)
@@ -119,7 +120,7 @@ class _Counts:
     def add(self, rows: pa.Table) -> None:
         given, predicted = (self._matrix(rows[name]) for name in ("labels", "predictions"))
         self._sums += [m.sum(axis=0) for m in (given, given & ~predicted, predicted & ~given)]
-        keys, losses = _doubts(rows, self.names), rows["loss"].to_numpy()
+        keys, losses = _doubts(rows, self.names, self._path), rows["loss"].to_numpy()
         self._top += np.bincount(keys[losses >= self._cut], minlength=len(self._top))
         disagrees = rows["label_probability"].to_numpy() < 0.5
         self._doubts += np.bincount(keys[disagrees], minlength=len(self._top))
@@ -137,7 +138,7 @@ class _Counts:
         """(n, labels) of sets, whether each holds each label."""
         lists = sets.combine_chunks()
         held = np.zeros((len(lists), len(self.names)), dtype=bool)
-        held[pc.list_parent_indices(lists).to_numpy(), _places(lists.flatten(), self.names)] = True
+        held[pc.list_parent_indices(lists).to_numpy(), _places(lists.flatten(), self.names, self._path)] = True
         return held
 
     def figures(self) -> SetFigures:

@@ -1,6 +1,7 @@
 """The report of a multi-label table, and of one whose examples are pairs of texts."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lossaudit.engine.formats import ENDINGS
@@ -92,6 +93,14 @@ def test_a_table_without_any_loss(tmp_path):
     table = sets_table(ROWS).slice(0, 0)
     page = render(make_report(Losses.open(write_sets(table, tmp_path / "sets.parquet"))))
     assert "No row has a loss" in page
+
+
+def test_a_label_that_the_model_lacks_is_refused(tmp_path, refused):
+    table = sets_table(ROWS)
+    at = table.schema.get_field_index("labels")
+    strange = pa.array([["ghost"]] * 6, table.schema.field(at).type)
+    with refused("sets.parquet", "'ghost'"):
+        make_report(Losses.open(write_sets(table.set_column(at, "labels", strange), tmp_path / "sets.parquet")))
 
 
 def test_examples_of_pairs_show_both_texts(pairs_file):
