@@ -16,7 +16,7 @@ import onnxruntime as ort
 
 from lossaudit.engine.batching import batches_by_token_budget
 from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.tuning import BUDGET
 from lossaudit.export.arithmetic import LARGEST_FP16, halved
 from lossaudit.export.lowering import find_layers
@@ -75,6 +75,8 @@ def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
         encoded = encoder.encode(texts)
         batches = (encoded.padded(rows) for rows in batches_by_token_budget(encoded.lengths, BUDGET))
         largest = max(float(np.max(session.run(peaks, batch.inputs(inputs)))) for batch in batches)
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        raise LossAuditError(f"its values can't be looked at: {brief(error)}") from error
     finally:
         file.unlink()
     if not largest <= LARGEST_FP16 / _HEADROOM:  # NaN isn't either

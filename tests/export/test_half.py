@@ -15,6 +15,7 @@ from lossaudit.engine.scoring import Scorer, encode_shard
 from lossaudit.export.arithmetic import halved
 from lossaudit.export.exporter import cached_bundle, export_bundle
 from lossaudit.export.forms import FP16_TOLERANCE
+from lossaudit.export.half import check_range
 from lossaudit.export.weights import WEIGHTS
 
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -202,6 +203,23 @@ def test_other_texts_may_reach_further_than_those_it_was_compared_on(spoilt):
         dense.bias[0] = 40_000
 
     assert spoilt(REWRITTEN, near).left_out["fp16"].startswith("its activations reach 40,")
+
+
+def test_a_graph_whose_values_cannot_be_looked_at(tmp_path, refused):
+    """Its products are of integers."""
+    nodes = [
+        onnx.helper.make_node("MatMul", ["input_ids", "weight"], ["product"]),
+        onnx.helper.make_node("Cast", ["product"], ["logits"], to=FLOAT),
+    ]
+    weight = onnx.numpy_helper.from_array(np.ones((8, 4), np.int64), "weight")
+    given = onnx.helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "tokens"])
+    made = onnx.helper.make_tensor_value_info("logits", FLOAT, ["rows", 4])
+    graph = onnx.helper.make_graph(nodes, "graph", [given], [made], [weight])
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
+    with refused("its values can't be looked at"):
+        check_range(path, None, [])
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_weights_that_fp16_cannot_hold(refused):
