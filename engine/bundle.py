@@ -2,6 +2,7 @@
 
     model.onnx       the fp32 graph: input_ids, attention_mask (and token_type_ids) to logits
     model.int8*.onnx the same in int8, one file for each way of running it
+    model.fp16.onnx  the same in fp16, for GPUs, where it was asked for
     tokenizer.json   the `tokenizers` file, without padding and truncation
     manifest.json    this module's `Manifest`
 
@@ -61,7 +62,7 @@ class Graph:
     """Such as `fp32` or `int8-dynamic`."""
     file: str
     precision: str
-    """`fp32` or `int8`."""
+    """`fp32`, `int8` or `fp16`."""
     backends: tuple[str, ...]
     """The backends that can run it."""
     applied: tuple[str, ...]
