@@ -21,7 +21,7 @@ from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export import pooling as poolings
-from lossaudit.export.cache import cached
+from lossaudit.export.cache import cached, for_gpu
 from lossaudit.export.comparison import TOLERANCE, compare, texts_with_tokens
 from lossaudit.export.config import CLASSIFIER
 from lossaudit.export.exporter import Original, Step, quiet, write_bundle
@@ -32,15 +32,15 @@ _SENTENCES = "sentence_bert_config.json"
 """Where sentence-transformers says how many tokens it reads, often fewer than the model has positions for."""
 
 
-def export_encoder(model: str, target: Path, on_step: Step = lambda step: None) -> Bundle:
+def export_encoder(model: str, target: Path, on_step: Step = lambda step: None, fp16: bool = False) -> Bundle:
     """Exports a checkpoint's encoder to the folder `target`, which is new, empty or an older bundle.
 
-    on_step is told what begins. Raises LossAuditError, and leaves nothing behind, if the encoder can't be had, loaded
-    or exported, or if the graph differs from PyTorch.
+    on_step is told what begins. fp16: with the form for GPUs. Raises LossAuditError, and leaves nothing behind, if the
+    encoder can't be had, loaded or exported, or if the graph differs from PyTorch.
     """
     check_replaceable(target, MANIFEST)
     on_step("finding the encoder")
-    return _export(checkpoints.find(model), target, on_step)
+    return _export(checkpoints.find(model), target, on_step, fp16)
 
 
 def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
@@ -51,10 +51,10 @@ def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
     for name in (poolings.CONFIG, _SENTENCES):
         file = checkpoint.folder / name
         digest.update(file.read_bytes() if file.is_file() else b"")
-    return cached(digest.hexdigest(), lambda target: _export(checkpoint, target, on_step))
+    return cached(digest.hexdigest(), lambda target: _export(checkpoint, target, on_step, for_gpu()))
 
 
-def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> Bundle:
+def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp16: bool) -> Bundle:
     with quiet():
         on_step("loading the weights")
         model = _load(checkpoint)
@@ -77,7 +77,7 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step) -> 
             write_graph=write,
             check=lambda runner, encoder: _check(model, tokenizer, pooling, runner, encoder),
         )
-        return write_bundle(original, target, on_step)
+        return write_bundle(original, target, on_step, fp16)
 
 
 def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
