@@ -1,7 +1,7 @@
 """Backends run a bundle's graphs: padded token ids come in, logits go out.
 
-A backend is one module with a `load` and a `missing`, and one line in `_BACKENDS`. ONNX Runtime is the default
-and the reference: fp32 always runs there.
+A backend is one module with a class as `Backend`, which refuses what `check_signature` refuses, and one line in
+`_BACKENDS`. ONNX Runtime is the default and the reference: fp32 always runs there.
 """
 
 from pathlib import Path
