@@ -9,7 +9,7 @@ from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, steps
 
 if TYPE_CHECKING:
-    from lossaudit.engine.bundle import Parity
+    from lossaudit.engine.bundle import Manifest, Parity
 
 _EXAMPLES = """
 lossaudit export ./my-finetuned-model -o bundle
@@ -17,6 +17,7 @@ lossaudit export distilbert-base-uncased-finetuned-sst-2-english -o sst2
 lossaudit export ./optimums-onnx-folder -o bundle
 lossaudit export ./my-tagger -o tagger --multi-label
 lossaudit export ./my-finetuned-model -o bundle --fp16
+lossaudit export ./my-encoder -o encoder --encoder
 """
 
 
@@ -29,7 +30,8 @@ lossaudit export ./my-finetuned-model -o bundle --fp16
     help="Any of the labels may be right for a text; for models whose config.json has no problem_type.",
 )
 @click.option("--fp16", is_flag=True, help="Write a form for GPUs too, which audit --provider cuda then scores with.")
-def export(model: str, output: Path, multi_label: bool, fp16: bool) -> None:
+@click.option("--encoder", is_flag=True, help="Export the encoder alone, for `lossaudit fit` where there is no torch.")
+def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
     MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
@@ -38,19 +40,29 @@ def export(model: str, output: Path, multi_label: bool, fp16: bool) -> None:
     It may also be a folder with model.onnx, config.json and tokenizer.json, as Optimum writes it. That needs no
     torch; there is then no PyTorch model to check it against, and the output says so.
     """
+    if encoder and multi_label:
+        raise click.UsageError("--multi-label is for classifiers; an encoder knows no labels")
     with steps(f"Exporting {model}") as on_step:
-        from lossaudit.cli.rooms import export_to
+        from lossaudit.cli.rooms import export_encoder_to, export_to
 
-        bundle = export_to(model, output, on_step, multi_label, fp16)
+        if encoder:
+            bundle = export_encoder_to(model, output, on_step, fp16)
+        else:
+            bundle = export_to(model, output, on_step, multi_label, fp16)
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(
-        f"{output}: {manifest.architecture}, {len(manifest.labels)} labels, {size:.0f} MB",
+        f"{output}: {manifest.architecture}, {_outputs(manifest)}, {size:.0f} MB",
         soft_wrap=True,
     )
     out.print(_parity(manifest.parity), soft_wrap=True)
     for form, reason in manifest.left_out.items():
         out.print(f"Without {form}: {reason}", soft_wrap=True)
+
+
+def _outputs(manifest: "Manifest") -> str:
+    """What the graph gives a text."""
+    return f"{len(manifest.labels)} {'numbers a text' if manifest.task == 'features' else 'labels'}"
 
 
 def _parity(parity: "Parity") -> str:

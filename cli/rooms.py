@@ -59,6 +59,12 @@ def features_bundle_of(encoder: str, on_step: Callable[[str], None]) -> Bundle:
     return bundle
 
 
+def export_encoder_to(model: str, output: Path, on_step: Callable[[str], None], fp16: bool) -> Bundle:
+    """Writes the features bundle of a checkpoint. fp16: see `encoder.export_encoder`."""
+    bundle: Bundle = export_room("encoder").export_encoder(model, output, on_step, fp16)
+    return bundle
+
+
 def export_to(model: str, output: Path, on_step: Callable[[str], None], multi_label: bool, fp16: bool) -> Bundle:
     """Writes the bundle of a checkpoint or an ONNX folder. multi_label, fp16: see `exporter.export_bundle`."""
     adopted = export_room("adopted")

@@ -57,6 +57,17 @@ def test_a_checkpoint_is_taken(kind, fit, encoder_checkpoint, checkpoint):
     assert ("its states know their labels" in said) == (kind == "a classifier")
 
 
+def test_an_exported_encoder_is_taken(fit, run, encoder_checkpoint, tmp_path):
+    exported = run("export", encoder_checkpoint, "-o", tmp_path / "encoder", "--encoder")
+    assert exported.exit_code == 0, exported.output
+    assert "BertModel, 32 numbers a text" in exported.stdout
+    assert "Parity with PyTorch" in exported.stdout
+    assert "60 rows" in fit(encoder=tmp_path / "encoder")
+    refused = run("export", encoder_checkpoint, "-o", tmp_path / "other", "--encoder", "--multi-label")
+    assert refused.exit_code == 2
+    assert "--multi-label is for classifiers" in refused.stderr
+
+
 def test_labels_of_few_rows_are_said(fit, topics):
     topics.write_text(topics.read_text() + "ice planet,odd\n")
     assert "Fewer rows than folds: odd (1 rows)" in fit("--folds", 3)
