@@ -11,6 +11,7 @@ from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, rows_bar, steps
 from lossaudit.cli.events import Events, events_to
 from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
+from lossaudit.cli.options import dataset_options, model_options
 from lossaudit.cli.report import print_report, print_wrong
 from lossaudit.cli.rooms import bundle_of, free_memory_at_once, go_offline
 from lossaudit.version import __version__
@@ -39,13 +40,10 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
     required=True,
     help="File to write: .parquet, .jsonl, .json or .csv.",
 )
-@click.option("--config", help="Configuration of a hub dataset.")
-@click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
-@click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
+@dataset_options
 @click.option(
     "--text-pair-column", metavar="NAME", help="Column with the second text, where the model reads pairs of texts."
 )
-@click.option("--label-column", help="Column with the label, or a row's labels.  [default: guessed, and said]")
 @click.option(
     "--label-map",
     "label_map",
@@ -53,25 +51,12 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
     metavar="GIVEN=MODEL",
     help="Which label of the model a given label is. May be repeated.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows.")
-@click.option(
-    "--max-length",
-    type=click.IntRange(min=8),
-    help="Cut texts at this many tokens.  [default: the model's maximum]",
-)
+@model_options
 @click.option(
     "--stride",
     type=click.IntRange(min=0),
     metavar="N",
     help="Read longer texts in windows that share N tokens, instead of cutting them.",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the model: auto takes CUDA where it is installed, else the faster of the others.",
 )
 @click.option(
     "--precision",
@@ -96,8 +81,6 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Write the page of `lossaudit report` too, .html.")
 @click.option("--log-json", metavar="FILE", help="Add progress events as JSON Lines to FILE; - is standard error.")
-@click.option("--offline", is_flag=True, help="Never ask a hub, also where MODEL or DATASET is a hub name.")
-@click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def audit(
     model: str,
     dataset: str,
