@@ -8,6 +8,7 @@ import click
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import err, out, rows_bar, steps
 from lossaudit.cli.findings import print_choice, print_summary, print_unranked
+from lossaudit.cli.options import dataset_options, model_options
 from lossaudit.cli.report import print_wrong
 from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
 
@@ -32,6 +33,8 @@ _LABELS_SHOWN = 12
     required=True,
     help="Folder to write: losses.parquet, and a bundle with a head fitted on all rows.",
 )
+@dataset_options
+@model_options
 @click.option(
     "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts that heads are fitted without."
 )
@@ -42,24 +45,6 @@ _LABELS_SHOWN = 12
     show_default=True,
     help="What judges a row: blend also asks the labels of the nearest texts, loss asks the heads alone.",
 )
-@click.option("--config", help="Configuration of a hub dataset.")
-@click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]")
-@click.option("--text-column", help="Column with the text.  [default: guessed, and said]")
-@click.option("--label-column", help="Column with the label.  [default: guessed, and said]")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows.")
-@click.option(
-    "--max-length",
-    type=click.IntRange(min=8),
-    help="Cut texts at this many tokens.  [default: the encoder's maximum]",
-)
-@click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]")
-@click.option(
-    "--provider",
-    type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the encoder: auto takes CUDA where it is installed, else the faster of the others.",
-)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "int8", "fp16"]),
@@ -68,8 +53,6 @@ _LABELS_SHOWN = 12
     help="What computes the states (fp16: on a GPU); auto takes the fastest.",
 )
 @click.option("--restart", is_flag=True, help="Encode all rows anew, also those that an interrupted run had done.")
-@click.option("--offline", is_flag=True, help="Never ask a hub, also where ENCODER or DATASET is a hub name.")
-@click.option("--no-tune", is_flag=True, help="Don't measure what is fastest here, which takes seconds once a bundle.")
 def fit(
     encoder: str,
     dataset: str,

@@ -7,6 +7,7 @@ old `pytorch_model.bin` files, through torch's weights-only loader, which builds
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -57,30 +58,42 @@ def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[trans
 
     Raises LossAuditError for other tasks, a checkpoint without a trained head, or unsafe or broken weights.
     """
-    folder = checkpoint.folder
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = load_config(checkpoint)
         task = task_of(checkpoint.name, config.problem_type, config.num_labels, multi_label)
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            trust_remote_code=False,
-            use_safetensors=any(folder.glob("*.safetensors")),
-            weights_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        model, missing = load_weights(AutoModelForSequenceClassification, checkpoint, config)
     except LossAuditError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
         raise LossAuditError(f"{checkpoint.name} can't be loaded as a sequence classifier: {brief(error)}") from error
-    if loading["missing_keys"]:
-        missing = ", ".join(sorted(loading["missing_keys"])[:4])
+    if missing:
         raise LossAuditError(
-            f"{checkpoint.name} has no trained classification head (no weights for {missing}); "
+            f"{checkpoint.name} has no trained classification head (no weights for {', '.join(missing[:4])}); "
             "name a model that was fine-tuned to classify text, or use `lossaudit fit`, which needs none"
         )
-    return model.eval(), task
+    return model, task
+
+
+def load_config(checkpoint: Checkpoint) -> transformers.PretrainedConfig:
+    """A checkpoint's config. Raises whatever transformers does for one that it can't read."""
+    return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+
+
+def load_weights(
+    auto_class: Any, checkpoint: Checkpoint, config: transformers.PretrainedConfig
+) -> tuple[transformers.PreTrainedModel, list[str]]:
+    """A model of one of transformers' `Auto…` classes, in fp32 and evaluation mode, and the weights that the checkpoint
+    hasn't. Runs nothing of the checkpoint; raises whatever transformers does."""
+    model, loading = auto_class.from_pretrained(
+        checkpoint.folder,
+        config=config,
+        trust_remote_code=False,
+        use_safetensors=any(checkpoint.folder.glob("*.safetensors")),
+        weights_only=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+    return model.eval(), sorted(loading["missing_keys"])
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFast:

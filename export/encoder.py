@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from lossaudit.engine.backends import Runner
 from lossaudit.engine.bundle import FEATURES, MANIFEST, Bundle, Parity
@@ -82,35 +82,26 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp1
 
 def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
     """The encoder, in fp32 and evaluation mode. Raises LossAuditError, which names it, if it can't be taken."""
-    folder = checkpoint.folder
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = checkpoints.load_config(checkpoint)
         if config.is_encoder_decoder:
             raise LossAuditError(
                 f"{checkpoint.name} is an encoder with a decoder ({config.model_type}), and its encoder can't be taken "
                 "by itself; name a model that only encodes"
             )
-        model, loading = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            trust_remote_code=False,
-            use_safetensors=any(folder.glob("*.safetensors")),
-            weights_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        model, found_missing = checkpoints.load_weights(AutoModel, checkpoint, config)
     except LossAuditError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
         raise LossAuditError(f"the encoder of {checkpoint.name} can't be loaded: {brief(error)}") from error
-    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)  # which isn't used
+    missing = [name for name in found_missing if "pooler" not in name]  # which isn't used
     if missing:
         raise LossAuditError(
             f"{checkpoint.name} holds no whole {type(model).__name__} (no weights for {', '.join(missing[:4])})"
         )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0  # any will do: a mask says which tokens are none
-    return model.eval()
+    return model
 
 
 def _hidden(model: transformers.PreTrainedModel) -> int:

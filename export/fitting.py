@@ -205,7 +205,8 @@ class _Heads:
             features, labels[labelled], groups, len(fit.classes), fit.folds, SEED, lambda fold: done(shares[fold - 1])
         )
         if fit.score == BLEND:
-            blended = blend(out_of_fold, features, labels[labelled], groups, SEED)
+            on_texts = self._on_stage("Asking the nearest texts", len(np.unique(groups)))
+            blended = blend(out_of_fold, features, labels[labelled], groups, SEED, on_texts=on_texts)
             out_of_fold, self.weights = blended.logits, (blended.own, blended.neighbours)
         logits[labelled] = out_of_fold
         self.of_all, self.fitted = fit_head(features, labels[labelled], len(fit.classes)), len(features)

@@ -3,6 +3,7 @@
 Out-of-fold logits of heads come in, go out pooled with what the neighbours say (docs/noise.md says what it is worth).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ K = 20
 """Neighbours; 10 to 50 find about as much."""
 _MOST_TEXTS = 100_000
 """Of more texts, so many random ones can be neighbours, so that time grows with the rows and not their square."""
+_AT_ONCE = 4096
+"""Texts whose neighbours are looked for in one call."""
 _MOST_FITTED, _MOST_CELLS = 20_000, 10_000_000
 """Rows that decide the two weights, fewer where there are many classes."""
 _LEAST_OWN = 0.1
@@ -34,19 +37,36 @@ class Blend:
     """The weights; 0 where neighbours don't help to tell the given labels."""
 
 
-def blend(logits: Floats, features: Floats, labels: Ints, groups: Ints, seed: int, k: int = K) -> Blend:
+def blend(
+    logits: Floats,
+    features: Floats,
+    labels: Ints,
+    groups: Ints,
+    seed: int,
+    k: int = K,
+    on_texts: Callable[[int], None] = lambda done: None,
+) -> Blend:
     """Pools out-of-fold logits (n, classes) with the neighbours' labels, weighted to make the given labels likeliest.
 
     features: (n, hidden); nearness is the cosine of centred states. labels: (n,), all in [0, classes). groups: (n,);
     rows with the same number (the same text) are one neighbour, and none of each other. A row's own label has no say.
+    `on_texts` is told of different texts whose neighbours are found.
     """
     heads = log_softmax(logits)
-    neighbours = np.log(_votes(features, labels, groups, logits.shape[1], seed, k))
+    neighbours = np.log(_votes(features, labels, groups, logits.shape[1], seed, k, on_texts))
     own, other = _weights(heads, neighbours, labels, seed)
     return Blend((own * heads + other * neighbours).astype(np.float32), own, other)
 
 
-def _votes(features: Floats, labels: Ints, groups: Ints, classes: int, seed: int, k: int) -> NDArray[np.float64]:
+def _votes(
+    features: Floats,
+    labels: Ints,
+    groups: Ints,
+    classes: int,
+    seed: int,
+    k: int,
+    on_texts: Callable[[int], None],
+) -> NDArray[np.float64]:
     """(n, classes) the share of each class among a row's neighbours and one more, who votes as all rows do."""
     from sklearn.neighbors import NearestNeighbors  # of the extra that heads need
 
@@ -63,7 +83,11 @@ def _votes(features: Floats, labels: Ints, groups: Ints, classes: int, seed: int
     k = min(k, len(voters) - 1)
     # Of unit vectors, the nearest have the highest cosine.
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(states[voters])
-    nearest = voters[search.kneighbors(states, return_distance=False)]
+    found = []
+    for start in range(0, len(states), _AT_ONCE):
+        found.append(search.kneighbors(states[start : start + _AT_ONCE], return_distance=False))
+        on_texts(len(found[-1]))
+    nearest = voters[np.concatenate(found)]
     strangers = nearest != np.arange(len(first))[:, None]
     strangers[strangers.all(axis=1), k] = False  # a text that isn't among its own nearest has one too many
     votes = np.zeros((len(first), classes))

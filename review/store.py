@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ VERDICTS = ("relabel", "keep", "unsure", "discard")
 the example shouldn't be in the dataset."""
 _FORMAT = 1
 _WAIT_S = 30.0
+_PAUSE_S = 0.02
 """How long a writer waits for another one's transaction, in seconds."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -161,7 +163,7 @@ class DecisionStore:
 
     def _prepare(self, losses_path: Path, ranked: str) -> None:
         with _said(self.path):
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._switch_to_wal()
             self._connection.execute("PRAGMA synchronous = FULL")
             (format_,) = self._connection.execute("PRAGMA user_version").fetchone()
             if not format_:
@@ -174,6 +176,18 @@ class DecisionStore:
                 f"{self.path} holds decisions about another losses file ({facts.get('losses')} of "
                 f"{facts.get('begun_at')}); move it away, or put that losses file back"
             )
+
+    def _switch_to_wal(self) -> None:
+        """Where another process is writing a new store's first lines, SQLite says "locked" at once instead of waiting."""
+        end = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE_S)
 
     def _begin_new(self, losses_path: Path, ranked: str) -> None:
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

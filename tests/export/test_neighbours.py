@@ -19,6 +19,13 @@ def ring(rows=300, classes=3, noise=0.15):
     return (features + 3).astype(np.float32), labels
 
 
+def votes(features, labels, texts, classes, k=20):
+    found = []
+    shares = neighbours._votes(features, labels, texts, classes, 0, k, found.append)
+    assert sum(found) == len(set(texts.tolist()))
+    return shares
+
+
 def flat(labels, classes):
     return np.zeros((len(labels), classes), dtype=np.float32)
 
@@ -40,8 +47,8 @@ def test_a_rows_own_label_has_no_say():
     features, labels = ring()
     other = labels.copy()
     other[7] = (labels[7] + 1) % 3
-    votes = [neighbours._votes(features, given, np.arange(300), 3, 0, k=5)[7] for given in (labels, other)]
-    np.testing.assert_allclose(*votes, atol=1 / 300)
+    found = [votes(features, given, np.arange(300), 3, k=5)[7] for given in (labels, other)]
+    np.testing.assert_allclose(*found, atol=1 / 300)
 
 
 def test_rows_of_the_same_text_are_one_neighbour_and_none_of_each_other():
@@ -51,8 +58,8 @@ def test_rows_of_the_same_text_are_one_neighbour_and_none_of_each_other():
     wrong = (labels[0] + 1) % 3
     features, texts = np.concatenate([features, np.repeat(features[:1], 40, axis=0)]), np.append(texts, [0] * 40)
     labels = np.append(labels, [wrong] * 40)
-    alone = neighbours._votes(features[:60], labels[:60], texts[:60], 3, 0, k=5)
-    many = neighbours._votes(features, labels, texts, 3, 0, k=5)
+    alone = votes(features[:60], labels[:60], texts[:60], 3, k=5)
+    many = votes(features, labels, texts, 3, k=5)
     np.testing.assert_array_equal(many[60:], np.repeat(many[:1], 40, axis=0))
     np.testing.assert_allclose(many[0], alone[0], atol=0.15)  # the extra vote goes by all rows
     assert many[0].argmax() == alone[0].argmax()
@@ -80,9 +87,9 @@ def test_heads_and_neighbours_that_know_nothing_leave_an_order():
 
 def test_votes_are_shares_even_of_classes_without_a_row():
     features, labels = ring(rows=40)
-    votes = neighbours._votes(features, labels, np.arange(40), 5, 0, k=20)
-    np.testing.assert_allclose(votes.sum(axis=1), 1)
-    assert (votes > 0).all()
+    shares = votes(features, labels, np.arange(40), 5)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares > 0).all()
 
 
 @pytest.mark.parametrize("rows", [2, 3, 21])
@@ -90,7 +97,7 @@ def test_fewer_texts_than_neighbours(rows):
     features, labels = RANDOM.normal(size=(rows, 4)).astype(np.float32), np.arange(rows) % 2
     found = blend(flat(labels, 2), features, labels, np.arange(rows), seed=0)
     assert np.isfinite(found.logits).all()
-    np.testing.assert_allclose(neighbours._votes(features, labels, np.arange(rows), 2, 0, 20).sum(axis=1), 1)
+    np.testing.assert_allclose(votes(features, labels, np.arange(rows), 2).sum(axis=1), 1)
 
 
 def test_texts_with_the_same_state_are_neighbours():

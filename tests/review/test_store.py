@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -175,6 +176,15 @@ def test_a_killed_process_loses_nothing_that_was_added(losses_file):
         said += [int(line) for line in process.stdout.read().splitlines()]
     with DecisionStore.open(losses_file) as store:
         assert set(said) <= set(store.decisions())
+
+
+def test_a_store_that_another_process_begins_is_waited_for(losses_file):
+    other = sqlite3.connect(store_path(losses_file), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.2, lambda: other.execute("ROLLBACK")).start()
+    with DecisionStore.open(losses_file) as store:
+        assert store.decisions() == {}
+    other.close()
 
 
 def test_two_processes_write_at_once(losses_file):
