@@ -178,7 +178,7 @@ class DecisionStore:
             )
 
     def _switch_to_wal(self) -> None:
-        """Where another process is writing a new store's first lines, SQLite says "locked" at once instead of waiting."""
+        """Where another process begins the store at the same moment, SQLite says "locked" at once, without the wait."""
         end = time.monotonic() + _WAIT_S
         while True:
             try:
