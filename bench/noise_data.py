@@ -41,17 +41,18 @@ class Data:
 
 def read(name: str, inputs: Path, work: Path, encoder: Path) -> Data:
     """One of SETS; the states are computed once and kept in `work`."""
-    texts, labels = _read(name, inputs)
+    texts, labels = texts_and_labels(name, inputs)
     path = work / f"{name.lower().replace(' ', '-')}.npz"
     if not path.is_file():
         work.mkdir(parents=True, exist_ok=True)
-        np.savez(path, states=_states(texts, encoder))
+        np.savez(path, states=mean_states(texts, encoder))
     features = np.load(path)["states"]
     groups = np.unique(texts, return_inverse=True)[1]
     return Data(name, labels, features, groups, _nearest(features, groups))
 
 
-def _read(name: str, inputs: Path) -> tuple[list[str], NDArray[np.int64]]:
+def texts_and_labels(name: str, inputs: Path) -> tuple[list[str], NDArray[np.int64]]:
+    """The n texts of one of SETS, and (n,) their labels."""
     if name == "BBC News":
         articles = read_corpus().articles
         return articles.texts, articles.labels
@@ -63,7 +64,8 @@ def _read(name: str, inputs: Path) -> tuple[list[str], NDArray[np.int64]]:
     return [row["text"] for row in rows], np.array([row["label"] for row in rows])
 
 
-def _states(texts: list[str], encoder: Path) -> NDArray[np.float32]:
+def mean_states(texts: list[str], encoder: Path) -> NDArray[np.float32]:
+    """(n, hidden) means of the last states of each text's tokens."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
     model = transformers.AutoModel.from_pretrained(encoder).eval()
     ids = tokenizer(texts, truncation=True, max_length=MAX_LENGTH)["input_ids"]
