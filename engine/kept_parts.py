@@ -142,7 +142,8 @@ class KeptParts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._names or not self._lock.is_locked:
+        # What lies there counts: an interruption may come right after a part was written.
+        if not self._lock.is_locked or self._names or any(map(_is_part, self._place.names())):
             self._lock.release()
         else:
             self.discard()

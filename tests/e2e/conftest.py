@@ -5,6 +5,39 @@ import sys
 
 import pytest
 
+WITHOUT = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] in sys.argv[1].split(",")
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+from lossaudit.cli.main import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.fixture(scope="session")
+def without():
+    """Gives what runs `lossaudit` in a process to which some packages aren't installed."""
+
+    def of(*packages):
+        def run(*arguments, **options):
+            command = [sys.executable, "-c", WITHOUT, ",".join(packages), *map(str, arguments)]
+            return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+        return run
+
+    return of
+
 
 @pytest.fixture(scope="session")
 def lossaudit():

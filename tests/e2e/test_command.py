@@ -39,35 +39,10 @@ def test_debug_shows_the_traceback(lossaudit, bundle_folder, tmp_path):
     assert "LossAuditError: there is no file or folder nowhere.csv" in failed.stderr
 
 
-WITHOUT_TORCH = """
-import sys
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in ("torch", "transformers", "optimum", "onnx")
-        return None if hidden else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = map(Without, sys.meta_path)
-from lossaudit.cli.main import main
-main(sys.argv[1:])
-"""
-
-
 @pytest.fixture
-def without_torch():
+def without_torch(without):
     """Runs `lossaudit` in a process to which the packages of the extra `export` aren't installed."""
-
-    def run(*arguments):
-        command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-    return run
+    return without("torch", "transformers", "optimum", "onnx")
 
 
 def test_a_ready_bundle_needs_no_torch(without_torch, bundle_folder, data_csv, tmp_path):

@@ -42,34 +42,14 @@ def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write
     assert sorted(path.name for path in killed.iterdir()) == ["bundle", "losses.parquet"]
 
 
-WITHOUT_TORCH = """
-import sys
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in ("torch", "transformers", "optimum")
-        return None if hidden else self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = map(Without, sys.meta_path)
-from lossaudit.cli.main import main
-main(sys.argv[1:])
-"""
-
-
 @pytest.mark.parametrize("encoder", ["bundle", "checkpoint"])
-def test_an_exported_encoder_needs_no_torch(encoder, encoder_folder, encoder_checkpoint, write_file, tmp_path):
+def test_an_exported_encoder_needs_no_torch(without, encoder, encoder_folder, encoder_checkpoint, write_file, tmp_path):
     lines = [f"{'the ' * n}bank,money\n{'the ' * n}team,sport\n" for n in range(20)]
     data = write_file("rows.csv", "text,label\n" + "".join(lines))
     given = {"bundle": encoder_folder, "checkpoint": encoder_checkpoint}[encoder]
-    command = [sys.executable, "-c", WITHOUT_TORCH, "fit", given, data, "-o", tmp_path / "fitted", "--no-tune"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120, env=environment)
+    lossaudit = without("torch", "transformers", "optimum")
+    done = lossaudit("fit", given, data, "-o", tmp_path / "fitted", "--no-tune", env=environment)
     if encoder == "bundle":
         assert done.returncode == 0, done.stderr
     else:

@@ -10,6 +10,7 @@ import pytest
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.folders import LocalFolder
 from lossaudit.engine.kept_parts import KeptParts, folder_for, part_stem
 from lossaudit.engine.scoring import Scorer
 from lossaudit.engine.source import open_dataset
@@ -32,6 +33,27 @@ def test_a_part_is_read_back(folder):
         assert kept.read(part_stem(0)) is None
         kept.discard()
     assert not folder.exists()
+
+
+def test_an_interruption_right_after_the_first_part_keeps_it(folder, monkeypatch):
+    write = LocalFolder.write
+
+    def interrupted(self, name, data):
+        write(self, name, data)
+        if name.startswith("part-"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalFolder, "write", interrupted)
+
+    def audit():
+        with KeptParts.open(folder, {}) as kept:
+            kept.decide({"plan": 1})
+            kept.write(part_stem(0), PART)
+
+    with pytest.raises(KeyboardInterrupt):
+        audit()
+    with KeptParts.open(folder, {}) as kept:
+        assert kept.read(part_stem(0)) == PART
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data[:20] + b"!" + data[21:], lambda _: b""])

@@ -34,21 +34,6 @@ AS_EXPORTED = {
 DECODERS = ("GPT-2", "Llama", "Qwen2")
 
 
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """Gives a family's checkpoint and bundle, made once."""
-    made = {}
-
-    def of(name):
-        if name not in made:
-            folder = tmp_path_factory.mktemp(name)
-            checkpoint = FAMILIES[name].make(folder / "checkpoint")
-            made[name] = checkpoint, export_bundle(str(checkpoint), folder / "bundle")
-        return made[name]
-
-    return of
-
-
 @pytest.fixture(params=FAMILIES)
 def family(request):
     return request.param
@@ -109,10 +94,10 @@ def test_what_was_done_is_said(family, export):
     else:
         assert applied == (f"as exported: {AS_EXPORTED[family]}",)
     if family in WITH_BRANCHES and "openvino" in backends.available():
-        assert names == ["fp32", "int8-static", "int8-dynamic"]
+        assert names == ["fp32", "int8-static", "int8-dynamic", "fp16"]
         assert manifest.left_out["int8-qdq"].startswith("OpenVINO can't run it: ")
     else:
-        assert names == ["fp32", "int8-static", "int8-dynamic", "int8-qdq"]
+        assert names == ["fp32", "int8-static", "int8-dynamic", "int8-qdq", "fp16"]
         assert manifest.left_out == {}
 
 

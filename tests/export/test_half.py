@@ -22,21 +22,6 @@ FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 REWRITTEN, AS_EXPORTED, WITH_BRANCHES = "BERT", "GPT-2", "DeBERTa-v3"
 
 
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """Gives a family's bundle with the form in fp16, made once."""
-    made = {}
-
-    def of(name):
-        if name not in made:
-            folder = tmp_path_factory.mktemp(name)
-            checkpoint = FAMILIES[name].make(folder / "checkpoint")
-            made[name] = export_bundle(str(checkpoint), folder / "bundle", fp16=True)
-        return made[name]
-
-    return of
-
-
 def probabilities(bundle, graph, texts):
     manifest = bundle.manifest
     encoder = TextEncoder(bundle.tokenizer, manifest.max_length, manifest.pad_id)
@@ -56,7 +41,7 @@ def types(graph):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_one_that_is_far_nearer_than_int8_need_be(family, export, rows):
-    bundle = export(family)
+    bundle = export(family)[1]
     graph = bundle.graph("fp16")
     assert (graph.precision, graph.backends, graph.file) == ("fp16", ("cuda",), "model.fp16.onnx")
     assert graph.mean_difference < FP16_TOLERANCE / 3
@@ -90,14 +75,14 @@ class TestLayers:
     """Of a graph that was fused."""
 
     def test_they_keep_the_fused_operators(self, export):
-        operators = [node.op_type for node in graph_of(export(REWRITTEN)).node]
+        operators = [node.op_type for node in graph_of(export(REWRITTEN)[1]).node]
         # Of two layers the last is pruned to one token, which leaves no Attention of it.
         assert operators.count("Attention") == 1
         assert "BiasGelu" in operators
         assert "SkipLayerNormalization" in operators
 
     def test_only_they_are_in_fp16(self, export):
-        graph = graph_of(export(REWRITTEN))
+        graph = graph_of(export(REWRITTEN)[1])
         kinds = types(graph)
         layers = [node for node in graph.node if any(kinds.get(name) == FLOAT16 for name in node.input)]
         assert {node.op_type for node in layers} == {"Attention", "MatMul", "SkipLayerNormalization", "BiasGelu"}
@@ -106,13 +91,13 @@ class TestLayers:
         assert all(kinds[name] == FLOAT for node in graph.node if node.op_type == "Gemm" for name in node.input[1:])
 
     def test_what_it_takes_and_gives_is_as_in_fp32(self, export):
-        half, whole = graph_of(export(REWRITTEN)), graph_of(export(REWRITTEN), "fp32")
+        half, whole = graph_of(export(REWRITTEN)[1]), graph_of(export(REWRITTEN)[1], "fp32")
         assert [i.name for i in half.input] == [i.name for i in whole.input]
         assert {i.type.tensor_type.elem_type for i in half.input} == {TensorProto.INT64}
         assert [(o.name, o.type.tensor_type.elem_type) for o in half.output] == [("logits", FLOAT)]
 
     def test_its_weights_lie_in_the_shared_file_once(self, export):
-        bundle = export(REWRITTEN)
+        bundle = export(REWRITTEN)[1]
         data = (bundle.folder / WEIGHTS).read_bytes()
         places = {graph.name: stored(graph_of(bundle, graph.name)) for graph in bundle.manifest.graphs}
         different = {place for of_graph in places.values() for place in of_graph.values()}
@@ -135,7 +120,7 @@ def stored(graph):
 
 @pytest.mark.parametrize("family", [AS_EXPORTED, WITH_BRANCHES])
 def test_of_a_graph_that_is_kept_as_exported_the_products_are_in_fp16(family, export):
-    bundle = export(family)
+    bundle = export(family)[1]
     assert bundle.graph("fp16").applied[-1] == "products in fp16"
     graph = graph_of(bundle)
     kinds = types(graph)

@@ -54,21 +54,6 @@ def pairs(rows):
     return list(zip(["Ünïcode 価格は安い 😞", *texts[:14]], ["one", *texts[14:28]], strict=True))
 
 
-@pytest.fixture(scope="module")
-def export(tmp_path_factory):
-    """Gives a family's checkpoint and bundle, made once."""
-    made = {}
-
-    def of(name):
-        if name not in made:
-            folder = tmp_path_factory.mktemp(name)
-            checkpoint = FAMILIES[name].make(folder / "checkpoint")
-            made[name] = checkpoint, export_bundle(str(checkpoint), folder / "bundle")
-        return made[name]
-
-    return of
-
-
 @pytest.fixture
 def onnx_folder(export, tmp_path):
     """Writes a family's model as Optimum does, and gives the folder and the checkpoint that it came from."""
