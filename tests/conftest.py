@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -30,7 +31,9 @@ SENTENCE = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A home for all caches, and no network, for this process and every command it starts."""
+    """A home for all caches, and no network, for this process and every command it starts; and no deadlines."""
+    hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+    hypothesis.settings.load_profile("untimed")
     # `datasets` leaves the files open that its CSV reader was given. The second is for the last collection of all.
     config.addinivalue_line("filterwarnings", "ignore:unclosed file:ResourceWarning")
     warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)

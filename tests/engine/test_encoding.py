@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import transformers
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, processors
 
@@ -114,7 +114,6 @@ def theirs(checkpoint):
 
 
 class TestPairs:
-    @settings(deadline=None)
     @given(st.lists(st.tuples(some_words, some_words), min_size=1, max_size=6), st.sampled_from(["right", "left"]))
     def test_they_are_cut_and_told_apart_as_transformers_does(self, tokenizer_file, theirs, pairs, side):
         encoder = TextEncoder(tokenizer_file, 64, 0, side)
@@ -148,7 +147,6 @@ class TestPairs:
 
 
 class TestWindows:
-    @settings(deadline=None)
     @given(
         texts=st.lists(some_words, min_size=1, max_size=4),
         length=st.integers(3, 12),

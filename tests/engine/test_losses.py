@@ -85,7 +85,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(n=st.integers(1, 3500), filters=FILTERS, piece=st.sampled_from([10, 64, 65_536]))
 def test_the_top_of_many_row_groups_is_that_of_the_whole_table(n, filters, piece, table, parquet):
     with pytest.MonkeyPatch.context() as patch:

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lossaudit.engine import merge
@@ -43,7 +43,6 @@ def merged(table, part_rows, folder, range_bytes):
     return pieces, pa.concat_tables(pieces)
 
 
-@settings(deadline=None)
 @given(
     losses=st.lists(VALUES, min_size=1, max_size=300),
     part_rows=st.integers(1, 120),

@@ -73,7 +73,7 @@ def test_the_shards_of_every_view_are_its_rows(view, size, dataset, saved):
         assert rows.features == looked_at.features
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(size=st.integers(1, N + 10), limit=st.none() | st.integers(1, N + 10), data=st.data())
 def test_a_limit_and_wanted_shards(size, limit, data, saved, dataset):
     size = max(size, 30)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lossaudit.engine.encoding import Encoded
@@ -41,7 +41,6 @@ class Splitter:
 texts = st.lists(st.text("abc", min_size=1, max_size=30), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(texts=texts, workers=st.integers(1, 4), budget=st.integers(1, 200))
 def test_each_text_gets_its_own_logits(texts, workers, budget):
     runner, done = Echo(), []
@@ -79,7 +78,6 @@ class Failing(Echo):
         return super().run(batch)
 
 
-@settings(deadline=None)
 @given(texts=texts, workers=st.integers(1, 3), budget=st.integers(1, 300))
 def test_a_batch_that_fails_is_halved_until_the_rows_that_do_it_are_alone(texts, workers, budget):
     done = []
@@ -184,7 +182,6 @@ def test_rows_without_a_text_get_nothing():
     assert nothing.logits.shape == (2, 2)
 
 
-@settings(deadline=None)
 @given(pairs=st.lists(st.tuples(st.text("abc", max_size=9), st.text("abc", max_size=9)), min_size=1, max_size=40))
 def test_each_pair_gets_its_own_logits(pairs):
     class Both(Splitter):
@@ -214,7 +211,6 @@ class Windows(Splitter):
         return replace(encoded, text_of=text_of, truncated=np.zeros(len(texts), dtype=np.bool_))
 
 
-@settings(deadline=None)
 @given(texts=texts, workers=st.integers(1, 3), budget=st.integers(1, 60))
 def test_a_text_in_windows_gets_the_mean_of_what_they_get_alone(texts, workers, budget):
     done = []

@@ -153,7 +153,7 @@ def confident_joint(labels, chances):
     return joint
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), classes=st.integers(2, 6), n=st.integers(1, 120), sharpness=st.floats(0, 6))
 def test_wrong_labels_are_those_of_the_confident_joint(tmp_path_factory, seed, classes, n, sharpness):
     labels, chances, _ = drawn(n, classes, 0.2, seed, sharpness)
