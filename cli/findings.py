@@ -18,25 +18,34 @@ _LABELS_SHOWN = 12
 
 def print_plan(audit: "Audit") -> None:
     """Says what was decided before the work begins."""
-    given = {label: "asked for" for label in (audit.options.text_column, audit.options.label_column) if label}
-    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
-        if column is not None:
-            out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+    print_columns(audit)
     if audit.text_pair_column is not None:
         out.print(f"Second text column: {audit.text_pair_column} (asked for)")
     if audit.note_on_pairs is not None:
         err.print(f"Warning: {audit.note_on_pairs}", style="yellow", soft_wrap=True)
     names = audit.bundle.manifest.labels
     classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
-    shown = [f"{key} → {names[index]}" for key, index in classes[:_LABELS_SHOWN]]
-    more = f" and {len(classes) - _LABELS_SHOWN} more" if len(classes) > _LABELS_SHOWN else ""
-    out.print(f"Labels matched {audit.alignment.how}: {', '.join(shown)}{more}", soft_wrap=True)
+    shown = listed([f"{key} → {names[index]}" for key, index in classes])
+    out.print(f"Labels matched {audit.alignment.how}: {shown}", soft_wrap=True)
     if audit.alignment.not_in_model:
-        unknown = [f"{name} ({seen.rows:,} rows)" for name, seen in audit.alignment.not_in_model.items()]
-        more = f" and {len(unknown) - _LABELS_SHOWN} more" if len(unknown) > _LABELS_SHOWN else ""
-        out.print(f"Labels not in the model, not ranked: {', '.join(unknown[:_LABELS_SHOWN])}{more}", soft_wrap=True)
+        unknown = listed([f"{name} ({seen.rows:,} rows)" for name, seen in audit.alignment.not_in_model.items()])
+        out.print(f"Labels not in the model, not ranked: {unknown}", soft_wrap=True)
     if audit.options.threads is not None and audit.options.threads > audit.cpus:
         out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
+
+
+def print_columns(audit: "Audit") -> None:
+    """Says where texts and labels are."""
+    given = {name: "asked for" for name in (audit.options.text_column, audit.options.label_column) if name}
+    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
+        if column is not None:
+            out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+
+
+def listed(labels: list[str]) -> str:
+    """The first of some labels, and how many more there are."""
+    more = f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
+    return ", ".join(labels[:_LABELS_SHOWN]) + more
 
 
 def print_choice(choice: "Choice") -> None:

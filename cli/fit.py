@@ -7,7 +7,7 @@ import click
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import err, out, rows_bar, steps
-from lossaudit.cli.findings import print_choice, print_summary, print_unranked
+from lossaudit.cli.findings import listed, print_choice, print_columns, print_summary, print_unranked
 from lossaudit.cli.options import dataset_options, model_options
 from lossaudit.cli.report import print_wrong
 from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
@@ -20,7 +20,6 @@ lossaudit fit sentence-transformers/all-MiniLM-L6-v2 reviews.csv -o fitted
 lossaudit fit ./my-encoder 'parts/*.jsonl.gz' -o fitted --label-column category
 lossaudit fit ./my-encoder tickets.csv -o fitted --folds 10
 """
-_LABELS_SHOWN = 12
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Rank a dataset by losses without a fine-tuned model.")
@@ -131,10 +130,7 @@ def fit(
 
 def _print_plan(fit: "Fit") -> None:
     """Says what was decided before the work begins."""
-    audit = fit.audit
-    given = {name: "asked for" for name in (audit.options.text_column, audit.options.label_column) if name}
-    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
-        out.print(f"{what} column: {column} ({given.get(str(column), 'guessed')})")
+    print_columns(fit.audit)
     out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
     if fit.of_a_classifier:
         err.print(
@@ -149,6 +145,4 @@ def _print_plan(fit: "Fit") -> None:
 
 
 def _listed(labels: dict[str, int]) -> str:
-    shown = [f"{label} ({rows:,} rows)" for label, rows in list(labels.items())[:_LABELS_SHOWN]]
-    more = f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
-    return ", ".join(shown) + more
+    return listed([f"{label} ({rows:,} rows)" for label, rows in labels.items()])

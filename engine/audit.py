@@ -30,7 +30,7 @@ from lossaudit.engine.exact_top import ExactTop
 from lossaudit.engine.kept_parts import KeptParts, part_stem
 from lossaudit.engine.labels import LabelAlignment
 from lossaudit.engine.merge import ranked
-from lossaudit.engine.outcomes import texts_of
+from lossaudit.engine.outcomes import texts_of, too_many_failed
 from lossaudit.engine.precision import Choice, choice_from, choose
 from lossaudit.engine.rescoring import Rescoring
 from lossaudit.engine.rows import Rows
@@ -46,8 +46,6 @@ _SAMPLE_ROWS = 256
 """Rows that plans are measured on, spread over the dataset."""
 _WORTH_MEASURING = 1000
 """Rows below which measuring takes longer than it can save."""
-_FAILED_SHARE, _FAILED_ROWS = 0.01, 10
-"""Above this share of all rows, and so many of them, failures are no matter of single rows: the audit stops."""
 
 ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple[int, pa.Table]]]
 """`shards.score_here`, or a cluster's way to do the same."""
@@ -268,7 +266,7 @@ class Audit:
             raise LossAuditError(f"no row has a loss: {self._unranked(tally)}{why}")
 
     def _check(self, tally: Tally) -> None:
-        if tally.failed > max(_FAILED_ROWS, _FAILED_SHARE * len(self)):
+        if too_many_failed(tally.failed, len(self)):
             raise LossAuditError(
                 f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
                 "shards before are kept, and the same command goes on with them. Export the model again, or use "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import write_errors
 from lossaudit.engine.kept_parts import KeptParts, part_stem
-from lossaudit.engine.outcomes import texts_of
+from lossaudit.engine.outcomes import texts_of, too_many_failed
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.scoring import EncodedShard, ShardLogits, encode_shard, one_ahead
 from lossaudit.engine.shards import SHARD_ROWS, OnRows, ShardJob, encoder_of, load_scorer
@@ -26,8 +26,6 @@ _STATE, _TEXT, _FAILURE = "state", "text", "failure"
 _COUNTS = ["tokens", "unknown_tokens", "truncated"]
 _NO_TEXT = -1
 """Stands in the place of a text's number where a row has none that can be encoded."""
-_FAILED_SHARE, _FAILED_ROWS = 0.01, 10
-"""As in an audit."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def encode_all(job: ShardJob, plan: Plan, rows: Rows, kept: KeptParts, on_rows: 
         reasons = part[_FAILURE].drop_null().to_pylist()
         failed += len(reasons)
         reason = reason or "".join(reasons[:1])
-        if failed > max(_FAILED_ROWS, _FAILED_SHARE * len(rows)):
+        if too_many_failed(failed, len(rows)):
             raise LossAuditError(
                 f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept, "
                 "and the same command goes on with them. Use another --provider, or another encoder"

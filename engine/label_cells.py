@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lossaudit.engine.arrow_types import is_list, is_number, is_text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.labels import stored
 from lossaudit.engine.utf8 import mended
@@ -22,6 +23,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+SEPARATORS = (",", ";", "|")
+"""What may stand between the labels of a text, the likeliest first."""
 AS_JSON = "[]"
 """In the place of a separator: a text holds a list as JSON writes it."""
 
@@ -62,7 +65,7 @@ def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Int
     column, rows = column.combine_chunks(), np.arange(len(column))
     if is_list(column.type):
         return pc.list_flatten(column), _parents(column)
-    if not is_text(column.type):
+    if not holds_texts(column.type):
         return column, rows
     parts = mended(pa.chunked_array([column.cast(pa.large_string())])).combine_chunks()
     if separator is not None:
@@ -73,20 +76,9 @@ def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Int
     return parts.take(pa.array(filled)), rows[filled]
 
 
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds lists."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds texts."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Whether a column of a type holds numbers or true and false."""
-    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+def holds_texts(kind: pa.DataType) -> bool:
+    """Whether cells of a column of a type are texts, each different one stored once or not."""
+    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 _TEXTS = pa.list_(pa.large_string())

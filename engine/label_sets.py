@@ -13,9 +13,10 @@ import pyarrow as pa
 from datasets import ClassLabel, Value
 from numpy.typing import NDArray
 
+from lossaudit.engine.arrow_types import is_number
 from lossaudit.engine.columns import find_label_column
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.label_cells import Cells, Floats, cells, indicator_lists, indicators, is_number
+from lossaudit.engine.label_cells import Cells, Floats, cells, indicator_lists, indicators
 from lossaudit.engine.labels import (
     MISSING,
     NOT_IN_MODEL,

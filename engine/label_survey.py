@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from datasets import ClassLabel, Features
 
+from lossaudit.engine.arrow_types import is_list
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.label_cells import AS_JSON, Cells, cells, is_list, is_text
+from lossaudit.engine.label_cells import AS_JSON, SEPARATORS, Cells, cells, holds_texts
 from lossaudit.engine.label_sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 from lossaudit.engine.labels import (
     MOST_LABELS,
@@ -25,12 +26,13 @@ from lossaudit.engine.labels import (
     check_known,
     match,
     names_of_keys,
+    too_many_labels,
 )
 
 Pieces = Callable[[], Iterator[tuple[int, pa.Table]]]
 """Gives the dataset's rows in pieces, each with its first row's number, every time anew."""
-_SEPARATORS = (None, ",", ";", "|", AS_JSON)
-"""Of labels in a text, the likeliest first; None: a text is one label."""
+_WAYS = (None, *SEPARATORS, AS_JSON)
+"""To separate the labels of a text, the likeliest first; None: a text is one label."""
 
 
 def align_sets(
@@ -56,7 +58,7 @@ def align_sets(
     kind = Features(features).arrow_schema.field(columns).type
     in_lists = _of_places(model_labels, "by index, since each list has a 0 or 1 for each of the model's labels")
     survey = _IndicatorSurvey(Indicators(columns, (), in_lists))
-    counts = [_Count(separator) for separator in (_SEPARATORS if is_text(kind) else (None,))]
+    counts = [_Count(separator) for separator in (_WAYS if holds_texts(kind) else (None,))]
     for start, table in pieces():
         survey.add(table, start)
         for count in counts:
@@ -184,10 +186,7 @@ def _likeliest(
     refused: list[LossAuditError] = []
     counts = [count for count in counts if not count.is_too_much]
     if not counts:
-        raise LossAuditError(
-            f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
-            "name another with --label-column"
-        )
+        raise too_many_labels()
     for count in counts:
         given = count.given(feature)
         try:

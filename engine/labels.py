@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 from datasets import ClassLabel
 from numpy.typing import NDArray
 
+from lossaudit.engine.arrow_types import is_list, is_number, is_text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.utf8 import mended
 
 Key = int | str
 MISSING, NOT_IN_MODEL = -1, -2
 """What stands in the place of a class index where a row has none."""
-_SHOWN = 12
-MOST_LABELS = 100_000
+_SHOWN, MOST_LABELS = 12, 100_000
 _SEPARATORS = r"[\s_\-/.&]+"
 # Only between words: the signs of "C++", "-1" and "A-" mean something, and "1-2" isn't "12".
 _BETWEEN_WORDS = re.compile(rf"(?<=[^\W_]){_SEPARATORS}(?=[^\W\d_])|(?<=[^\W\d_]){_SEPARATORS}(?=[^\W_])")
@@ -129,10 +129,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
             at = pc.index(pc.is_null(values), True) if value is None else pc.index(values, value)
             first[value] = start + at.as_py()
         if len(rows) > MOST_LABELS:
-            raise LossAuditError(
-                f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
-                "name another with --label-column"
-            )
+            raise too_many_labels()
         start += len(column)
     class_names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
     none = [key for key in rows if key is None or (class_names is not None and key == -1)]
@@ -140,6 +137,14 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     keys = sorted((key for key in rows if key is not None and key not in none), key=lambda key: first[key])
     names = names_of_keys(keys, boolean, class_names)
     return Given({key: Seen(rows[key], first[key]) for key in keys}, missing, names, class_names)
+
+
+def too_many_labels() -> LossAuditError:
+    """What to raise for a column of more than `MOST_LABELS` different values."""
+    return LossAuditError(
+        f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
+        "name another with --label-column"
+    )
 
 
 def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str] | None = None) -> LabelAlignment:
@@ -259,17 +264,17 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
         return stored(column.cast(kind.value_type), rows)
     if pa.types.is_null(kind):
         return column.cast(pa.large_string())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_text(kind):
         names = mended(column).cast(pa.large_string())
         return pc.if_else(pc.equal(names, ""), None, names)
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):
+    if is_number(kind):
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid as error:
             raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         raise LossAuditError(
             "the label column holds lists, but the model gives one label a row; name another with --label-column or, "
             "if any of the model's labels may be right, export it with --multi-label"

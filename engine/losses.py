@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lossaudit.engine.arrow_types import is_text
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.formats import check_losses, read_table
 from lossaudit.engine.ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
@@ -66,7 +67,7 @@ class Losses:
         if told in self.schema.names:
             return str(told)
         own = own_schema(self.schema.names)
-        texts = [f.name for f in self.schema if f.name not in own.names and _is_text(f.type)]
+        texts = [f.name for f in self.schema if f.name not in own.names and is_text(f.type)]
         return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
 
     @property
@@ -151,7 +152,3 @@ class Losses:
 
 def _selected(table: pa.Table, columns: list[str] | None) -> pa.Table:
     return table if columns is None else table.select(columns)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

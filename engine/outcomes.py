@@ -24,6 +24,14 @@ STATUSES = (*RANKED, EMPTY_TEXT, MISSING_LABEL, LABEL_NOT_IN_MODEL, BAD_TEXT, FA
 """docs/losses.md says what each means."""
 
 
+_FAILED_SHARE, _FAILED_ROWS = 0.01, 10
+
+
+def too_many_failed(failed: int, rows: int) -> bool:
+    """Whether so many failures, of all rows, are no matter of single rows any more, so that a run is to stop."""
+    return failed > max(_FAILED_ROWS, _FAILED_SHARE * rows)
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """The rows of a shard that aren't `ok`, by their place in it; the last one said of a row counts."""

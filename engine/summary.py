@@ -89,7 +89,10 @@ class Tally:
         """Counts a part in; parts may come in any order."""
         self.rows += len(part)
         self._add_statuses(part)
-        scored = part.filter(pc.is_valid(part["loss"]))
+        self._add_scored(part.filter(pc.is_valid(part["loss"])))
+
+    def _add_scored(self, scored: pa.Table) -> None:
+        """Counts rows with a loss in."""
         agree = self._agree(scored)
         self.ranked += len(scored)
         self._agreeing += pc.sum(agree).as_py() or 0
@@ -169,10 +172,8 @@ class SetTally(Tally):
         super().__init__(classes)
         self._given = self._predicted = self._both = 0
 
-    def add(self, part: pa.Table) -> None:
-        """See `Tally.add`."""
-        super().add(part)
-        scored = part.filter(pc.is_valid(part["loss"]))
+    def _add_scored(self, scored: pa.Table) -> None:
+        super()._add_scored(scored)
         names = pc.unique(pc.list_flatten(pa.chunked_array([*scored["labels"].chunks, *scored["predictions"].chunks])))
         given, predicted = (_pairs(scored[name], names) for name in ("labels", "predictions"))
         self._given += len(given)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from lossaudit.engine.arrow_types import is_text
+
 
 def check(table: pa.Table) -> None:
     """Raises ArrowInvalid for a table whose arrays point outside themselves; bytes that are no UTF-8 may be."""
@@ -48,7 +50,7 @@ def _as_bytes(kind: pa.DataType) -> pa.DataType:
 def _decoded(value: Any, kind: pa.DataType) -> Any:
     if value is None:
         return None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_text(kind):
         return value.decode(errors="replace")
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return [_decoded(item, kind.value_type) for item in value]

@@ -7,11 +7,13 @@ taken. How the tokens' states become one is `pooling.py`'s matter.
 import hashlib
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 from transformers import AutoModel
 
 from lossaudit.engine.backends import Runner
@@ -22,10 +24,11 @@ from lossaudit.engine.files import check_replaceable
 from lossaudit.export import checkpoint as checkpoints
 from lossaudit.export import pooling as poolings
 from lossaudit.export.cache import cached, for_gpu
-from lossaudit.export.comparison import TOLERANCE, compare, texts_with_tokens
+from lossaudit.export.comparison import TOLERANCE, texts_with_tokens
 from lossaudit.export.config import CLASSIFIER
 from lossaudit.export.exporter import Original, Step, quiet, write_bundle
 from lossaudit.export.graph import write_graph
+from lossaudit.export.parity import compare_with_torch
 from lossaudit.export.tokenizer import max_length
 
 _SENTENCES = "sentence_bert_config.json"
@@ -137,19 +140,12 @@ def _check(
 ) -> Parity:
     """The largest difference between PyTorch's states and the graph's. What is allowed goes with the largest state,
     since an encoder's scale is arbitrary: a head is fitted on standardised states."""
-    texts, architecture = texts_with_tokens(encoder), type(model).__name__
     taken = inspect.signature(model.forward).parameters  # a tokenizer may give more (ModernBERT's, token types)
-    states = []
-    try:
-        for text in texts:
-            inputs = tokenizer(text, truncation=True, max_length=encoder.max_length, return_tensors="pt")
-            with torch.inference_mode():
-                states.append(poolings.pooled(model, {k: v for k, v in inputs.items() if k in taken}, pooling).numpy())
-    except Exception as error:  # PyTorch raises whatever the model's code does
-        raise LossAuditError(
-            f"{architecture} can't be run in PyTorch: {brief(error)}; no bundle was written"
-        ) from error
-    expected = np.concatenate(states)
-    tolerance = TOLERANCE * float(np.abs(expected).max())
-    graph = f"the exported graph of {architecture}"
-    return Parity(compare(graph, runner, encoder, texts, "PyTorch", expected, tolerance), tolerance, len(texts))
+
+    def state(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return poolings.pooled(model, {k: v for k, v in inputs.items() if k in taken}, pooling)
+
+    def tolerance(states: NDArray[np.float32]) -> float:
+        return TOLERANCE * float(np.abs(states).max())
+
+    return compare_with_torch(model, tokenizer, runner, encoder, texts_with_tokens(encoder), state, tolerance)

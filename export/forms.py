@@ -117,12 +117,12 @@ def make_forms(
         base = _rewrite(exported, shape)
         fp32 = copy.deepcopy(base.model)
         base.write({}, Fp32(), True, fp32)
-        parity = check_fp32(_load(backends.CPU, weights.save(fp32, MODEL)))
+        parity = check_fp32(load_alone(backends.CPU, weights.save(fp32, MODEL)))
     except (NotLoweredError, LossAuditError) as error:
         # As exported, it may still be right; then it is only slower.
         weights = SharedWeights(folder)
         base = _as_exported(exported, str(error))
-        parity = check_fp32(_load(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
+        parity = check_fp32(load_alone(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
     seen, left_out = _calibrated(base, encoder, texts)
     forms = _int8_forms(base, seen) if seen else []
 
@@ -133,7 +133,7 @@ def make_forms(
     if fp16:
         forms.append(_Form("fp16", "fp16", backends.CUDA, halve, base.halved, FP16_TOLERANCE))
     graphs = [_fp32_graph(base.applied)]
-    expected = _compared(_load(backends.CPU, folder / MODEL), encoder, texts, shape)
+    expected = _compared(load_alone(backends.CPU, folder / MODEL), encoder, texts, shape)
     for form in forms:
         try:
             graphs.append(_write(form, base, weights, encoder, texts, shape, expected))
@@ -236,7 +236,7 @@ def _write(
     form.write(model)
     file = weights.save(model, f"model.{form.name}.onnx")
     try:
-        found = _compared(_load(_runs_here(form.backend, file), file), encoder, texts, shape)
+        found = _compared(load_alone(_runs_here(form.backend, file), file), encoder, texts, shape)
         difference = float(np.abs(found - expected).mean())
         of_states = shape.task == FEATURES
         allowed = form.tolerance * (_STATES if of_states else 1)
@@ -256,7 +256,8 @@ def _runs_here(backend: str, model: Path) -> str:
     return backend if backend in backends.available() else backends.CPU
 
 
-def _load(backend: str, model: Path) -> backends.Runner:
+def load_alone(backend: str, model: Path) -> backends.Runner:
+    """A graph to be compared: one batch at once, on all CPUs."""
     return backends.load(backend, model, workers=1, threads=usable_cpus())
 
 

@@ -16,13 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lossaudit.engine import backends
 from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, Bundle, Graph, Parity
-from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import folder_beside, sha256_of
 from lossaudit.engine.loss import log_softmax
 from lossaudit.export.comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
-from lossaudit.export.forms import FP16_TOLERANCE, INT8_TOLERANCE
+from lossaudit.export.forms import FP16_TOLERANCE, INT8_TOLERANCE, load_alone
 from lossaudit.export.heads import Head
 from lossaudit.version import __version__
 
@@ -101,13 +100,13 @@ class _Check:
         self._texts = texts_with_tokens(tokenizer)
         (fp32,) = [graph for graph in encoder.manifest.graphs if graph.precision == "fp32"][:1]
         self._fp32 = fp32
-        states = logits_alone(_load(backends.CPU, encoder.folder / fp32.file), tokenizer, self._texts)
+        states = logits_alone(load_alone(backends.CPU, encoder.folder / fp32.file), tokenizer, self._texts)
         self._expected = head.logits(states)
 
     def parity(self) -> Parity:
         """Of fp32. What is allowed grows with logits above 1, since their rounding does."""
         tolerance = TOLERANCE * max(1.0, float(np.abs(self._expected).max()))
-        runner = _load(backends.CPU, self._folder / self._fp32.file)
+        runner = load_alone(backends.CPU, self._folder / self._fp32.file)
         name = "the graph with the head"
         found = compare(name, runner, self._tokenizer, self._texts, "the head", self._expected, tolerance)
         return Parity(found, tolerance, len(self._texts))
@@ -134,7 +133,7 @@ class _Check:
         """Mean absolute difference of a probability from fp32's; infinite if the graph can't be run."""
         backend = next((name for name in graph.backends if name in backends.available()), backends.CPU)
         try:
-            runner = _load(backend, self._folder / graph.file)
+            runner = load_alone(backend, self._folder / graph.file)
             found = _probabilities(logits_alone(runner, self._tokenizer, self._texts))
         except LossAuditError:
             return float("inf")
@@ -143,7 +142,3 @@ class _Check:
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.exp(log_softmax(logits))
-
-
-def _load(backend: str, graph: Path) -> backends.Runner:
-    return backends.load(backend, graph, workers=1, threads=usable_cpus())

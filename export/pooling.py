@@ -4,6 +4,7 @@ A checkpoint's folder and config come in, a pooling goes out; its nodes are adde
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def _said(path: Path) -> str:
     return _MODES[modes[0]]
 
 
-def pooled(model: transformers.PreTrainedModel, inputs: dict[str, torch.Tensor], pooling: str) -> torch.Tensor:
+def pooled(model: transformers.PreTrainedModel, inputs: Mapping[str, torch.Tensor], pooling: str) -> torch.Tensor:
     """(rows, hidden) of the model in PyTorch: what the graph is compared with."""
     states: torch.Tensor = model(**inputs).last_hidden_state
     if pooling == FIRST:

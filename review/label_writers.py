@@ -14,8 +14,6 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.label_sets import names_of, shown
 
 Row = dict[str, Any]
-SEPARATORS = (",", ";", "|")
-"""What may stand between the labels of a text, as `audit` guesses it."""
 
 
 class LabelWriter(Protocol):

@@ -8,11 +8,11 @@ from typing import Any
 import datasets
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.label_cells import SEPARATORS
 from lossaudit.engine.losses import Losses
 from lossaudit.engine.table import MULTI_LABEL_SCHEMA, source_names
 from lossaudit.review.label_sets import names_of
 from lossaudit.review.label_writers import (
-    SEPARATORS,
     LabelWriter,
     OneLabel,
     SetInCell,

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lossaudit.engine.arrow_types import is_text
 from lossaudit.engine.losses import Losses
 from lossaudit.review.label_sets import NO_LABEL
 from lossaudit.review.records import text_pair_column
@@ -88,7 +89,7 @@ def most_cut(losses: Losses, n: int) -> list[Example]:
     worst = _Worst(n)
     for piece in _with_places(losses, ["truncated", text]):
         cut = piece.filter(pc.fill_null(piece["truncated"].cast(pa.bool_()), False))
-        if not _is_text(cut[text].type):
+        if not is_text(cut[text].type):
             return []
         worst.add(pc.fill_null(pc.utf8_length(cut[text]), 0).to_numpy(), cut["place"].to_numpy())
     return worst.examples(losses)
@@ -170,10 +171,6 @@ def _with_places(losses: Losses, columns: list[str]) -> Iterator[pa.Table]:
     for batch in losses.batches(columns, _TEXT_ROWS):
         yield pa.table(batch).append_column("place", pa.array(np.arange(start, start + len(batch))))
         start += len(batch)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _key(coder: Coder, pair: PairFigures) -> int:
