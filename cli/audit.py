@@ -116,6 +116,7 @@ def audit(
     """
     if offline:
         go_offline()
+        _check_nobody_is_named(ray_address, parts)
     from lossaudit.engine.audit import Audit, AuditOptions
     from lossaudit.engine.formats import check_output, write_table
     from lossaudit.engine.kept_parts import folder_for
@@ -148,7 +149,7 @@ def audit(
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
             on_step(dataset)
-            rows = open_dataset(dataset, config, split)
+            rows = open_dataset(dataset, config, split, folder_for(output))
         with steps("Opening the model") as on_step:
             bundle = bundle_of(model, on_step)
         prepared = Audit(bundle, rows, options)
@@ -171,6 +172,13 @@ def audit(
     out.print(f"Wrote {output}. Decide on the top: lossaudit review {output} (or look: lossaudit top)", soft_wrap=True)
     if report is not None:
         print_report(write_report(output, report, top), report)
+
+
+def _check_nobody_is_named(ray_address: str | None, parts: str | None) -> None:
+    named = [ray_address] if ray_address not in (None, "local") else []
+    named += [parts] if parts is not None and "://" in parts else []
+    if named:
+        raise click.UsageError(f"--offline asks nobody on the network, but {named[0]} is there; leave one of them out")
 
 
 def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited":

@@ -7,6 +7,8 @@ import click
 
 from lossaudit.cli.command import Command
 from lossaudit.cli.console import out, steps
+from lossaudit.cli.options import offline_option
+from lossaudit.cli.rooms import export_encoder_to, export_to, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.engine.bundle import Manifest, Parity
@@ -31,7 +33,8 @@ lossaudit export ./my-encoder -o encoder --encoder
 )
 @click.option("--fp16", is_flag=True, help="Write a form for GPUs too, which audit --provider cuda then scores with.")
 @click.option("--encoder", is_flag=True, help="Export the encoder alone, for `lossaudit fit` where there is no torch.")
-def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: bool) -> None:
+@offline_option
+def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: bool, offline: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
     MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
@@ -42,9 +45,9 @@ def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: boo
     """
     if encoder and multi_label:
         raise click.UsageError("--multi-label is for classifiers; an encoder knows no labels")
+    if offline:
+        go_offline()
     with steps(f"Exporting {model}") as on_step:
-        from lossaudit.cli.rooms import export_encoder_to, export_to
-
         if encoder:
             bundle = export_encoder_to(model, output, on_step, fp16)
         else:

@@ -99,7 +99,7 @@ def fit(
     )
     with steps("Reading") as on_step:
         on_step(dataset)
-        rows = open_dataset(dataset, config, split)
+        rows = open_dataset(dataset, config, split, folder)
     with steps("Opening the encoder") as on_step:
         bundle = features_bundle_of(encoder, on_step)
     prepared = fitting.Fit(bundle, rows, options, folds, score)

@@ -8,6 +8,11 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+offline_option = click.option(
+    "--offline", is_flag=True, help="Ask nobody on the network, also where a hub name is given."
+)
+
+
 def dataset_options(command: Function) -> Function:
     """--config, --split, --text-column, --label-column, --limit."""
     return _with(
@@ -37,7 +42,7 @@ def model_options(command: Function) -> Function:
             show_default=True,
             help="What runs the model: auto takes CUDA where it is installed, else the faster of the others.",
         ),
-        click.option("--offline", is_flag=True, help="Never ask a hub, also where a hub name is given."),
+        offline_option,
         click.option(
             "--no-tune",
             is_flag=True,

@@ -7,10 +7,7 @@ command can say what was decided; `run` then goes shard by shard. Nothing holds 
 import dataclasses
 import functools
 import hashlib
-import shutil
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +189,7 @@ class Audit:
         when too many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
         """
         choice, begun = self.choice, time.perf_counter()
-        kept = self._kept or self._in_a_temporary_folder()
+        kept = self._kept or KeptParts.in_scratch(self._identity())
         if not kept.facts:
             kept.decide(dataclasses.asdict(choice))
         scored, with_loss = self._score_all(kept, choice, on_stage, score_shards)
@@ -208,7 +205,7 @@ class Audit:
         self._check_any(tally)
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         seconds = time.perf_counter() - begun
-        audited = Audited(
+        return Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self), kept.scratch),
             schema=with_facts(part.schema, self._facts(exact, scored, seconds)),
             summary=tally.summary(),
@@ -216,9 +213,6 @@ class Audit:
             scored=scored,
             seconds=seconds,
         )
-        if kept is not self._kept:
-            weakref.finalize(rescoring, shutil.rmtree, kept.path, ignore_errors=True)
-        return audited
 
     @property
     def _job(self) -> ShardJob:
@@ -297,9 +291,6 @@ class Audit:
 
         labels = self.task.align(label_columns, pieces, self.rows.features, self.options.label_map)
         return labels, [text for some in texts.values() for text in some]
-
-    def _in_a_temporary_folder(self) -> KeptParts:
-        return KeptParts.open(Path(tempfile.mkdtemp(prefix="lossaudit-")), self._identity())
 
     def _identity(self) -> dict[str, Any]:
         """What makes another audit's shards of use to this one."""

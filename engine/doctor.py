@@ -8,6 +8,7 @@ lists the fields, which other programs read as JSON.
 import dataclasses
 import importlib.metadata
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossaudit.engine import doctor_machine as machine
 from lossaudit.engine import doctor_software as software
+from lossaudit.engine import telemetry
 from lossaudit.engine.bundle import Bundle, Manifest
 from lossaudit.engine.caches import Cache, caches, size_of
 from lossaudit.engine.doctor_machine import Cpu, Memory
@@ -107,6 +109,7 @@ def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = 
     except importlib.metadata.PackageNotFoundError:
         packages = ()
         checks.append(Check("packages", PROBLEM, "lossaudit itself isn't installed", "pip install lossaudit"))
+    checks.append(_privacy())
     on_step("the caches")
     folders = _caches()
     facts = None
@@ -248,6 +251,19 @@ def _extras(packages: tuple[Package, ...]) -> Check:
     there = ", ".join(extra.name for extra in found if extra.installed) or "none"
     others = ", ".join(extra.name for extra in found if not extra.installed)
     return Check("extras", OK, f"installed: {there}{f'; not installed: {others}' if others else ''}")
+
+
+def _privacy() -> Check:
+    finding = (
+        "telemetry of libraries is off; nothing is contacted but what you name; working copies of texts are in "
+        f"OUTPUT.parts or {tempfile.gettempdir()} while a command runs"
+    )
+    changed = telemetry.changed()
+    if not changed:
+        return Check("privacy", OK, finding)
+    settings = ", ".join(f"{name}={value}" for name, value in changed.items())
+    advice = f"unset {' '.join(changed)}, if you didn't mean that (docs/privacy.md)"
+    return Check("privacy", NOTE, f"your environment has {settings}, so that libraries may send data", advice)
 
 
 def _caches() -> tuple[Cache, ...]:

@@ -1,13 +1,16 @@
 """Writes files and folders beside their place and renames them into it, so that no reader ever sees a half.
 
-In comes the path wanted; out goes a temporary path to write to. Also the hashes that bundles carry.
+In comes the path wanted; out goes a temporary path to write to. Who may read what holds somebody's texts is decided
+here (docs/privacy.md). Also the hashes that bundles carry.
 """
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +25,7 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yields a path in `target`'s folder; on success it is fsynced and renamed to `target`, else removed.
 
     scratch: another folder of the same disk for it, which will be emptied if this process is killed meanwhile.
-    Raises LossAuditError when the folder can't be made or written to.
+    Who may read the file: see `private_mode`. Raises LossAuditError when the folder can't be made or written to.
     """
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,7 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(private_mode(target))
             _fsync(temporary)
             temporary.replace(target)
             _fsync(target.parent)
@@ -40,10 +43,11 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
+def folder_beside(target: Path, replaceable: str, private: bool = False) -> Iterator[Path]:
     """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
 
     A folder that stands there already is replaced if it is empty or holds a file named `replaceable` and no folders.
+    private: whether it holds somebody's texts, see `private_mode`; else the umask decides who may read it.
     Raises LossAuditError for any other folder or file, and when the folder can't be written.
     """
     check_replaceable(target, replaceable)
@@ -52,7 +56,8 @@ def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
+            mode = private_mode(target, 0o700) if private else 0o777 & ~_umask()
+            temporary.chmod(mode)
             for file in temporary.rglob("*"):
                 if file.is_file():
                     _fsync(file)
@@ -60,6 +65,30 @@ def folder_beside(target: Path, replaceable: str) -> Iterator[Path]:
             _fsync(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def private_mode(target: Path, owner: int = 0o600) -> int:
+    """The permissions of a file or folder that holds texts or decisions: its owner's alone, and no others'.
+
+    What stands there already keeps its own, since somebody may have opened it. In a folder that its owner has opened
+    for a group to write in, the group may read and write, as far as the umask lets it. owner: 0o700 for a folder.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(target.stat().st_mode)
+    around = target.parent.stat().st_mode
+    shared = around & stat.S_IWGRP and not around & stat.S_ISVTX  # the system's temporary folder is nobody's team's
+    return owner | (owner >> 3 & ~_umask()) if shared else owner
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder for texts, if it isn't there, and those above it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        mode = private_mode(path, 0o700)
+        path.mkdir(mode)
+        path.chmod(mode)  # which the umask has no part in
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def _take_place(folder: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 import fsspec
 
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import file_beside, write_errors
+from lossaudit.engine.files import file_beside, make_private_folder, write_errors
 
 
 class Folder(Protocol):
@@ -30,10 +30,10 @@ class LocalFolder:
     """A folder of this machine, or one that is mounted on it."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the folder if it isn't there. Raises LossAuditError if it can't be made."""
+        """Makes the folder, for its owner alone, if it isn't there. Raises LossAuditError if it can't be made."""
         self._path = path
         with write_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path)
 
     def names(self) -> list[str]:
         return [path.name for path in self._path.iterdir()]

@@ -6,6 +6,7 @@ What identifies the audit comes in; out comes a folder beside its output, held b
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
     again-NUMBER-HASH.parquet    rows that were scored again for an exact top
     scratch                      what is worked with for a while: emptied by the next that holds the folder
+    .lossaudit-scratch-*         the dataset's files as Arrow while they are read (scratch.py)
     lock, owner                  who holds the folder
 
 The parts may lie elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import write_errors
 from lossaudit.engine.folders import Folder, LocalFolder, folder_at
+from lossaudit.engine.scratch import Scratch
 
 _RUN = "run.json"
 _HALVES = (".run.json.", ".part-", ".again-")
@@ -46,6 +48,8 @@ class KeptParts:
         """The folder of this machine."""
         self.scratch = path / "scratch"
         """A folder for what isn't kept."""
+        self._home: Scratch | None = None
+        """What the folder goes with; None for one that stays."""
         self._lock = lock
         self._place = place
         self._identity = dict(identity)
@@ -84,6 +88,14 @@ class KeptParts:
             except BaseException:
                 lock.release()
                 raise
+
+    @classmethod
+    def in_scratch(cls, identity: Mapping[str, Any]) -> Self:
+        """For an audit that writes no file: the parts go with this object."""
+        scratch = Scratch()
+        kept = cls.open(scratch.path / "parts", identity)
+        kept._home = scratch
+        return kept
 
     def decide(self, facts: dict[str, Any]) -> None:
         """Writes down what was decided, before the first part."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from datasets.table import ConcatenationTable, MemoryMappedTable
 
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.scratch import Scratch
 from lossaudit.engine.utf8 import check
 
 _READ_ROWS = 4096
@@ -34,9 +35,18 @@ class Origin:
 class Rows:
     """The rows of a dataset, or the first of them."""
 
-    def __init__(self, dataset: datasets.Dataset, origin: Origin | None = None, fingerprint: str | None = None) -> None:
-        """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`."""
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        origin: Origin | None = None,
+        fingerprint: str | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
+        """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`.
+        scratch: where the dataset's Arrow files are, if they are to go with its rows.
+        """
         self.origin = origin
+        self._scratch = scratch
         self.features: dict[str, Any] = dict(dataset.features)
         self.fingerprint = fingerprint or str(dataset._fingerprint)
         """What identifies the data: it changes when they do."""

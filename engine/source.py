@@ -16,6 +16,7 @@ from lossaudit.engine.bad_lines import first_bad_line
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import ending_of, files_of, sha256_of
 from lossaudit.engine.rows import Origin, Rows
+from lossaudit.engine.scratch import Scratch
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
 # the header is a mistake: pandas would take its first cell for a name.
@@ -32,20 +33,27 @@ _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration"
 """What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
 
 
-def open_dataset(name: str, config: str | None = None, split: str | None = None) -> Rows:
+def open_dataset(name: str, config: str | None = None, split: str | None = None, workplace: Path | None = None) -> Rows:
     """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
 
     config: a hub dataset's configuration. split: for a hub or saved dataset, "train" (or the only one)
-    if None. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
+    if None. workplace: a folder of lossaudit's own in which files are copied as Arrow, see `Scratch`; the copy goes
+    with the rows. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
     """
     files = [] if Path(name).is_dir() else files_of(name)
+    scratch = None
     with quiet():
-        dataset = _open(name, files, config, split)
+        if files:
+            _check_files(name, files, config, split)
+            scratch = Scratch(workplace)
+            dataset = _files(name, files, scratch.path)
+        else:
+            dataset = _open(name, config, split)
     if len(dataset) == 0:
         raise _no_rows(name)
     # `datasets` would take a file for another one when only its time has changed.
     fingerprint = _hash_of(files) if files else None
-    return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint)
+    return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint, scratch)
 
 
 def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
@@ -79,27 +87,31 @@ def _hash_of(files: list[Path]) -> str:
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:32]
 
 
-def _open(name: str, files: list[Path], config: str | None, split: str | None) -> datasets.Dataset:
+def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
     path = Path(name)
     if path.is_dir():
         return _saved(path, split)
-    if files:
-        if config is not None or split is not None:
-            raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")
-        return _files(name, files)
     if _looks_like_a_path(name):
         raise LossAuditError(f"there is no file or folder {name}")
     return _hub(name, config, split)
 
 
-def _files(name: str, files: list[Path]) -> datasets.Dataset:
+def _check_files(name: str, files: list[Path], config: str | None, split: str | None) -> None:
+    if config is not None or split is not None:
+        raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")
     kinds = {_kind(file) for file in files}
     if len(kinds) > 1:
         raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
-    builder, options = _FORMATS[kinds.pop()]
+
+
+def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
+    """The rows of files of one format, as Arrow files in `folder`, where unpacked ones go too."""
+    builder, options = _FORMATS[_kind(files[0])]
     # `datasets` reads names as globs, so the found ones are escaped.
     found = [glob.escape(str(file)) for file in files]
-    load = functools.partial(datasets.load_dataset, builder, data_files=found, split="train", **options)
+    load = functools.partial(
+        datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
+    )
     with _reading(name, files=files), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:

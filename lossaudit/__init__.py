@@ -12,7 +12,10 @@ The names below load on first use, so that importing the package costs nothing.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lossaudit.engine import telemetry
 from lossaudit.version import __version__
+
+telemetry.turn_off()  # before any library is imported that it is for
 
 if TYPE_CHECKING:
     from lossaudit.api import Losses, audit, fit, load, score

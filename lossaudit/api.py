@@ -204,11 +204,12 @@ def audit(
         strict=strict,
         tune=tune,
     )
-    prepared = Audit(bundle, _rows(dataset, config, split), options)
-    if output is None:
+    workplace = None if output is None else folder_for(Path(output))
+    prepared = Audit(bundle, _rows(dataset, config, split, workplace), options)
+    if output is None or workplace is None:
         return Losses(LossesTable.of(prepared.run().table), index)
     path = Path(output)
-    with prepared.keep_parts(folder_for(path)) as kept:
+    with prepared.keep_parts(workplace) as kept:
         audited = prepared.run()
         write_table(audited.rows(), audited.schema, path)
         kept.discard()
@@ -244,7 +245,7 @@ def fit(
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
     folder = check_target(target, str(dataset) if isinstance(dataset, (str, Path)) else None)
-    rows = _rows(dataset, config, split)
+    rows = _rows(dataset, config, split, folder)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -359,9 +360,14 @@ def _encoder(model: str) -> Bundle:
     return cached_encoder(model)
 
 
-def _rows(dataset: "datasets.Dataset | pd.DataFrame | str | Path", config: str | None, split: str | None) -> Rows:
+def _rows(
+    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    config: str | None,
+    split: str | None,
+    workplace: Path | None,
+) -> Rows:
     if isinstance(dataset, (str, Path)):
-        return open_dataset(str(dataset), config, split)
+        return open_dataset(str(dataset), config, split, workplace)
     if config is not None or split is not None:
         raise LossAuditError("config and split are for hub and saved datasets")
     if isinstance(dataset, pd.DataFrame):

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of, file_beside, files_of, folder_beside
+from lossaudit.engine.kept_parts import folder_for
 from lossaudit.engine.losses import Losses
 from lossaudit.engine.rows import Rows
 from lossaudit.engine.source import quiet
@@ -82,7 +83,7 @@ def apply_decisions(
     opened, has changed since the audit, or doesn't say how it writes a label.
     """
     losses = Losses.open(losses_path)
-    rows = open_source(losses)
+    rows = open_source(losses, folder_for(output))
     _check_output(output, rows)
     with DecisionStore.open(losses_path, create=False) as store:
         decisions = store.decisions()
@@ -199,7 +200,10 @@ class _Writing:
             dicts = (row for table in tables for row in _storable(table).to_pylist())
             with file_beside(output) as temporary:
                 return _write_text(dicts, [*self.source.rows.features, *self.edit.added], temporary, output)
-        with folder_beside(output, "dataset_info.json") as folder, TemporaryDirectory(dir=output.parent) as beside:
+        with (
+            folder_beside(output, "dataset_info.json", private=True) as folder,
+            TemporaryDirectory(dir=output.parent) as beside,
+        ):
             # `datasets` makes the folder's files from one that holds the rows.
             stream = f"{beside}/rows.arrow"
             written = _write_arrow(tables, lambda schema: pa.ipc.new_stream(stream, schema))

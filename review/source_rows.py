@@ -58,15 +58,18 @@ class Source:
             raise LossAuditError(f"the files hold {count:,} rows where the audit saw {len(self.rows):,}; audit again")
 
 
-def open_source(losses: Losses) -> Rows:
-    """The dataset that was audited. Raises LossAuditError if it can't be told, is gone, or changed since."""
+def open_source(losses: Losses, workplace: Path | None = None) -> Rows:
+    """The dataset that was audited. workplace: see `open_dataset`.
+
+    Raises LossAuditError if it can't be told, is gone, or changed since.
+    """
     source = losses.facts.get("source") or {}
     if not source.get("name"):
         raise LossAuditError(
             f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that "
             "`lossaudit audit` wrote from a file, a saved or a hub dataset"
         )
-    rows = open_dataset(source["name"], source.get("config"), source.get("split"))
+    rows = open_dataset(source["name"], source.get("config"), source.get("split"), workplace)
     if rows.fingerprint != source.get("fingerprint"):
         raise LossAuditError(
             f"{source['name']} has changed since it was audited, so its rows may be others; audit it again"

@@ -6,6 +6,7 @@ Each `add` is a step that `undo` takes back as a whole. The store knows its loss
 import contextlib
 import dataclasses
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import private_mode
 from lossaudit.engine.losses import Losses
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
@@ -84,6 +86,9 @@ class DecisionStore:
                 f"there are no decisions about {losses_path} yet (no file {path}); "
                 f"make some with `lossaudit review {losses_path}`"
             )
+        with contextlib.suppress(OSError):  # it is there, or SQLite says below why it can't be
+            # SQLite would leave the permissions to the umask; its files beside this one get the same.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL, private_mode(path)))
         with _said(path):
             connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.engine.files import file_beside, folder_beside, sha256_of
+from lossaudit.engine.files import file_beside, folder_beside, make_private_folder, sha256_of
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ class TestFile:
             assert temporary.suffix == ".csv"
             assert not target.exists()
         assert target.read_text() == "whole"
-        assert mode(target) == 0o644
+        assert mode(target) == 0o600
         assert list(target.parent.iterdir()) == [target]
 
     @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt, SystemExit])
@@ -130,3 +130,41 @@ class TestFolder:
 def test_the_hash_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+@pytest.mark.usefixtures("_usual_umask")
+class TestWhoMayRead:
+    """A file that holds texts or decisions."""
+
+    def written(self, path):
+        with file_beside(path) as temporary:
+            temporary.write_text("a secret")
+        return stat.S_IMODE(path.stat().st_mode)
+
+    def test_its_owner_alone(self, tmp_path):
+        assert self.written(tmp_path / "new" / "losses.csv") == 0o600
+
+    @pytest.mark.parametrize("mode", [0o644, 0o640, 0o600, 0o666])
+    def test_as_before_where_it_is_replaced(self, mode, tmp_path):
+        (tmp_path / "losses.csv").touch()
+        (tmp_path / "losses.csv").chmod(mode)
+        assert self.written(tmp_path / "losses.csv") == mode
+
+    @pytest.mark.parametrize(
+        ("folder", "umask", "mode"),
+        [(0o2770, 0o002, 0o660), (0o770, 0o022, 0o640), (0o2770, 0o077, 0o600), (0o1777, 0o002, 0o600)],
+    )
+    def test_a_group_where_the_folder_is_a_groups(self, folder, umask, mode, tmp_path):
+        (tmp_path / "team").mkdir()
+        (tmp_path / "team").chmod(folder)
+        os.umask(umask)
+        assert self.written(tmp_path / "team" / "losses.csv") == mode
+
+    def test_folders_of_texts_too(self, tmp_path):
+        make_private_folder(tmp_path / "a" / "parts")
+        with folder_beside(tmp_path / "cleaned", "dataset_info.json", private=True):
+            pass
+        with folder_beside(tmp_path / "bundle", "manifest.json"):
+            pass
+        modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a/parts", "cleaned", "bundle")]
+        assert modes == [0o700, 0o700, 0o755]

@@ -1,0 +1,63 @@
+"""A folder for working copies of somebody's texts, which goes with the process that made it.
+
+A process that is killed can't clear its own; the next one that works in the same place does. Nobody but the user who
+runs the command may look into it.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import weakref
+from itertools import takewhile
+from pathlib import Path
+
+import filelock
+
+from lossaudit.engine.files import make_private_folder, write_errors
+
+_PREFIX = ".lossaudit-scratch-"
+_NAME = re.compile(rf"{re.escape(_PREFIX)}\w{{8}}")
+_LOCK = "lock"
+
+
+class Scratch:
+    """A folder that is deleted with this object, at the latest when the process ends."""
+
+    def __init__(self, place: Path | None = None) -> None:
+        """place: a folder of lossaudit's own to make it in; once empty it goes too, with the folders that were made
+        for it. None for the system's folder of temporary files. Raises LossAuditError if nothing can be written there.
+        """
+        parent, made = place or Path(tempfile.gettempdir()), []
+        with write_errors(parent):
+            if place is not None:
+                made = [place, *takewhile(lambda folder: not folder.exists(), place.parents)]
+                make_private_folder(place)
+            _clear_abandoned(parent)
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            lock = filelock.FileLock(self.path / _LOCK)
+            lock.acquire()
+        self._end = weakref.finalize(self, _remove, self.path, lock, made)
+
+
+def _remove(path: Path, lock: filelock.BaseFileLock, made: list[Path]) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    lock.release()
+    with contextlib.suppress(OSError):  # as soon as one isn't empty
+        for folder in made:
+            folder.rmdir()
+
+
+def _clear_abandoned(parent: Path) -> None:
+    """Deletes what killed processes of this user left there: what has our name and a lock that nobody holds."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError, filelock.Timeout):
+            if _NAME.fullmatch(path.name) and _is_own_folder(path) and (path / _LOCK).is_file():
+                with filelock.FileLock(path / _LOCK).acquire(timeout=0):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    own = not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+    return own and path.is_dir() and not path.is_symlink()

@@ -1,0 +1,37 @@
+"""Turns off whatever the libraries behind lossaudit would send of their own accord (docs/privacy.md).
+
+They read their switches from the environment as they are imported, so this comes first of all. What a person has set
+already stays.
+"""
+
+import os
+import sys
+
+SWITCHES = {
+    "ARGILLA_ENABLE_TELEMETRY": "0",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""Environment variables and the values under which nothing is sent: of Argilla's client, of several libraries at once,
+of huggingface_hub, datasets, ONNX Runtime and Ray."""
+
+
+def turn_off() -> None:
+    """Sets the switches. Libraries that were imported before are told by their own means, where they have any."""
+    for name, value in SWITCHES.items():
+        os.environ.setdefault(name, value)
+    if (onnxruntime := sys.modules.get("onnxruntime")) and os.environ["ORT_DISABLE_TELEMETRY"] == "1":
+        # Versions before 1.29 have events on Windows alone, and the function everywhere.
+        onnxruntime.disable_telemetry_events()
+    if (config := sys.modules.get("datasets.config")) and os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] == "0":
+        config.HF_UPDATE_DOWNLOAD_COUNTS = False  # type: ignore[attr-defined]
+    if (constants := sys.modules.get("huggingface_hub.constants")) and os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1":
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # type: ignore[attr-defined]
+
+
+def changed() -> dict[str, str]:
+    """The switches that a person has set to another value, with that value."""
+    return {name: os.environ[name] for name, value in SWITCHES.items() if os.environ.get(name, value) != value}
