@@ -1,6 +1,6 @@
 """Progress as JSON Lines, for schedulers and log collectors: what an audit does goes in, one object an event goes out.
 
-docs/exit-codes.md lists the events and their fields.
+docs/events.md lists the events and their fields.
 """
 
 import contextlib
