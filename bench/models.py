@@ -157,24 +157,25 @@ def page(rows: list[Row]) -> str:
 
 _PAGE = """# Models
 
-Made by `python -m bench.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
-{size.layers} layers, up to {size.tokens} tokens, four labels) and a tokenizer of its real kind, trained on a few
+This page lists the model families that lossaudit can export, with parity and speed for each.
+
+It was made by `python -m bench.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
+{size.layers} layers, up to {size.tokens} tokens, four labels) and its real kind of tokenizer, trained on a few
 sentences: WordPiece, byte-level BPE or SentencePiece's unigram.
 
 | family | exports | parity | fused | last layer | int8, mean difference | fp32, speed | int8, speed |
 |---|---|---|---|---|---|---|---|
 {table}
 
-- **parity**: the largest difference of two logits between PyTorch and the bundle's fp32 graph, over texts alone and
+- **parity**: the largest difference between two logits of PyTorch and the bundle's fp32 graph, over texts alone and
   padded in a batch. Above 1e-4 nothing is written.
-- **last layer**: whether it is computed for the first token alone, which is exact. Where the attention isn't fused
-  the graph is kept as exported, and int8 changes nothing but its products of tokens with constant matrices.
+- **last layer**: whether it is computed for the first token alone, which is exact. Where the attention isn't fused, the
+  graph is kept as exported, and int8 changes only its products of tokens with constant matrices.
 - **ALBERT**: ONNX Runtime's optimiser doesn't fuse its first layer, which stays as exported in all forms.
-- **int8, mean difference**: of a probability from fp32's; the largest of the int8 forms. Above 0.05 a form is left
-  out.
-- **speed**: against the graph that Optimum exports, in ONNX Runtime on one CPU, batches of like length; by CPU time,
-  the least of seven turns, since the machine did other work too. The fastest int8 form is named (qdq runs in
-  OpenVINO). The models are small: the larger the matrices, the more int8 gains.
+- **int8, mean difference**: of a probability from fp32's; the largest of the int8 forms. A form above 0.05 is left out.
+- **speed**: relative to the graph that Optimum exports, in ONNX Runtime on one CPU, with batches of similar length. It
+  is the least CPU time of seven turns, since the machine did other work too. The fastest int8 form is named (qdq runs
+  in OpenVINO). These models are small: int8 gains more with larger matrices.
 
 Left out:{left_out}
 
@@ -182,29 +183,31 @@ On {machine}; {libraries}.
 
 ## Refused
 
-A model is refused, by its architecture's name and with the reason in one line, when
+A model is refused, with its architecture's name and the reason in one line, when
 
 - Optimum can't export it (T5, ERNIE, LUKE, CANINE and others aren't among its text classifiers),
-- its graph wants more than a text's tokens (Longformer: a mask of global attention),
+- its graph needs more input than a text's tokens (Longformer: a mask of global attention),
 - its logits differ from PyTorch's by more than 1e-4. ConvBERT's and Nyströmformer's do once a text is padded in a
   batch, since their convolutions and landmarks see the padding: a row's loss would depend on its neighbours.
 
 ## Decoders
 
-GPT-2, Llama, Qwen2 and their like classify by a text's last token: the last that isn't `pad_token_id` of
-config.json, or of the tokenizer where the config names none. Without either a decoder is refused. Batches are padded
-on the right, whatever the tokenizer's `padding_side`: the attention is causal, so nothing of a text sees what follows
+GPT-2, Llama, Qwen2 and similar decoders classify by a text's last token: the last one that isn't the `pad_token_id` of
+config.json, or of the tokenizer where the config names none. Without either, a decoder is refused. Batches are padded
+on the right, whatever the tokenizer's `padding_side`. The attention is causal, so no token of a text sees what follows
 it, and the logits are those of the text alone. A text in which the tokenizer finds no token gets the status `failed`.
 
 ## Models that are ONNX already
 
-A folder with `model.onnx` (its weights inside, or in `model.onnx_data` or `model.onnx.data` beside it), `config.json`
-and `tokenizer.json`, as Optimum writes it, is taken by `export` and `audit` like a checkpoint, without torch or
-transformers. There is no PyTorch model to compare with, so `parity.texts` in the manifest is 0, and the command says
-so. Checked is that the graph takes token ids and gives as many logits as there are labels, that a text's logits don't
-depend on its batch, and that the rewritten forms give what the given graph gives. Rewriting needs the package `onnx`;
-without it the graph is taken as it is, in fp32 alone, which the command says too. Where PyTorch's weights lie in the
-folder as well, they are exported instead.
+`export` and `audit` accept a folder as Optimum writes it, like a checkpoint but without torch or transformers. It holds
+`model.onnx` (its weights inside, or in `model.onnx_data` or `model.onnx.data` beside it), `config.json` and
+`tokenizer.json`. There is no PyTorch model to compare with, so `parity.texts` in the manifest is 0, and the command
+says so.
+
+Export checks three things instead: the graph takes token ids and gives as many logits as there are labels; a text's
+logits don't depend on its batch; and the rewritten forms give the same results as the given graph. Rewriting needs the
+package `onnx`. Without it, the graph is used as it is, in fp32 alone, and the command says that too. If the folder also
+has PyTorch weights, they are exported instead.
 """
 
 
