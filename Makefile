@@ -26,10 +26,10 @@ torture: .venv/installed-test
 bench: .venv/installed-bench
 	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results
 
-lint: .venv/installed-test .build/lossaudit
+lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=.build $(BIN)/mypy -p lossaudit
+	$(BIN)/mypy
 
 # torch goes first and by its pin, so that nothing else asks for another build of it.
 .venv/installed-demo: pyproject.toml constraints.txt
@@ -47,11 +47,5 @@ lint: .venv/installed-test .build/lossaudit
 	$(PIP) --editable '.[bench]'
 	touch $@
 
-# mypy reads no editable installs: this shows it the rooms below the package, as they are installed.
-.build/lossaudit: $(wildcard lossaudit/*.py)
-	mkdir -p $@
-	for item in lossaudit/*.py lossaudit/py.typed engine export review cli; do ln -sfn ../../$$item $@/$${item##*/}; done
-	touch $@
-
 clean:
-	rm -rf .venv .build build dist *.egg-info
+	rm -rf .venv build dist *.egg-info

@@ -15,7 +15,7 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
-from bench.figures import Figures
+from .figures import Figures
 
 _INK, _PAPER = "#1f2328", "#ffffff"
 _COLOURS = {"ours": "#0072b2", "peers": "#e69f00", "PyTorch loops": "#999999"}

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from bench.contenders.job import Job
+from .contenders.job import Job
 
 ROW_SECONDS, REST_SECONDS = 1.5, 600.0
 """A process that takes longer than this for each row, and that beside, is taken to hang and is killed."""

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from bench import shapes
-from bench.parity import swapped_rows
-from lossaudit.engine.audit import Audit, Audited, AuditOptions
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import Audit, Audited, AuditOptions
 from lossaudit.export.exporter import export_bundle
+
+from . import shapes
+from .parity import swapped_rows
 
 
 @click.command()

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from bench.child import Ran
-from bench.flops import Dimensions
+from .child import Ran
+from .flops import Dimensions
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForSequenceClassification
 
-from bench import shapes
-from bench.contenders.job import cross_entropy, read_rows
-from lossaudit.engine import backends
-from lossaudit.engine.backends.memory import is_out_of_memory
-from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.encoding import Batch, Encoded
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.shards import encoder_of
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.backends.memory import is_out_of_memory
+from lossaudit.engine.model.batching import batches_by_token_budget
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.encoding import Batch, Encoded
+from lossaudit.engine.run.shards import encoder_of
 from lossaudit.export.exporter import export_bundle
+
+from . import shapes
+from .contenders.job import cross_entropy, read_rows
 
 Run = Callable[[Batch], NDArray[Any]]
 REFERENCE = "torch-fp32"

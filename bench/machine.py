@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.formats import write_table
+from lossaudit.engine.table.formats import write_table
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
 """The instructions that decide which kernels run."""

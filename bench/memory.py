@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.machine import Machine
-from lossaudit.engine.formats import write_table
+from lossaudit.engine.table.formats import write_table
+
+from .machine import Machine
 
 _WORDS = re.findall(
     r"\w+",

@@ -13,17 +13,18 @@ from pathlib import Path
 
 import click
 
-from bench.families import FAMILIES, Family, Size
-from bench.machine import Machine
-from lossaudit.engine import backends
-from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.bundle import Bundle, Graph
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside
-from lossaudit.engine.tuning import BUDGET
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.batching import batches_by_token_budget
+from lossaudit.engine.model.bundle import Bundle, Graph
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.tuning import BUDGET
 from lossaudit.export.comparison import reference_texts
 from lossaudit.export.exporter import export_bundle
+
+from .families import FAMILIES, Family, Size
+from .machine import Machine
 
 SIZE = Size(hidden=256, layers=4, heads=4, intermediate=1024, tokens=128)
 _LIBRARIES = ("transformers", "optimum-onnx", "onnxruntime", "openvino")

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score
 
-from bench.noise_data import mean_states, texts_and_labels
-from lossaudit.engine.multi_label_loss import binary_cross_entropy
+from lossaudit.engine.scores.multi_label import binary_cross_entropy
 from lossaudit.export.demo import encoder
 from lossaudit.export.heads import out_of_fold_logits
+
+from .noise_data import mean_states, texts_and_labels
 
 _WORDS = 25
 """Of each row, so that the encoder reads all of a text."""

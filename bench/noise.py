@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from bench.machine import Machine
-from bench.noise_data import SETS, Data, read
-from bench.noise_labels import KINDS
-from bench.noise_page import page
-from bench.noise_scores import SHIPPED, cleanlab_filter, heads, network, suspicions
 from lossaudit.engine.files import file_beside
-from lossaudit.engine.loss import cross_entropy
+from lossaudit.engine.scores.loss import cross_entropy
 from lossaudit.review.report.confident import REVIEWED, confidently_another
+
+from .machine import Machine
+from .noise_data import SETS, Data, read
+from .noise_labels import KINDS
+from .noise_page import page
+from .noise_scores import SHIPPED, cleanlab_filter, heads, network, suspicions
 
 MODELS = ("in sample", "out of sample", SHIPPED)
 SHARES = (0.05, 0.1, 0.2, 0.3)

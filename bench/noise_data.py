@@ -11,7 +11,7 @@ import transformers
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from lossaudit.engine.batching import batches_by_token_budget
+from lossaudit.engine.model.batching import batches_by_token_budget
 from lossaudit.export.demo import read_corpus
 
 SETS = ("TREC", "BBC News", "AG News")

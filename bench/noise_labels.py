@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.loss import log_softmax
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export.heads import fit_head, out_of_fold_logits
 
 Floats = NDArray[np.float32]

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.noise_data import Data
-from lossaudit.engine.loss import cross_entropy, log_softmax
+from lossaudit.engine.scores.loss import cross_entropy, log_softmax
 from lossaudit.export.heads import assign_folds, fit_head, out_of_fold_logits
 from lossaudit.export.neighbours import blend
+
+from .noise_data import Data
 
 FOLDS = 5
 SHIPPED = "blend"

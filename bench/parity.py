@@ -15,10 +15,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import loop
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.export.exporter import export_bundle
+
+from . import loop
 
 TOLERANCE = 1e-4
 TIE = 1e-5

@@ -14,15 +14,15 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench import child, shapes
-from bench.child import Ran
-from bench.contenders import NAMES
-from bench.contenders.batches import encode
-from bench.contenders.job import Job, read_rows
-from bench.figures import Figures, Work, compare, figures
-from bench.flops import Dimensions
-from bench.machine import Machine, folder_megabytes, install_megabytes, top_seconds, version_seconds
-from bench.report import Command, Report
+from . import child, shapes
+from .child import Ran
+from .contenders import NAMES
+from .contenders.batches import encode
+from .contenders.job import Job, read_rows
+from .figures import Figures, Work, compare, figures
+from .flops import Dimensions
+from .machine import Machine, folder_megabytes, install_megabytes, top_seconds, version_seconds
+from .report import Command, Report
 
 LOOP = NAMES[0]
 TOP_SHARE = 500 / 7600

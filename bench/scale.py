@@ -14,15 +14,16 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from bench.machine import Machine
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.cluster import LOCAL, Cluster
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.kept_parts import KeptParts, part_stem
-from lossaudit.engine.shards import SHARD_ROWS
-from lossaudit.engine.source import open_dataset
-from lossaudit.engine.summary import Tally
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.cluster import LOCAL, Cluster
+from lossaudit.engine.run.kept_parts import KeptParts, part_stem
+from lossaudit.engine.run.shards import SHARD_ROWS
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.summary import Tally
 from lossaudit.export.exporter import cached_bundle
+
+from .machine import Machine
 
 _TIMES = 30
 
@@ -82,7 +83,7 @@ def _seconds(step: Callable[[], object]) -> float:
 
 
 def _merge_seconds(audit: Audit, part: pa.Table, folder: Path) -> float:
-    from lossaudit.engine.merge import ranked
+    from lossaudit.engine.table.merge import ranked
 
     def merge() -> None:
         pieces = ranked(lambda: iter([part]), lambda: iter([part.select(["loss"])]), len(audit), folder)

@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score
 
-from bench.noise_labels import Floats, Ints, class_dependent, uniform
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.encoding import Encoded
-from lossaudit.engine.loss import log_softmax, score
-from lossaudit.engine.scoring import EncodedShard
-from lossaudit.engine.shards import encoder_of, load_scorer
-from lossaudit.engine.tuning import default_plan
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.encoding import Encoded
+from lossaudit.engine.model.scoring import EncodedShard
+from lossaudit.engine.model.tuning import default_plan
+from lossaudit.engine.run.shards import encoder_of, load_scorer
+from lossaudit.engine.scores.loss import log_softmax, score
 from lossaudit.export.demo import encoder, read_corpus
 from lossaudit.export.encoder import export_encoder
 from lossaudit.export.heads import fit_head
+
+from .noise_labels import Floats, Ints, class_dependent, uniform
 
 Rule = Callable[[Floats, Encoded], Floats]
 """(windows, classes) logits to (texts, classes) ones."""

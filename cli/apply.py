@@ -7,8 +7,8 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, steps
+from .command import Command
+from .console import out, steps
 
 if TYPE_CHECKING:
     from lossaudit.review.apply import Cleaned

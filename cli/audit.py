@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, rows_bar, steps
-from lossaudit.cli.events import Events, events_to
-from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
-from lossaudit.cli.options import dataset_options, model_options
-from lossaudit.cli.report import print_report, print_wrong
-from lossaudit.cli.rooms import bundle_of, free_memory_at_once, go_offline
 from lossaudit.version import __version__
 
+from .command import Command
+from .console import out, rows_bar, steps
+from .events import Events, events_to
+from .findings import print_choice, print_plan, print_summary, print_unranked
+from .options import dataset_options, model_options
+from .report import print_report, print_wrong
+from .rooms import bundle_of, free_memory_at_once, go_offline
+
 if TYPE_CHECKING:
-    from lossaudit.engine.audit import Audit, Audited
+    from lossaudit.engine.run.audit import Audit, Audited
 
 
 _EXAMPLES = """
@@ -117,11 +118,11 @@ def audit(
     if offline:
         go_offline()
         _check_nobody_is_named(ray_address, parts)
-    from lossaudit.engine.audit import Audit, AuditOptions
-    from lossaudit.engine.formats import check_output, write_table
-    from lossaudit.engine.kept_parts import folder_for
-    from lossaudit.engine.labels import parse_label_map
-    from lossaudit.engine.source import open_dataset
+    from lossaudit.engine.data.source import open_dataset
+    from lossaudit.engine.labels.alignment import parse_label_map
+    from lossaudit.engine.run.audit import Audit, AuditOptions
+    from lossaudit.engine.run.kept_parts import folder_for
+    from lossaudit.engine.table.formats import check_output, write_table
     from lossaudit.review.report.page import check_report, write_report
 
     free_memory_at_once()
@@ -196,7 +197,7 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
 
         if ray_address is None:
             return audit.run(on_stage)
-        from lossaudit.engine.cluster import Cluster
+        from lossaudit.engine.run.cluster import Cluster
 
         with steps("Ray") as on_step:
             on_step(ray_address)

@@ -10,13 +10,14 @@ from rich.filesize import decimal
 from rich.table import Column, Table
 from rich.text import Text
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.version import __version__
 
+from .command import Command
+from .console import out
+
 if TYPE_CHECKING:
-    from lossaudit.engine.caches import Kept
+    from lossaudit.engine.model.caches import Kept
 
 _EXAMPLES_LS = """
 lossaudit cache ls
@@ -42,8 +43,8 @@ def ls() -> None:
 
     The caches of `datasets` and of the hub are shown too; lossaudit doesn't clear them.
     """
-    from lossaudit.engine.caches import BUNDLES, PLANS, caches, kept
     from lossaudit.engine.files import cache_folder
+    from lossaudit.engine.model.caches import BUNDLES, PLANS, caches, kept
 
     entries = kept()
     bundles = [entry for entry in entries if entry.kind == BUNDLES]
@@ -69,8 +70,8 @@ def clear(what: str | None, yes: bool) -> None:
 
     Nothing but what lossaudit wrote there is deleted, and no link is followed.
     """
-    from lossaudit.engine.caches import BUNDLES, KINDS, clear, kept
     from lossaudit.engine.files import cache_folder
+    from lossaudit.engine.model.caches import BUNDLES, KINDS, clear, kept
 
     entries = [entry for entry in kept() if what in (None, entry.kind)]
     if not entries:

@@ -3,8 +3,9 @@
 import click
 from click.shell_completion import get_completion_class
 
-from lossaudit.cli.command import Command
 from lossaudit.engine.errors import LossAuditError
+
+from .command import Command
 
 _NAME, _VARIABLE = "lossaudit", "_LOSSAUDIT_COMPLETE"
 _EXAMPLES = """

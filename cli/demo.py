@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out
-from lossaudit.cli.fit import fit
-from lossaudit.cli.rooms import export_room
-from lossaudit.cli.top import top
+from .command import Command
+from .console import out
+from .fit import fit
+from .rooms import export_room
+from .top import top
 
 _EXAMPLES = """
 lossaudit demo
@@ -79,7 +79,7 @@ def _run(ctx: click.Context, command: click.Command, line: str, **arguments: obj
 
 
 def _print_found(losses: Path, planted: int) -> None:
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
 
     found = sum(Losses.open(losses).top(planted)["planted"].to_pylist())
     out.print(f"\nOf the {planted} planted mistakes, {found} stand in the top {planted} by loss.", style="bold")

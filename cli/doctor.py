@@ -9,13 +9,13 @@ from rich.filesize import decimal
 from rich.table import Column, Table
 from rich.text import Text
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, steps
+from .command import Command
+from .console import out, steps
 
 if TYPE_CHECKING:
-    from lossaudit.engine.bundle import Manifest
-    from lossaudit.engine.doctor import BundleFacts, Diagnosis
-    from lossaudit.engine.doctor_bundle import SpeedTest
+    from lossaudit.engine.doctor.checks import BundleFacts, Diagnosis
+    from lossaudit.engine.doctor.speed import SpeedTest
+    from lossaudit.engine.model.bundle import Manifest
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 _EXAMPLES = """
@@ -37,7 +37,7 @@ def doctor(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
     """
     import json
 
-    from lossaudit.engine.doctor import diagnose
+    from lossaudit.engine.doctor.checks import diagnose
 
     with steps("Looking at") as on_step:
         found = diagnose(bundle, on_step)

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, steps
-from lossaudit.cli.options import offline_option
-from lossaudit.cli.rooms import export_encoder_to, export_to, go_offline
+from .command import Command
+from .console import out, steps
+from .options import offline_option
+from .rooms import export_encoder_to, export_to, go_offline
 
 if TYPE_CHECKING:
-    from lossaudit.engine.bundle import Manifest, Parity
+    from lossaudit.engine.model.bundle import Manifest, Parity
 
 _EXAMPLES = """
 lossaudit export ./my-finetuned-model -o bundle

@@ -6,12 +6,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
-from lossaudit.cli.console import err, out, seconds
+from .console import err, out, seconds
 
 if TYPE_CHECKING:
-    from lossaudit.engine.audit import Audit, Audited
-    from lossaudit.engine.precision import Choice
-    from lossaudit.engine.summary import Summary
+    from lossaudit.engine.model.precision import Choice
+    from lossaudit.engine.run.audit import Audit, Audited
+    from lossaudit.engine.table.summary import Summary
 
 _LABELS_SHOWN = 12
 
@@ -57,7 +57,7 @@ def print_choice(choice: "Choice") -> None:
 
 def print_summary(audit: "Audit", audited: "Audited") -> None:
     """Says what the audit found."""
-    from lossaudit.engine.bundle import MULTI_LABEL
+    from lossaudit.engine.model.bundle import MULTI_LABEL
 
     summary = audited.summary
     speed = audited.scored / audited.seconds
@@ -110,7 +110,7 @@ def _print_doubts(summary: "Summary") -> None:
 
 def print_unranked(audit: "Audit", audited: "Audited") -> None:
     """Says which rows have no loss, and where the first of each kind is."""
-    from lossaudit.engine.source import locate
+    from lossaudit.engine.data.source import locate
 
     unranked = audited.summary.unranked
     if not unranked:
@@ -124,7 +124,7 @@ def print_unranked(audit: "Audit", audited: "Audited") -> None:
 
 def _print_tip(choice: "Choice") -> None:
     """Says when an extra would be faster (figures of docs/install.md)."""
-    from lossaudit.engine import backends
+    from lossaudit.engine.model import backends
 
     if (
         choice.precision != "fp32"

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import err, out, rows_bar, steps
-from lossaudit.cli.findings import listed, print_choice, print_columns, print_summary, print_unranked
-from lossaudit.cli.options import dataset_options, model_options
-from lossaudit.cli.report import print_wrong
-from lossaudit.cli.rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
+from .command import Command
+from .console import err, out, rows_bar, steps
+from .findings import listed, print_choice, print_columns, print_summary, print_unranked
+from .options import dataset_options, model_options
+from .report import print_wrong
+from .rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.export.fitting import Fit
@@ -81,8 +81,8 @@ def fit(
     """
     if offline:
         go_offline()
-    from lossaudit.engine.audit import AuditOptions
-    from lossaudit.engine.source import open_dataset
+    from lossaudit.engine.data.source import open_dataset
+    from lossaudit.engine.run.audit import AuditOptions
 
     fitting = export_room("fitting", extra="fit")
     free_memory_at_once()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, rows_bar
 from lossaudit.review.sinks import SINKS, Place
+
+from .command import Command
+from .console import out, rows_bar
 
 _EXAMPLES = """
 lossaudit log losses.parquet --to rubrix --name ag_news_error_analysis -n 500
@@ -47,7 +48,7 @@ def log(
                  ARGILLA_API_URL, ARGILLA_API_KEY
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
     from lossaudit.review.records import Records
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.log import log_records

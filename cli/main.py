@@ -2,20 +2,21 @@
 
 import click
 
-from lossaudit.cli.apply import apply
-from lossaudit.cli.audit import audit
-from lossaudit.cli.cache import cache
-from lossaudit.cli.completion import completion
-from lossaudit.cli.demo import demo
-from lossaudit.cli.doctor import doctor
-from lossaudit.cli.export import export
-from lossaudit.cli.fit import fit
-from lossaudit.cli.log import log
-from lossaudit.cli.pull import pull
-from lossaudit.cli.report import report
-from lossaudit.cli.review import review
-from lossaudit.cli.top import top
 from lossaudit.version import __version__
+
+from .apply import apply
+from .audit import audit
+from .cache import cache
+from .completion import completion
+from .demo import demo
+from .doctor import doctor
+from .export import export
+from .fit import fit
+from .log import log
+from .pull import pull
+from .report import report
+from .review import review
+from .top import top
 
 _EXAMPLES = """\b
 Examples:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import err, out, steps
-from lossaudit.cli.log import checked_place, counted
 from lossaudit.review.sinks import SINKS, Place
+
+from .command import Command
+from .console import err, out, steps
+from .log import checked_place, counted
 
 if TYPE_CHECKING:
     from lossaudit.review.sinks.pull import Pulled
@@ -50,7 +51,7 @@ def pull(
                  ARGILLA_API_URL, ARGILLA_API_KEY
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.pull import pull as pull_decisions
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, steps
-from lossaudit.cli.rooms import free_memory_at_once
+from .command import Command
+from .console import out, steps
+from .rooms import free_memory_at_once
 
 if TYPE_CHECKING:
     from lossaudit.review.report.confident import WrongLabels
@@ -57,7 +57,7 @@ def print_report(report: "Report", path: Path) -> None:
 
 def print_wrong(losses: Path) -> None:
     """Says how many labels of a losses file are probably wrong, where it holds what tells that."""
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
     from lossaudit.review.report.confident import wrong_labels
 
     table = Losses.open(losses)

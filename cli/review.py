@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import err, out
 from lossaudit.engine.errors import LossAuditError
+
+from .command import Command
+from .console import err, out
 
 if TYPE_CHECKING:
     from lossaudit.review.listening import Place

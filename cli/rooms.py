@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from lossaudit.engine.bundle import Bundle, is_bundle
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.model.bundle import Bundle, is_bundle
 
 _WORK = {"demo": "the demo", "export": "exporting a model", "fit": "fitting a head"}
 

@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
-from lossaudit.cli.command import Command
-from lossaudit.cli.console import out
+from .command import Command
+from .console import out
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,9 +47,9 @@ def top(
     format_: str,
 ) -> None:
     """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
-    from lossaudit.engine.formats import write_csv, write_jsonl
-    from lossaudit.engine.losses import Losses
-    from lossaudit.engine.ranking import Filters
+    from lossaudit.engine.table.formats import write_csv, write_jsonl
+    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.ranking import Filters
 
     table = Losses.open(losses)
     found = table.top(rows, Filters(given, predicted, min_loss, truncated))
@@ -65,7 +65,7 @@ def top(
 
 def print_rows(rows: "pa.Table", texts: list[str]) -> None:
     """A table in the terminal's width, one line a row."""
-    from lossaudit.engine.table import is_multi_label
+    from lossaudit.engine.table.schema import is_multi_label
 
     multi_label = is_multi_label(rows.column_names)
     shown = Table(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from lossaudit.engine.errors import LossAuditError
+from .errors import LossAuditError
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import filelock
 
-from lossaudit.engine.files import make_private_folder, write_errors
+from .files import make_private_folder, write_errors
 
 _PREFIX = ".lossaudit-scratch-"
 _NAME = re.compile(rf"{re.escape(_PREFIX)}\w{{8}}")

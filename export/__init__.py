@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.model.bundle import Bundle
 
 
 class _Room(ModuleType):
@@ -18,11 +18,11 @@ class _Room(ModuleType):
         for GPUs. Needs the extra `export`. A folder that is ONNX already, in Optimum's layout, needs no torch. Raises
         LossAuditError if the model can't be exported, or `out` holds other files.
         """
-        from lossaudit.export.adopted import adopt_bundle, is_onnx_folder
+        from .adopted import adopt_bundle, is_onnx_folder
 
         if is_onnx_folder(model):
             return adopt_bundle(model, Path(out), multi_label=multi_label, fp16=fp16)
-        from lossaudit.export.exporter import export_bundle
+        from .exporter import export_bundle
 
         return export_bundle(str(model), Path(out), multi_label=multi_label, fp16=fp16)
 

@@ -16,8 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine import backends
-from lossaudit.engine.bundle import (
+from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.data.texts import Text
+from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import (
     FORMAT,
     MANIFEST,
     MODEL,
@@ -29,12 +33,11 @@ from lossaudit.engine.bundle import (
     Source,
     is_bundle,
 )
-from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.encoding import Text, TextEncoder
-from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.export.cache import cached, for_gpu
-from lossaudit.export.comparison import (
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.version import __version__
+
+from .cache import cached, for_gpu
+from .comparison import (
     MOST_TOKENS,
     TOLERANCE,
     Check,
@@ -44,9 +47,8 @@ from lossaudit.export.comparison import (
     texts_with_tokens,
     with_pairs,
 )
-from lossaudit.export.config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
-from lossaudit.export.tokenizer import max_length, pad_id, read_tokenizer, without_padding
-from lossaudit.version import __version__
+from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
+from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
 
 _MAKERS = ("onnxruntime", "onnx", "tokenizers")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -177,7 +179,7 @@ def _forms(
         return (graph,), left_out, check(_load(folder / MODEL)), 0
     import onnx  # an extra
 
-    from lossaudit.export.forms import Shape, make_forms
+    from .forms import Shape, make_forms
 
     on_step("rewriting it for CPUs and comparing it with the given graph")
     shape = Shape(config.heads, config.hidden, given.logits.shape[1], task)
@@ -206,7 +208,7 @@ def _forms(
 
 def _why_not_rewritten() -> str | None:
     try:
-        from lossaudit.export import forms  # noqa: F401
+        from . import forms  # noqa: F401
     except ModuleNotFoundError as error:
         return (
             f"rewriting a graph needs {error.name}, which isn't installed: pip install {error.name}, and export again"

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from lossaudit.engine.cpus import has_int8_instructions
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor
+
+from .onnx_graph import MICROSOFT, GraphEditor
 
 Matrix = NDArray[np.float32]
 

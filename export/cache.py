@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from lossaudit.engine import backends
-from lossaudit.engine.bundle import Bundle, is_bundle
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import cache_folder
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import Bundle, is_bundle
 from lossaudit.version import __version__
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.encoding import TextEncoder
-from lossaudit.export.arithmetic import Activation
-from lossaudit.export.onnx_graph import GraphEditor
+from lossaudit.engine.model.batching import batches_by_token_budget
+from lossaudit.engine.model.encoding import TextEncoder
+
+from .arithmetic import Activation
+from .onnx_graph import GraphEditor
 
 
 def calibrate(

@@ -16,7 +16,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
-from lossaudit.export.config import task_of
+
+from .config import task_of
 
 SAFE = ("*.safetensors", "*.json", "*.txt", "*.model")
 PICKLED = ("pytorch_model*.bin",)

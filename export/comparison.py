@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import PAIRS, Parity
-from lossaudit.engine.encoding import Text, TextEncoder
+from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.model.backends import Runner
+from lossaudit.engine.model.bundle import PAIRS, Parity
+from lossaudit.engine.model.encoding import TextEncoder
 
 TOLERANCE = 1e-4
 """Absolute difference of two fp32 logits; the operators' order of summing gives about 1e-6."""

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
-from lossaudit.engine.bundle import CLASSIFY, MULTI_LABEL
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.model.bundle import CLASSIFY, MULTI_LABEL
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 CLASSIFIER = "ForSequenceClassification"
@@ -81,7 +81,7 @@ class TokenizerConfig:
 
 
 def task_of(name: str, problem_type: str | None, classes: int, multi_label: bool = False) -> str:
-    """What a model gives a text, `CLASSIFY` or `MULTI_LABEL` of `engine/bundle.py`.
+    """What a model gives a text, `CLASSIFY` or `MULTI_LABEL` of `engine/model/bundle.py`.
 
     multi_label: what to take it for where its config doesn't say. Raises LossAuditError for a regression model, and
     where the config says something else.

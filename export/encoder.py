@@ -16,20 +16,21 @@ import transformers
 from numpy.typing import NDArray
 from transformers import AutoModel
 
-from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import FEATURES, MANIFEST, Bundle, Parity
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable
-from lossaudit.export import checkpoint as checkpoints
-from lossaudit.export import pooling as poolings
-from lossaudit.export.cache import cached, for_gpu
-from lossaudit.export.comparison import TOLERANCE, texts_with_tokens
-from lossaudit.export.config import CLASSIFIER
-from lossaudit.export.exporter import Original, Step, quiet, write_bundle
-from lossaudit.export.graph import write_graph
-from lossaudit.export.parity import compare_with_torch
-from lossaudit.export.tokenizer import max_length
+from lossaudit.engine.model.backends import Runner
+from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle, Parity
+from lossaudit.engine.model.encoding import TextEncoder
+
+from . import checkpoint as checkpoints
+from . import pooling as poolings
+from .cache import cached, for_gpu
+from .comparison import TOLERANCE, texts_with_tokens
+from .config import CLASSIFIER
+from .exporter import Original, Step, quiet, write_bundle
+from .graph import write_graph
+from .parity import compare_with_torch
+from .tokenizer import max_length
 
 _SENTENCES = "sentence_bert_config.json"
 """Where sentence-transformers says how many tokens it reads, often fewer than the model has positions for."""

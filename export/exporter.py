@@ -16,20 +16,21 @@ import optimum.utils.logging
 import transformers
 import transformers.utils.logging
 
-from lossaudit.engine import backends
-from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import FORMAT, MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Manifest, Parity, Source
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.export import checkpoint as checkpoints
-from lossaudit.export.cache import cached, for_gpu
-from lossaudit.export.comparison import MOST_TOKENS, Check, texts_with_tokens, with_pairs
-from lossaudit.export.forms import Shape, make_forms
-from lossaudit.export.graph import input_names, write_graph
-from lossaudit.export.parity import check_pairs, check_parity
-from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.backends import Runner
+from lossaudit.engine.model.bundle import FORMAT, MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Manifest, Parity, Source
+from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.version import __version__
+
+from . import checkpoint as checkpoints
+from .cache import cached, for_gpu
+from .comparison import MOST_TOKENS, Check, texts_with_tokens, with_pairs
+from .forms import Shape, make_forms
+from .graph import input_names, write_graph
+from .parity import check_pairs, check_parity
+from .tokenizer import max_length, pad_id, write_tokenizer
 
 _MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "tokenizers", "torch", "transformers")
 
@@ -92,7 +93,7 @@ class Original:
     """The transformers class of the checkpoint."""
     tokenizer: transformers.PreTrainedTokenizerFast
     task: str
-    """See `engine/bundle.py`."""
+    """See `engine/model/bundle.py`."""
     labels: tuple[str, ...]
     max_length: int
     """The most tokens that the model takes."""

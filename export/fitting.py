@@ -1,7 +1,7 @@
 """Losses from heads that never saw the label: an encoder's bundle and a dataset come in, a losses table and a bundle
 go out.
 
-The encoder runs once over the dataset (`engine/features.py`); each row's logits come from a head that was fitted on
+The encoder runs once over the dataset (`engine/run/features.py`); each row's logits come from a head that was fitted on
 the other folds (`heads.py`). What becomes of logits is the audit's own matter: a `Fit` holds an `Audit` whose shards
 are scored by heads.
 """
@@ -21,26 +21,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lossaudit.engine.audit import Audit, Audited, AuditOptions, quietly
-from lossaudit.engine.bundle import CLASSIFY, FEATURES, MANIFEST, Bundle
-from lossaudit.engine.columns import find_label_column
+from lossaudit.engine.data.columns import find_label_column
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.data.texts import texts_of
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.features import States, encode_all, shard_logits
 from lossaudit.engine.files import check_replaceable
-from lossaudit.engine.formats import check_output, write_table
-from lossaudit.engine.kept_parts import KeptParts, folder_for
-from lossaudit.engine.labels import Given, given_labels
-from lossaudit.engine.outcomes import texts_of
-from lossaudit.engine.precision import Choice, choice_from
-from lossaudit.engine.rows import Rows
-from lossaudit.engine.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
-from lossaudit.engine.table import facts_of, with_facts
-from lossaudit.engine.tuning import Plan
-from lossaudit.export.config import CLASSIFIER
-from lossaudit.export.head_bundle import write_head_bundle
-from lossaudit.export.heads import Head, check_installed, fit_head, out_of_fold_logits
-from lossaudit.export.neighbours import blend
+from lossaudit.engine.labels.given import Given, given_labels
+from lossaudit.engine.model.bundle import CLASSIFY, FEATURES, MANIFEST, Bundle
+from lossaudit.engine.model.precision import Choice, choice_from
+from lossaudit.engine.model.tuning import Plan
+from lossaudit.engine.run.audit import Audit, Audited, AuditOptions, quietly
+from lossaudit.engine.run.features import States, encode_all, shard_logits
+from lossaudit.engine.run.kept_parts import KeptParts, folder_for
+from lossaudit.engine.run.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
+from lossaudit.engine.table.formats import check_output, write_table
+from lossaudit.engine.table.schema import facts_of, with_facts
 from lossaudit.version import __version__
+
+from .config import CLASSIFIER
+from .head_bundle import write_head_bundle
+from .heads import Head, check_installed, fit_head, out_of_fold_logits
+from .neighbours import blend
 
 FOLDS, SEED = 5, 0
 LOSS, BLEND = "loss", "blend"

@@ -15,24 +15,25 @@ import onnx
 from google.protobuf.message import EncodeError
 from numpy.typing import NDArray
 
-from lossaudit.engine import backends
-from lossaudit.engine.bundle import FEATURES, MODEL, MULTI_LABEL, Graph, Parity
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.loss import log_softmax
-from lossaudit.engine.multi_label_loss import sigmoid
-from lossaudit.engine.scoring import Scorer, encode_shard
-from lossaudit.engine.tuning import BUDGET
-from lossaudit.export.arithmetic import Activation, Arithmetic, DynamicInt8, Fp16, Fp32, QdqInt8, StaticInt8
-from lossaudit.export.calibration import calibrate
-from lossaudit.export.fusion import fuse, has_subgraphs
-from lossaudit.export.half import check_range, halve_layers
-from lossaudit.export.lowering import NotLoweredError, activations, find_layers, lower
-from lossaudit.export.onnx_graph import GraphEditor
-from lossaudit.export.products import find_products, rewrite_products
-from lossaudit.export.pruning import NotPrunedError, prune_last_layer
-from lossaudit.export.weights import SharedWeights
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import FEATURES, MODEL, MULTI_LABEL, Graph, Parity
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.scoring import Scorer, encode_shard
+from lossaudit.engine.model.tuning import BUDGET
+from lossaudit.engine.scores.loss import log_softmax
+from lossaudit.engine.scores.multi_label import sigmoid
+
+from .arithmetic import Activation, Arithmetic, DynamicInt8, Fp16, Fp32, QdqInt8, StaticInt8
+from .calibration import calibrate
+from .fusion import fuse, has_subgraphs
+from .half import check_range, halve_layers
+from .lowering import NotLoweredError, activations, find_layers, lower
+from .onnx_graph import GraphEditor
+from .products import find_products, rewrite_products
+from .pruning import NotPrunedError, prune_last_layer
+from .weights import SharedWeights
 
 INT8_TOLERANCE, FP16_TOLERANCE = 0.05, 1e-3
 """Mean absolute difference of a probability from fp32's; a graph that is further off than this is broken."""
@@ -66,7 +67,7 @@ class Shape:
     """0: to be found in the graph."""
     classes: int
     task: str
-    """See `engine/bundle.py`."""
+    """See `engine/model/bundle.py`."""
 
 
 @dataclass(frozen=True)

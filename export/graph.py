@@ -8,8 +8,8 @@ import transformers
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
-from lossaudit.engine.bundle import KNOWN_INPUTS
 from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.model.bundle import KNOWN_INPUTS
 
 
 def input_names(path: Path) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.tuning import BUDGET
-from lossaudit.export.arithmetic import LARGEST_FP16, halved
-from lossaudit.export.lowering import find_layers
-from lossaudit.export.onnx_graph import GraphEditor
+from lossaudit.engine.model.batching import batches_by_token_budget
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.tuning import BUDGET
+
+from .arithmetic import LARGEST_FP16, halved
+from .lowering import find_layers
+from .onnx_graph import GraphEditor
 
 _HEADROOM = 2
 """The largest value that was seen may be this many times larger, since a user's texts hold more than ours."""

@@ -14,16 +14,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lossaudit.engine import backends
-from lossaudit.engine.bundle import CLASSIFY, FORMAT, MANIFEST, Bundle, Graph, Parity
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import folder_beside, sha256_of
-from lossaudit.engine.loss import log_softmax
-from lossaudit.export.comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
-from lossaudit.export.forms import FP16_TOLERANCE, INT8_TOLERANCE, load_alone
-from lossaudit.export.heads import Head
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import CLASSIFY, FORMAT, MANIFEST, Bundle, Graph, Parity
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.version import __version__
+
+from .comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
+from .forms import FP16_TOLERANCE, INT8_TOLERANCE, load_alone
+from .heads import Head
 
 _STATE, _LOGITS = "state", "logits"
 _TOLERANCES = {"int8": INT8_TOLERANCE, "fp16": FP16_TOLERANCE}

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 
-from lossaudit.export.arithmetic import Arithmetic
-from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor, attribute
-from lossaudit.export.pruning import POSITION_WISE, attention_weights, mask_bias
+from .arithmetic import Arithmetic
+from .onnx_graph import MICROSOFT, GraphEditor, attribute
+from .pruning import POSITION_WISE, attention_weights, mask_bias
 
 
 class NotLoweredError(Exception):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lossaudit.engine.loss import log_softmax
+from lossaudit.engine.scores.loss import log_softmax
 
 K = 20
 """Neighbours; 10 to 50 find about as much."""

@@ -11,11 +11,13 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from lossaudit.engine.backends import Runner
-from lossaudit.engine.bundle import Parity
-from lossaudit.engine.encoding import Text, TextEncoder
+from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.export.comparison import TOLERANCE, compare, reference_pairs, texts_with_tokens
+from lossaudit.engine.model.backends import Runner
+from lossaudit.engine.model.bundle import Parity
+from lossaudit.engine.model.encoding import TextEncoder
+
+from .comparison import TOLERANCE, compare, reference_pairs, texts_with_tokens
 
 Output = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 

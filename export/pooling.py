@@ -14,8 +14,9 @@ import transformers
 from onnx import TensorProto, helper
 
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.export.config import CLASSIFIER
-from lossaudit.export.onnx_graph import GraphEditor
+
+from .config import CLASSIFIER
+from .onnx_graph import GraphEditor
 
 FIRST, MEAN = "first token", "mean"
 STATES = "last_hidden_state"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from lossaudit.export.arithmetic import Arithmetic, Matrix
-from lossaudit.export.onnx_graph import GraphEditor, attribute
+from .arithmetic import Arithmetic, Matrix
+from .onnx_graph import GraphEditor, attribute
 
 _NARROWEST = 16
 """Columns of a matrix that is worth it; a head over every token has one a label, and its error goes into the logits."""

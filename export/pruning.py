@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from lossaudit.export.onnx_graph import MICROSOFT, GraphEditor, attribute
+from .onnx_graph import MICROSOFT, GraphEditor, attribute
 
 POSITION_WISE = frozenset(
     ["Add", "BiasGelu", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Relu", "SkipLayerNormalization", "Tanh"]

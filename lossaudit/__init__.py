@@ -13,16 +13,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lossaudit.engine import telemetry
-from lossaudit.version import __version__
+
+from .version import __version__
 
 telemetry.turn_off()  # before any library is imported that it is for
 
 if TYPE_CHECKING:
-    from lossaudit.api import Losses, audit, fit, load, score
-    from lossaudit.engine.bundle import Bundle
     from lossaudit.engine.errors import LossAuditError
-    from lossaudit.engine.loss import cross_entropy
+    from lossaudit.engine.model.bundle import Bundle
+    from lossaudit.engine.scores.loss import cross_entropy
     from lossaudit.export.exporter import export_bundle as export
+
+    from .api import Losses, audit, fit, load, score
 
 _MODULES = {
     "Bundle": "engine.bundle",

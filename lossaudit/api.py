@@ -18,25 +18,25 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import MULTI_LABEL, Bundle, is_bundle
-from lossaudit.engine.encoding import Text
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.kept_parts import folder_for
-from lossaudit.engine.loss import Floats, Ints, Scores
-from lossaudit.engine.loss import score as score_logits
-from lossaudit.engine.losses import Losses as LossesTable
-from lossaudit.engine.multi_label_loss import MultiLabelScores
-from lossaudit.engine.multi_label_loss import score_labels as score_label_logits
-from lossaudit.engine.precision import choose
-from lossaudit.engine.ranking import Filters
-from lossaudit.engine.rows import Rows
-from lossaudit.engine.scoring import encode_shard
-from lossaudit.engine.shards import SHARD_ROWS, encoder_of, load_scorer
-from lossaudit.engine.source import open_dataset
-from lossaudit.engine.summary import SetTally, Summary, Tally
-from lossaudit.engine.tasks import MultiLabel
+from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle, is_bundle
+from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.scoring import encode_shard
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.shards import SHARD_ROWS, encoder_of, load_scorer
+from lossaudit.engine.run.tasks import MultiLabel
+from lossaudit.engine.scores.loss import Floats, Ints, Scores
+from lossaudit.engine.scores.loss import score as score_logits
+from lossaudit.engine.scores.multi_label import MultiLabelScores
+from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.ranking import Filters
+from lossaudit.engine.table.summary import SetTally, Summary, Tally
 
 _SHOWN = 20
 """Rows that a notebook shows."""

@@ -17,18 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.data.source import quiet
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of, file_beside, files_of, folder_beside
-from lossaudit.engine.kept_parts import folder_for
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.rows import Rows
-from lossaudit.engine.source import quiet
-from lossaudit.engine.table import storable
-from lossaudit.review.label_sets import names_of, shown
-from lossaudit.review.label_writers import LabelWriter
-from lossaudit.review.source_labels import writer_of
-from lossaudit.review.source_rows import TEXT_ENDINGS, Source, arrow_rows, is_text, open_source, open_text, text_rows
-from lossaudit.review.store import Decision, DecisionStore
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.schema import storable
+
+from .label_sets import names_of, shown
+from .label_writers import LabelWriter
+from .source_labels import writer_of
+from .source_rows import TEXT_ENDINGS, Source, arrow_rows, is_text, open_source, open_text, text_rows
+from .store import Decision, DecisionStore
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.label_sets import names_of, shown
+
+from .label_sets import names_of, shown
 
 Row = dict[str, Any]
 

@@ -7,7 +7,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.guard import is_loopback
+
+from .guard import is_loopback
 
 _TRIES = 50
 """Ports after the one that was asked for."""

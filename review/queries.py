@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.label_sets import LabelSets, each_holds
-from lossaudit.review.records import Records
-from lossaudit.review.store import VERDICTS
+
+from .label_sets import LabelSets, each_holds
+from .records import Records
+from .store import VERDICTS
 
 UNDECIDED = 0
 """The code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""

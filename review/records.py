@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.table import SETS, own_schema
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.schema import SETS, own_schema
 
 _NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_METADATA = 300

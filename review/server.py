@@ -20,11 +20,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.guard import Guard
-from lossaudit.review.queries import Query
-from lossaudit.review.records import Doubt
-from lossaudit.review.session import Item, MovedError, Session, Shown
-from lossaudit.review.store import Decision
+
+from .guard import Guard
+from .queries import Query
+from .records import Doubt
+from .session import Item, MovedError, Session, Shown
+from .store import Decision
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_RANKS = 200

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.table import SETS
-from lossaudit.review.estimate import Estimate, wrong_share
-from lossaudit.review.label_sets import LabelSets, names_of
-from lossaudit.review.queries import UNDECIDED, Columns, Places, Query
-from lossaudit.review.records import Doubt, Record, Records, label_names
-from lossaudit.review.store import VERDICTS, Decision, DecisionStore, utc_now
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.schema import SETS
+
+from .estimate import Estimate, wrong_share
+from .label_sets import LabelSets, names_of
+from .queries import UNDECIDED, Columns, Places, Query
+from .records import Doubt, Record, Records, label_names
+from .store import VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
 """Verdicts of a bulk: every record gets its own prediction; its given labels and one more, or without that one."""

@@ -8,21 +8,15 @@ from typing import Any
 import datasets
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.label_cells import SEPARATORS
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.table import MULTI_LABEL_SCHEMA, source_names
-from lossaudit.review.label_sets import names_of
-from lossaudit.review.label_writers import (
-    LabelWriter,
-    OneLabel,
-    SetInCell,
-    SetInIndicators,
-    between_labels,
-    in_columns,
-)
-from lossaudit.review.records import label_names
-from lossaudit.review.source_rows import Source
-from lossaudit.review.store import Decision
+from lossaudit.engine.labels.cells import SEPARATORS
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
+
+from .label_sets import names_of
+from .label_writers import LabelWriter, OneLabel, SetInCell, SetInIndicators, between_labels, in_columns
+from .records import label_names
+from .source_rows import Source
+from .store import Decision
 
 
 def writer_of(losses: Losses, source: Source, decisions: Mapping[int, Decision]) -> LabelWriter:

@@ -14,11 +14,11 @@ from typing import Any, TextIO, cast
 import pandas as pd
 import pyarrow as pa
 
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.rows import Rows
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.table.losses import Losses
 
 TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 _ROWS = 4096

@@ -18,7 +18,7 @@ from typing import Self
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import private_mode
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """What a person can say of an example: the label is wrong and this one is right, the label is right, can't tell, and

@@ -18,7 +18,7 @@ def blocks():
 
 
 def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
     from lossaudit.review.store import Decision, DecisionStore, utc_now
 
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ starts the same way and imports nothing but its own libraries.
 
 import importlib
 
-from bench.contenders.job import Contender
+from .job import Contender
 
 _MODULES = {
     "loop": "torch_loop",

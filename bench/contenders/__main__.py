@@ -20,8 +20,8 @@ from typing import Any
 
 import click
 
-from bench.contenders import NAMES, contender, tuning
-from bench.contenders.job import Clock, Contender, Job, UnavailableError
+from . import NAMES, contender, tuning
+from .job import Clock, Contender, Job, UnavailableError
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from bench.contenders.job import Batch, Ids
+from .job import Batch, Ids
 
 
 @dataclass(frozen=True)

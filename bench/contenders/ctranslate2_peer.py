@@ -12,20 +12,9 @@ from typing import Any
 import ctranslate2  # type: ignore[import-untyped]
 import numpy as np
 
-from bench.contenders.batches import PaddedBatch, encode, sorted_batches
-from bench.contenders.exports import once
-from bench.contenders.job import (
-    CPUS,
-    Batch,
-    Clock,
-    Contender,
-    Job,
-    Settings,
-    UnavailableError,
-    cross_entropy,
-    read_rows,
-    write_losses,
-)
+from .batches import PaddedBatch, encode, sorted_batches
+from .exports import once
+from .job import CPUS, Batch, Clock, Contender, Job, Settings, UnavailableError, cross_entropy, read_rows, write_losses
 
 
 class CTranslate2(Contender):

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.contenders.job import Job
+from .job import Job
 
 
 @contextlib.contextmanager

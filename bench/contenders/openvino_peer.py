@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from bench.contenders.batches import PaddedBatch, encode, sorted_batches
-from bench.contenders.exports import exported, once
-from bench.contenders.job import (
-    CPUS,
-    Batch,
-    Clock,
-    Contender,
-    Ids,
-    Job,
-    Settings,
-    cross_entropy,
-    read_rows,
-    write_losses,
-)
+from .batches import PaddedBatch, encode, sorted_batches
+from .exports import exported, once
+from .job import CPUS, Batch, Clock, Contender, Ids, Job, Settings, cross_entropy, read_rows, write_losses
 
 CALIBRATION_ROWS = 300
 _BATCHES = (Batch(None, 1024), Batch(None, 1024, 8), Batch(None, 512), Batch(None, 512, 8), Batch(16))

@@ -13,19 +13,9 @@ import onnxruntime as ort
 from optimum.onnxruntime import ORTModelForSequenceClassification, ORTOptimizer, ORTQuantizer
 from optimum.onnxruntime.configuration import AutoQuantizationConfig, OptimizationConfig
 
-from bench.contenders.batches import encode, sorted_batches
-from bench.contenders.exports import exported, once
-from bench.contenders.job import (
-    CPUS,
-    Batch,
-    Clock,
-    Contender,
-    Job,
-    Settings,
-    cross_entropy,
-    read_rows,
-    write_losses,
-)
+from .batches import encode, sorted_batches
+from .exports import exported, once
+from .job import CPUS, Batch, Clock, Contender, Job, Settings, cross_entropy, read_rows, write_losses
 
 _FILES = {"plain": "model.onnx", "optimised": "model_optimized.onnx"}
 

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contenders.exports import once
-from bench.contenders.job import Clock, Contender, Job, Settings, UnavailableError
-from lossaudit.engine import backends
-from lossaudit.engine import bundle as bundles
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.encoding import Batch
+from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.model import backends
+from lossaudit.engine.model import bundle as bundles
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.encoding import Batch
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.table.formats import write_table
+
+from .exports import once
+from .job import Clock, Contender, Job, Settings, UnavailableError
 
 
 class Watched:

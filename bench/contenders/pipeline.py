@@ -11,8 +11,8 @@ import numpy as np
 import torch
 import transformers
 
-from bench.contenders.job import CPUS, Batch, Clock, Contender, Job, Settings, read_rows, write_losses
-from bench.contenders.torch_loop import import_architecture, watch
+from .job import CPUS, Batch, Clock, Contender, Job, Settings, read_rows, write_losses
+from .torch_loop import import_architecture, watch
 
 torch.set_num_threads(CPUS)
 transformers.utils.logging.set_verbosity_error()

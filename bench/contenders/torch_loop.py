@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from bench import loop
-from bench.contenders.job import CPUS, Batch, Clock, Contender, Job, Settings, read_rows, write_losses
+from .. import loop
+from .job import CPUS, Batch, Clock, Contender, Job, Settings, read_rows, write_losses
 
 torch.set_num_threads(CPUS)
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.contenders.job import Batch, Clock, Contender, Job, Settings
+from .job import Batch, Clock, Contender, Job, Settings
 
 SAMPLE_ROWS = 192
 

@@ -21,7 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from bench.torture.work import Tried, Work
+from .work import Tried, Work
 
 _ROWS, _FEWER_ROWS = 8000, 2000
 """For audits in processes of their own, which need a time to be struck in, and for those in this one."""
@@ -66,8 +66,8 @@ def main(kills: int, interruptions: int, damages: int, cases: int, seed: int, bu
 
 
 def _campaign(work: Work, short: Work, kills: int, interruptions: int, damages: int, seed: int) -> list[Tried]:
-    from bench.torture import damage, disks
-    from bench.torture import kills as killing
+    from . import damage, disks
+    from . import kills as killing
 
     damage.interrupt_at_the_end(short)
     steps = [
@@ -123,9 +123,10 @@ def _fuzz(bundle: Path, first: int, cases: int, folder: Path, tried: Tried) -> N
 
 
 def _tiny_bundle(folder: Path) -> Path:
-    from bench.memory import tiny_checkpoint
-    from bench.torture.fuzz_data import LABELS
     from lossaudit.export.exporter import export_bundle
+
+    from ..memory import tiny_checkpoint
+    from .fuzz_data import LABELS
 
     return export_bundle(str(tiny_checkpoint(folder / "checkpoint", LABELS)), folder / "bundle").folder
 

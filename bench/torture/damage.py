@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bench.torture.work import Tried, Work, empty_folder
-from lossaudit.engine import merge
-from lossaudit.engine.kept_parts import folder_for
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.table import merge
+
+from .work import Tried, Work, empty_folder
 
 Damage = Callable[[Path, random.Random], None]
 """Spoils something in a folder of parts."""
@@ -19,7 +20,7 @@ Damage = Callable[[Path, random.Random], None]
 def interrupt_at_the_end(work: Work) -> None:
     """Leaves the folder of an audit that had scored all its shards, to be spoilt in many ways."""
     output = empty_folder(work.folder / "whole") / "losses.parquet"
-    with mock.patch("lossaudit.engine.formats.write_table", side_effect=KeyboardInterrupt):
+    with mock.patch("lossaudit.engine.table.formats.write_table", side_effect=KeyboardInterrupt):
         ran = work.run_here(output)
     if ran.code != 130:
         raise RuntimeError(f"the audit wasn't interrupted: {ran.err}")

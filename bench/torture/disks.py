@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.torture.work import Tried, Work, empty_folder, place_of, tmpfs
-from lossaudit.engine.kept_parts import folder_for
+from lossaudit.engine.run.kept_parts import folder_for
+
+from .work import Tried, Work, empty_folder, place_of, tmpfs
 
 _ROOM = 1 << 30
 _SHARES = (0.02, 0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.2, 2.4, 2.6, 2.8)

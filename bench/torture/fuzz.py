@@ -14,12 +14,13 @@ from pathlib import Path
 import click
 import datasets
 
-from bench.torture import fuzz_bundle, fuzz_data
-from bench.torture.small_shards import small_shards
-from bench.torture.work import Ran, empty_folder, run_here
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.formats import read_table
-from lossaudit.engine.outcomes import RANKED
+from lossaudit.engine.table.formats import read_table
+from lossaudit.engine.table.outcomes import RANKED
+
+from . import fuzz_bundle, fuzz_data
+from .small_shards import small_shards
+from .work import Ran, empty_folder, run_here
 
 _CLEAN_EVERY = 200
 

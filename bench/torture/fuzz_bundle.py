@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bench.torture.fuzz_data import mutate
-from lossaudit.engine.bundle import MANIFEST
 from lossaudit.engine.files import sha256_of
+from lossaudit.engine.model.bundle import MANIFEST
+
+from .fuzz_data import mutate
 
 _VALUES: tuple[Any, ...] = (
     *(None, True, 0, -1, 1, 2**31, 2**70, 10**6, 1.5),

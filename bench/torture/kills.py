@@ -8,8 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.torture.work import Ran, Tried, Work, empty_folder, place_of
-from lossaudit.engine.kept_parts import folder_for
+from lossaudit.engine.run.kept_parts import folder_for
+
+from .work import Ran, Tried, Work, empty_folder, place_of
 
 _AT_ONCE = 2
 _PART, _CHUNK, _TABLE = "part-*", "again-*", "scratch/.*"

@@ -16,7 +16,8 @@ _RANGE_BYTES = 64 * 1024
 @contextlib.contextmanager
 def small_shards(rows: int) -> Iterator[None]:
     """Audits of this process have shards of so many rows."""
-    from lossaudit.engine import audit, merge, rescoring, shards
+    from lossaudit.engine.run import audit, rescoring, shards
+    from lossaudit.engine.table import merge
 
     with contextlib.ExitStack() as stack:
         for module in (audit, rescoring, shards):

@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 from click.testing import CliRunner
 
-from bench.torture.small_shards import small_shards
-from lossaudit.engine.formats import read_table
-from lossaudit.engine.kept_parts import folder_for
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.table.formats import read_table
+
+from .small_shards import small_shards
 
 SHARD_ROWS = 128
 OPTIONS = ("--precision", "exact-top", "--top", "400", "--no-tune", "--threads", "1")

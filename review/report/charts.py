@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from lossaudit.review.estimate import wrong_share
-from lossaudit.review.report.bins import CONFIDENCE_BINS, LOSS_BINS_A_DECADE, LOSS_EDGES, loss_quantiles
-from lossaudit.review.report.figures import ConfidenceFigures, Figures, LengthFigures, PairFigures
+from ..estimate import wrong_share
+from .bins import CONFIDENCE_BINS, LOSS_BINS_A_DECADE, LOSS_EDGES, loss_quantiles
+from .figures import ConfidenceFigures, Figures, LengthFigures, PairFigures
 
 WIDTH, HEIGHT = 528, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 506, 18, 262

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lossaudit.engine.losses import Losses
-from lossaudit.review.estimate import wrong_share
-from lossaudit.review.records import probability_names
-from lossaudit.review.report.bins import Ints
-from lossaudit.review.report.figures import ClassFigures, Coder, Missing, gather, ranked_rows
+from lossaudit.engine.table.losses import Losses
+
+from ..estimate import wrong_share
+from ..records import probability_names
+from .bins import Ints
+from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
 Floats = NDArray[np.float32]
 

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.arrow_types import is_text
-from lossaudit.engine.losses import Losses
-from lossaudit.review.label_sets import NO_LABEL
-from lossaudit.review.records import text_pair_column
-from lossaudit.review.report.bins import Floats, Ints
-from lossaudit.review.report.figures import Coder, PairFigures, pair_keys, ranked_rows
+from lossaudit.engine.data.arrow_types import is_text
+from lossaudit.engine.table.losses import Losses
+
+from ..label_sets import NO_LABEL
+from ..records import text_pair_column
+from .bins import Floats, Ints
+from .figures import Coder, PairFigures, pair_keys, ranked_rows
 
 _SHOWN = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_TEXT, _LONGEST_BRIEF = 400, 160

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 
 
 def facts_shown(losses: Losses) -> list[tuple[str, str]]:

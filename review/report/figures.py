@@ -11,19 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.outcomes import STATUSES
-from lossaudit.review.records import label_names
-from lossaudit.review.report.bins import (
-    CONFIDENCE_BINS,
-    LENGTH_EDGES,
-    LOSS_EDGES,
-    Floats,
-    Ints,
-    confidence_bins,
-    length_bins,
-    loss_bins,
-)
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.outcomes import STATUSES
+
+from ..records import label_names
+from .bins import CONFIDENCE_BINS, LENGTH_EDGES, LOSS_EDGES, Floats, Ints, confidence_bins, length_bins, loss_bins
 
 _NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _WHERE_THERE = ("tokens", "unknown_tokens", "truncated", "status")

@@ -16,15 +16,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside
-from lossaudit.engine.losses import Losses
-from lossaudit.review.report import charts
-from lossaudit.review.report.confident import Wrong, WrongLabels, estimate_wrong
-from lossaudit.review.report.examples import Example, most_cut, mostly_unknown, top_of_pairs
-from lossaudit.review.report.facts import facts_shown
-from lossaudit.review.report.figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
-from lossaudit.review.report.reviewed import Reviewed, reviewed
-from lossaudit.review.report.sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
+from lossaudit.engine.table.losses import Losses
 from lossaudit.version import __version__
+
+from . import charts
+from .confident import Wrong, WrongLabels, estimate_wrong
+from .examples import Example, most_cut, mostly_unknown, top_of_pairs
+from .facts import facts_shown
+from .figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
+from .reviewed import Reviewed, reviewed
+from .sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
 
 DEFAULT_TOP = 500
 """Rows of highest loss that are set apart where neither the user nor the audit says how many."""

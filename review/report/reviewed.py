@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.estimate import Estimate, wrong_share
-from lossaudit.review.report.figures import Missing
-from lossaudit.review.store import VERDICTS, DecisionStore, store_path
+
+from ..estimate import Estimate, wrong_share
+from ..store import VERDICTS, DecisionStore, store_path
+from .figures import Missing
 
 
 @dataclass(frozen=True)

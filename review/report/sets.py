@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.losses import Losses
-from lossaudit.review.label_sets import each_holds
-from lossaudit.review.records import label_names, probability_names
-from lossaudit.review.report.bins import Floats, Ints
-from lossaudit.review.report.examples import Example, top_of_groups
-from lossaudit.review.report.figures import ranked_rows
+from lossaudit.engine.table.losses import Losses
+
+from ..label_sets import each_holds
+from ..records import label_names, probability_names
+from .bins import Floats, Ints
+from .examples import Example, top_of_groups
+from .figures import ranked_rows
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and labels of rows, that are held at once."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lossaudit.engine.errors import LossAuditError
 
 if TYPE_CHECKING:  # the command line names the sinks without loading what they work with
-    from lossaudit.engine.losses import Losses
-    from lossaudit.review.records import Record
+    from lossaudit.engine.table.losses import Losses
+
+    from ..records import Record
 
 SINKS = {"rubrix": "rubrix", "argilla": "argilla", "label-studio": "label_studio", "jsonl": "jsonl"}
 """What the sinks are called, and their modules."""
@@ -68,7 +69,7 @@ class About:
     @classmethod
     def of(cls, losses: "Losses") -> "About":
         """Told by a losses file, or guessed from its name where its format carries no facts."""
-        from lossaudit.review.records import label_names, text_pair_column
+        from ..records import label_names, text_pair_column
 
         source: dict[str, Any] = losses.facts.get("source") or {}
         return cls(

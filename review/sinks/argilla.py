@@ -17,10 +17,11 @@ import argilla as rg
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.label_sets import NO_LABEL, shown
-from lossaudit.review.records import Record
-from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
-from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, persistently
+
+from ..label_sets import NO_LABEL, shown
+from ..records import Record
+from . import About, Answer, Held, Place, shortened, storable, utc
+from .http import Account, Server, ServerError, checked_key, checked_url, persistently
 
 _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"

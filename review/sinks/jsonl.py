@@ -11,8 +11,9 @@ from typing import Any
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import file_beside
-from lossaudit.review.records import Record
-from lossaudit.review.sinks import About, Answer, Held, Place
+
+from ..records import Record
+from . import About, Answer, Held, Place
 
 _NEEDED = ("id", "annotation")
 _VERDICTS = ("keep", "unsure", "discard")

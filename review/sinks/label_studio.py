@@ -14,10 +14,11 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.label_sets import shown
-from lossaudit.review.records import Record
-from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable
-from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url, pause
+
+from ..label_sets import shown
+from ..records import Record
+from . import About, Answer, Held, Place, shortened, storable
+from .http import Account, Server, ServerError, checked_key, checked_url, pause
 
 _URL = "http://localhost:8080"
 _SHORTEST_TITLE, _LONGEST_TITLE = 3, 50

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.records import Record
-from lossaudit.review.sinks import Held, Sink
+
+from ..records import Record
+from . import Held, Sink
 
 _TOLERANCE = 1e-6
 """How far a server may round a loss."""

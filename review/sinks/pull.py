@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.losses import Losses
-from lossaudit.review.label_sets import LabelSets
-from lossaudit.review.records import label_names, text_pair_column
-from lossaudit.review.sinks import Answer, Held, Sink
-from lossaudit.review.store import Decision, DecisionStore
+from lossaudit.engine.table.losses import Losses
+
+from ..label_sets import LabelSets
+from ..records import label_names, text_pair_column
+from ..store import Decision, DecisionStore
+from . import Answer, Held, Sink
 
 
 @dataclass

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.review.records import Record
-from lossaudit.review.sinks import About, Answer, Held, Place, shortened, storable, utc
-from lossaudit.review.sinks.http import Account, Server, ServerError, checked_key, checked_url
+
+from ..records import Record
+from . import About, Answer, Held, Place, shortened, storable, utc
+from .http import Account, Server, ServerError, checked_key, checked_url
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
 """What Rubrix' own client takes where nothing is said."""

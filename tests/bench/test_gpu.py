@@ -6,8 +6,8 @@ import torch
 from click.testing import CliRunner
 
 from bench import gpu
-from lossaudit.engine import backends
-from lossaudit.engine.shards import encoder_of
+from lossaudit.engine.model import backends
+from lossaudit.engine.run.shards import encoder_of
 from lossaudit.export.exporter import export_bundle
 
 

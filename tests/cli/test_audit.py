@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.formats import ENDINGS, read_table
+from lossaudit.engine.table.formats import ENDINGS, read_table
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lossaudit.engine.formats import read_table
-from lossaudit.engine.outcomes import RANKED
+from lossaudit.engine.table.formats import read_table
+from lossaudit.engine.table.outcomes import RANKED
 
 OK = "ok"
 
@@ -303,7 +303,7 @@ def test_a_thousand_classes(audit, make_checkpoint, write_file, tmp_path):
 
 @pytest.mark.parametrize("change", ["a row more", "a row less", "another text", "another label"])
 def test_a_file_that_changed_since_the_interruption(change, run, fails, bundle_folder, write_file, tmp_path, shards_of):
-    from lossaudit.engine.scoring import Scorer
+    from lossaudit.engine.model.scoring import Scorer
 
     shards_of(16)
     lines = [f"the bank {n},0\n" for n in range(64)]

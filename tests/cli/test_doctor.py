@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from lossaudit.engine import doctor
+from lossaudit.engine.doctor import checks as doctor
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Speed tests of hundredths of a second: only that there are figures matters here."""
-    from lossaudit.engine import doctor_bundle
+    from lossaudit.engine.doctor import speed as doctor_bundle
 
     monkeypatch.setattr(doctor_bundle.speed_test, "__defaults__", (0.04,))
 

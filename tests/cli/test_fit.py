@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 
 
 @pytest.fixture

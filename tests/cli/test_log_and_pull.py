@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from lossaudit.engine.formats import ENDINGS
+from lossaudit.engine.table.formats import ENDINGS
 
 KEY = "a-key-of-the-user-77"
 

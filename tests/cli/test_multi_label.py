@@ -7,8 +7,8 @@ import shutil
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import Losses
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 

@@ -6,7 +6,7 @@ import pytest
 
 import lossaudit
 from bench.families import FAMILIES
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.export.exporter import export_bundle
 
 

@@ -9,8 +9,8 @@ import sys
 import httpx
 import pytest
 
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import Losses
 
 
 @pytest.fixture

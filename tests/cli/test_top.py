@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from lossaudit.engine.formats import ENDINGS, read_table
+from lossaudit.engine.table.formats import ENDINGS, read_table
 
 
 @pytest.fixture(scope="module")
 def losses(bundle_folder, data_csv, tmp_path_factory):
     """The losses of the tiny bundle on its rows, in all formats."""
-    from lossaudit.engine.audit import Audit
-    from lossaudit.engine.bundle import Bundle
-    from lossaudit.engine.formats import write_table
-    from lossaudit.engine.source import open_dataset
+    from lossaudit.engine.data.source import open_dataset
+    from lossaudit.engine.model.bundle import Bundle
+    from lossaudit.engine.run.audit import Audit
+    from lossaudit.engine.table.formats import write_table
 
     audited = Audit(Bundle.load(bundle_folder), open_dataset(str(data_csv))).run()
     path = tmp_path_factory.mktemp("losses") / "losses.parquet"

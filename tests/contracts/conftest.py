@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lossaudit.engine.table import SCHEMA
+from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.review.store import DecisionStore
 from tests.review.sets import LABELS as SET_LABELS
 from tests.review.sets import ROWS, sets_table, write_sets

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About
 

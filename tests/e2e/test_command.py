@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lossaudit.engine.formats import read_table
+from lossaudit.engine.table.formats import read_table
 
 
 def test_export_audit_and_top_are_the_whole_way(lossaudit, checkpoint, data_csv, tmp_path):

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from lossaudit.cli.main import main
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.documents import HOUSE, command_lines, examples, scripts
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.engine.formats import read_table
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import read_table
+from lossaudit.engine.table.losses import Losses
 
 
 def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write_file, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 from bench import loop
 from bench.parity import TOLERANCE, swapped_rows
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.export.exporter import export_bundle
 
 ROWS = 1000

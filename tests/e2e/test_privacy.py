@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lossaudit.cli.main import main
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.watching import means, watched, without_switches
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 
 pytest.importorskip("ray", reason="the extra `ray` isn't installed")
 ROWS = 40_000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.families import FAMILIES
-from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.model.bundle import Bundle
 from lossaudit.export.exporter import export_bundle
 
 

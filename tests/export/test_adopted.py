@@ -14,8 +14,8 @@ from onnx import TensorProto, helper
 
 import lossaudit
 from bench.families import FAMILIES, LABELS
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import Bundle
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.export.adopted import adopt_bundle, cached_adoption, is_onnx_folder
 from lossaudit.export.exporter import export_bundle
 from lossaudit.export.graph import write_graph

@@ -8,13 +8,13 @@ import pytest
 import torch
 import transformers
 
-from lossaudit.engine import backends
-from lossaudit.engine.audit import Audit
-from lossaudit.engine.bundle import FEATURES, Bundle
-from lossaudit.engine.rows import Rows
-from lossaudit.engine.scoring import encode_shard
-from lossaudit.engine.shards import encoder_of, load_scorer
-from lossaudit.engine.tuning import Plan
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import FEATURES, Bundle
+from lossaudit.engine.model.scoring import encode_shard
+from lossaudit.engine.model.tuning import Plan
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.shards import encoder_of, load_scorer
 from lossaudit.export.encoder import cached_encoder, export_encoder
 from lossaudit.export.exporter import export_bundle
 

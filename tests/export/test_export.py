@@ -13,9 +13,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import FORMAT, Bundle
-from lossaudit.engine.encoding import TextEncoder
+from lossaudit.engine.model.bundle import FORMAT, Bundle
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.export.comparison import TOLERANCE, reference_pairs, reference_texts
 from lossaudit.export.exporter import cached_bundle, export_bundle
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer

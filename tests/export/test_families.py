@@ -12,10 +12,10 @@ import transformers
 from tokenizers import Tokenizer
 
 from bench.families import FAMILIES
-from lossaudit.engine import backends
-from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.loss import log_softmax
-from lossaudit.engine.scoring import NO_TOKENS, Scorer, encode_shard
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.scoring import NO_TOKENS, Scorer, encode_shard
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export.comparison import MOST_TOKENS
 from lossaudit.export.exporter import export_bundle
 

@@ -4,9 +4,9 @@ import datasets
 import numpy as np
 import pytest
 
-from lossaudit.engine.audit import AuditOptions
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import AuditOptions
+from lossaudit.engine.table.losses import Losses
 from lossaudit.export.fitting import Fit, check_target
 
 WORDS = {"money": "bank shares profit oil", "sport": "team cup striker coach", "science": "probe ice planet chip"}

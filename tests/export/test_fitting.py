@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.loss import score
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.scores.loss import score
+from lossaudit.engine.table.losses import Losses
 from lossaudit.export import fitting
 from lossaudit.export.fitting import Fit, check_target
 from lossaudit.export.heads import out_of_fold_logits

@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lossaudit.engine import backends
-from lossaudit.engine.batching import batches_by_token_budget
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.encoding import TextEncoder
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.loss import log_softmax
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.batching import batches_by_token_budget
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export import exporter
 from lossaudit.export.arithmetic import Activation, quantised_columns
 from lossaudit.export.exporter import export_bundle

@@ -8,10 +8,10 @@ import transformers
 from onnx import TensorProto
 
 from bench.families import FAMILIES
-from lossaudit.engine import backends
-from lossaudit.engine.encoding import TextEncoder
-from lossaudit.engine.loss import log_softmax
-from lossaudit.engine.scoring import Scorer, encode_shard
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.scoring import Scorer, encode_shard
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export.arithmetic import halved
 from lossaudit.export.exporter import cached_bundle, export_bundle
 from lossaudit.export.forms import FP16_TOLERANCE

@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from lossaudit.engine import backends
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import CLASSIFY, Bundle
-from lossaudit.engine.scoring import encode_shard
-from lossaudit.engine.shards import encoder_of, load_scorer
-from lossaudit.engine.source import open_dataset
-from lossaudit.engine.tuning import Plan
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import CLASSIFY, Bundle
+from lossaudit.engine.model.scoring import encode_shard
+from lossaudit.engine.model.tuning import Plan
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.shards import encoder_of, load_scorer
 from lossaudit.export import head_bundle
 from lossaudit.export.head_bundle import write_head_bundle
 from lossaudit.export.heads import Head

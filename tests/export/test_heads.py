@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lossaudit.engine.loss import cross_entropy, log_softmax
+from lossaudit.engine.scores.loss import cross_entropy, log_softmax
 from lossaudit.export.heads import assign_folds, fit_head, out_of_fold_logits
 
 HIDDEN = 12

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lossaudit as la
-from lossaudit.engine.bundle import CLASSIFY, MULTI_LABEL, Bundle
+from lossaudit.engine.model.bundle import CLASSIFY, MULTI_LABEL, Bundle
 from lossaudit.export.adopted import adopt_bundle
 from lossaudit.export.exporter import export_bundle
 from lossaudit.export.graph import write_graph

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lossaudit.engine.loss import cross_entropy, log_softmax
+from lossaudit.engine.scores.loss import cross_entropy, log_softmax
 from lossaudit.export import neighbours
 from lossaudit.export.heads import out_of_fold_logits
 from lossaudit.export.neighbours import blend

@@ -12,13 +12,13 @@ import torch
 import transformers
 
 from bench.families import FAMILIES
-from lossaudit.engine import backends
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import PAIRS, Bundle
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.loss import log_softmax
-from lossaudit.engine.scoring import Scorer, encode_shard
-from lossaudit.engine.shards import encoder_of
+from lossaudit.engine.model import backends
+from lossaudit.engine.model.bundle import PAIRS, Bundle
+from lossaudit.engine.model.scoring import Scorer, encode_shard
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.shards import encoder_of
+from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export import exporter
 from lossaudit.export.adopted import adopt_bundle
 from lossaudit.export.comparison import reference_texts

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 import lossaudit as la
-from lossaudit.engine.labels import Seen
-from lossaudit.engine.losses import Losses as LossesTable
+from lossaudit.engine.labels.given import Seen
+from lossaudit.engine.table.losses import Losses as LossesTable
 
 FP32 = {"precision": "fp32", "tune": False}
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.table import SCHEMA, rank, with_facts
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.ranking import rank
+from lossaudit.engine.table.schema import SCHEMA, with_facts
 
 
 def losses_table(given, probabilities, names, unlabelled=0, **columns):

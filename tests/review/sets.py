@@ -4,8 +4,8 @@ import math
 
 import pyarrow as pa
 
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.table import MULTI_LABEL_SCHEMA, with_facts
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, with_facts
 
 LABELS = ("joy", "anger", "fear", "love")
 

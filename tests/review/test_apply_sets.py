@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lossaudit.engine.audit import Audit, AuditOptions
-from lossaudit.engine.bundle import Bundle
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.source import open_dataset
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.table.formats import write_table
 from lossaudit.review.apply import Change, LabelChange, apply_decisions
 from lossaudit.review.store import Decision, DecisionStore
 

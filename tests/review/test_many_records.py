@@ -5,8 +5,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.formats import write_table
-from lossaudit.engine.table import SCHEMA, with_facts
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.schema import SCHEMA, with_facts
 
 NAMES = {"annotator": "Ada"}
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossaudit.engine.formats import ENDINGS
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import ENDINGS
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.records import Records, label_names, records_of
 
 ROWS = [

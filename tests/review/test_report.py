@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.report import bins, examples, figures
 from lossaudit.review.report.confident import WrongLabels, estimate_wrong, wrong_labels
 from lossaudit.review.report.figures import Coder, Missing, gather, ranked_rows

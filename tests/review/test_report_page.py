@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from lossaudit.cli.main import main
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.report import charts
 from lossaudit.review.report.figures import PairFigures
 from lossaudit.review.report.page import check_report, make_report, render, write_report

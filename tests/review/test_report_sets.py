@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.formats import ENDINGS
-from lossaudit.engine.losses import Losses
-from lossaudit.engine.table import rank
+from lossaudit.engine.table.formats import ENDINGS
+from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.ranking import rank
 from lossaudit.review.report.figures import Missing
 from lossaudit.review.report.page import make_report, render, write_report
 from lossaudit.review.store import Decision, DecisionStore, utc_now

@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.formats import ENDINGS
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.formats import ENDINGS
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.label_sets import LabelSets, names_of
 from lossaudit.review.records import label_names, records_of
 from lossaudit.review.session import Session

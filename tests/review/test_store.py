@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.records import records_of
 from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import Place, connect
 from lossaudit.review.sinks.log import log_records

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About, Answer, Place, connect
 from lossaudit.review.sinks.label_studio import labelling_configuration

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossaudit.engine.losses import Losses
+from lossaudit.engine.table.losses import Losses
 from lossaudit.review.sinks import Answer, Held
 from lossaudit.review.sinks.pull import pull
 

@@ -144,7 +144,7 @@ def test_inputs_are_called_as_their_columns(columns, fields, sink, rubrix, recor
 
 
 def test_many_go_in_bulks_of_500_and_are_read_in_pages(sink, rubrix, make_losses, on_stage):
-    from lossaudit.engine.losses import Losses
+    from lossaudit.engine.table.losses import Losses
 
     rows = [("World", "Sports", 5000.0 - n, f"text {n}") for n in range(2300)]
     records = records_of(Losses.open(make_losses(rows)), 2300)

@@ -1,0 +1,1 @@
+../../lossaudit/__init__.py

@@ -1,0 +1,1 @@
+../../lossaudit/__main__.py

@@ -1,0 +1,1 @@
+../../lossaudit/version.py

@@ -1,0 +1,1 @@
+"""Datasets: files, folders and hub names come in, Arrow tables of rows and their texts go out."""

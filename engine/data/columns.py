@@ -1,0 +1,108 @@
+"""Which columns hold the text (or a pair of texts) and the label: as named by the user, or guessed from usual names."""
+
+from collections.abc import Mapping
+
+from datasets import ClassLabel, Json, Value
+
+from ..errors import LossAuditError
+from .names import LABEL_NAMES, PAIRS, TEXT_NAMES
+
+
+def find_text_column(
+    features: Mapping[str, object], asked: str | None, label_column: str | None, pair_column: str | None = None
+) -> str:
+    """The text column's name; of pairs, whose second texts are in `pair_column`, that of the first texts.
+
+    Raises LossAuditError, which lists the columns, if there is none, no text in it, or only the halves of pairs.
+    """
+    if asked is not None:
+        _check_text(features, asked, "--text-column", label_column)
+        if asked == pair_column:
+            raise LossAuditError(f"column {asked!r} can't be both texts of a pair; name another with --text-column")
+        return asked
+    others = [name for name in features if name not in (label_column, pair_column)]
+    texts = [name for name in others if _is_text(features[name])]
+    # A column named so that holds nothing is meant all the same: every row is without a text then.
+    empty = [name for name in others if _is_nothing(features[name])]
+    usual = _first_of(TEXT_NAMES, texts) or _first_of(TEXT_NAMES, empty)
+    # A column of several types is taken for the text by its name alone: it is mostly metadata.
+    strings = [name for name in texts if not isinstance(features[name], Json)]
+    if pair_column is not None:
+        usual = _first_of(tuple(a for a, b in PAIRS if b == _plain(pair_column)), texts) or usual
+    elif pair := _pair_among(texts, usual):
+        raise LossAuditError(
+            f"columns {pair[0]!r} and {pair[1]!r} look like pairs of texts; name them with --text-column {pair[0]} "
+            f"--text-pair-column {pair[1]}, or one text alone with --text-column"
+        )
+    if usual is None and len(strings) == 1:
+        usual = strings[0]
+    if usual is None:
+        raise LossAuditError(f"can't tell which column holds the text; {_choose(features, '--text-column')}")
+    return usual
+
+
+def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> None:
+    """Raises LossAuditError if there is no such column, or none that can hold the second texts of pairs."""
+    _check_text(features, asked, "--text-pair-column", label_column)
+
+
+def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
+    """The label column's name. Raises LossAuditError, which lists the columns, if it can't be told."""
+    if asked is not None:
+        return _existing(features, asked, "--label-column")
+    classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    usual = _first_of(LABEL_NAMES, classes) or _first_of(LABEL_NAMES, list(features))
+    if usual is None and len(classes) == 1:
+        usual = classes[0]
+    if usual is None:
+        raise LossAuditError(f"can't tell which column holds the label; {_choose(features, '--label-column')}")
+    return usual
+
+
+def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
+    by_plain_name = {_plain(name): name for name in reversed(names)}
+    return next((by_plain_name[name] for name in usual if name in by_plain_name), None)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
+    """Two columns that are called like the halves of pairs, unless the text is guessed to be in a third one."""
+    for pair in PAIRS:
+        first, second = (_first_of((half,), texts) for half in pair)
+        if first is not None and second is not None and guess in (None, first, second):
+            return first, second
+    return None
+
+
+def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str | None) -> None:
+    feature = features[_existing(features, name, option)]
+    if not _is_text(feature) and not _is_nothing(feature):
+        raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with {option}")
+    if name == label_column:
+        raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
+
+
+def _existing(features: Mapping[str, object], name: str, option: str) -> str:
+    if name not in features:
+        raise LossAuditError(f"there is no column {name!r}; {_choose(features, option)}")
+    return name
+
+
+def _choose(features: Mapping[str, object], option: str) -> str:
+    return f"name one with {option}: {', '.join(features)}"
+
+
+def _is_text(feature: object) -> bool:
+    """Strings, or values of several types, of which some may be strings."""
+    return isinstance(feature, Json) or (isinstance(feature, Value) and feature.dtype in ("string", "large_string"))
+
+
+def _is_nothing(feature: object) -> bool:
+    return isinstance(feature, Value) and feature.dtype == "null"
+
+
+def _kind(feature: object) -> str:
+    return str(feature.dtype) if isinstance(feature, Value) else type(feature).__name__

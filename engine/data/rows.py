@@ -1,0 +1,135 @@
+"""A dataset's rows, in order and a shard at a time. A `datasets.Dataset` comes in, Arrow tables go out.
+
+What `open_dataset` opened is read from its Arrow files from front to back, without mapping them into memory: mapped
+pages count as the process's own, so that memory would grow with the rows.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets.table import ConcatenationTable, MemoryMappedTable
+
+from ..errors import LossAuditError, brief
+from ..scratch import Scratch
+from .utf8 import check
+
+_READ_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the user gave as the dataset, so that it can be opened again."""
+
+    name: str
+    config: str | None = None
+    split: str | None = None
+    files: tuple[Path, ...] = ()
+    """The files that the name means, in order; () for a saved or a hub dataset."""
+
+
+class Rows:
+    """The rows of a dataset, or the first of them."""
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        origin: Origin | None = None,
+        fingerprint: str | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
+        """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`.
+        scratch: where the dataset's Arrow files are, if they are to go with its rows.
+        """
+        self.origin = origin
+        self._scratch = scratch
+        self.features: dict[str, Any] = dict(dataset.features)
+        self.fingerprint = fingerprint or str(dataset._fingerprint)
+        """What identifies the data: it changes when they do."""
+        self._rows = len(dataset)
+        self._files = _files_behind(dataset)
+        # A dataset in files isn't held: its mapping alone would be half of it.
+        self._dataset = dataset.with_format("arrow") if self._files is None else None
+
+    def first(self, limit: int | None) -> "Rows":
+        """Only so many rows of it."""
+        rows = copy.copy(self)
+        rows._rows = self._rows if limit is None else min(limit, self._rows)
+        return rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def take(self, start: int, stop: int) -> pa.Table:
+        """The rows from `start` up to `stop`; of a dataset in files, by mapping them into memory."""
+        if self._dataset is None:
+            mapped = [datasets.Dataset.from_file(file) for file in self._files or ()]
+            self._dataset = datasets.concatenate_datasets(mapped).with_format("arrow")
+        return self._dataset[start : min(stop, len(self))]
+
+    def shards(self, size: int, wanted: Callable[[int], bool] = lambda start: True) -> Iterator[tuple[int, pa.Table]]:
+        """The rows in tables of `size` (the last may be shorter), each with its first row's number.
+
+        wanted: whether the shard that begins with a row is to be given; the others are passed over.
+        """
+        start, held = 0, 0
+        pieces: list[pa.Table] = []
+        for table in self._in_order():
+            pieces.append(table)
+            held += len(table)
+            while held >= size:
+                yield from _shard(pieces, start, size, wanted)
+                rest = pa.concat_tables(pieces).slice(size)
+                pieces, held, start = [rest], held - size, start + size
+        if held:
+            yield from _shard(pieces, start, size, wanted)
+
+    def _in_order(self) -> Iterator[pa.Table]:
+        """All rows, in pieces of any size."""
+        left = len(self)
+        for table in self._from_dataset() if self._files is None else _from_files(self._files):
+            yield table.slice(0, left)
+            left -= min(left, len(table))
+            if not left:
+                return
+        raise LossAuditError("the dataset changed while it was read: it has fewer rows now; run the same command again")
+
+    def _from_dataset(self) -> Iterator[pa.Table]:
+        for start in range(0, len(self), _READ_ROWS):
+            yield self.take(start, start + _READ_ROWS)
+
+
+def _shard(
+    pieces: list[pa.Table], start: int, size: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, pa.Table]]:
+    if wanted(start):
+        yield start, pa.concat_tables(pieces).slice(0, size)
+
+
+def _files_behind(dataset: datasets.Dataset) -> list[str] | None:
+    """The Arrow files whose rows, one after the other, are the dataset's; None if it is another view of them."""
+    table = dataset.data
+    blocks = table.blocks if isinstance(table, ConcatenationTable) else [[table]]
+    whole = all(
+        len(side_by_side) == 1
+        and isinstance(side_by_side[0], MemoryMappedTable)
+        and all(replay[0] == "replace_schema_metadata" for replay in side_by_side[0].replays)
+        for side_by_side in blocks
+    )
+    return [block.path for (block,) in blocks] if whole and dataset._indices is None else None
+
+
+def _from_files(files: list[str]) -> Iterator[pa.Table]:
+    for file in files:
+        try:
+            with pa.OSFile(file) as opened, pa.ipc.open_stream(opened) as reader:
+                for batch in reader:
+                    table = pa.Table.from_batches([batch])
+                    check(table)
+                    yield table
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{file} is damaged: {brief(error)}") from error

@@ -1,0 +1,212 @@
+"""Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out come its `Rows`."""
+
+import contextlib
+import functools
+import glob
+import hashlib
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas as pd
+
+from ..errors import LossAuditError, brief
+from ..files import ending_of, files_of, sha256_of
+from ..scratch import Scratch
+from .bad_lines import first_bad_line
+from .rows import Origin, Rows
+
+# Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
+# the header is a mistake: pandas would take its first cell for a name.
+_CSV = {"keep_default_na": False, "na_values": [""], "index_col": False}
+_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", _CSV),
+    ".tsv": ("csv", {"sep": "\t", **_CSV}),
+    ".json": ("json", {}),
+    ".jsonl": ("json", {}),
+    ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
+}
+_COUNTED_ROWS = 4096
+_SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
+"""What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
+
+
+def open_dataset(name: str, config: str | None = None, split: str | None = None, workplace: Path | None = None) -> Rows:
+    """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
+
+    config: a hub dataset's configuration. split: for a hub or saved dataset, "train" (or the only one)
+    if None. workplace: a folder of lossaudit's own in which files are copied as Arrow, see `Scratch`; the copy goes
+    with the rows. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
+    """
+    files = [] if Path(name).is_dir() else files_of(name)
+    scratch = None
+    with quiet():
+        if files:
+            _check_files(name, files, config, split)
+            scratch = Scratch(workplace)
+            dataset = _files(name, files, scratch.path)
+        else:
+            dataset = _open(name, config, split)
+    if len(dataset) == 0:
+        raise _no_rows(name)
+    # `datasets` would take a file for another one when only its time has changed.
+    fingerprint = _hash_of(files) if files else None
+    return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint, scratch)
+
+
+def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
+    """Where rows of a dataset are for the person who has its files: the file and the row in it, counted from 0.
+
+    Several files are read again up to the last of the rows, since their rows were only numbered through.
+    """
+    if origin is None or len(origin.files) < 2:
+        where = f" of {origin.files[0] if origin.files else origin.name}" if origin else ""
+        return {row: f"row {row}{where}" for row in rows}
+    found: dict[int, str] = {}
+    start, left = 0, sorted(set(rows))
+    for file in origin.files:
+        if not left:
+            break
+        builder, options = _FORMATS[_kind(file)]
+        with quiet(), _reading(str(file)):
+            pieces = datasets.load_dataset(
+                builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
+            )
+            stop = start + sum(len(piece) for piece in pieces.with_format("arrow").iter(batch_size=_COUNTED_ROWS))
+        found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
+        left = [row for row in left if row >= stop]
+        start = stop
+    return found
+
+
+def _hash_of(files: list[Path]) -> str:
+    with _reading(str(files[0])):
+        hashes = [sha256_of(file) for file in files]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:32]
+
+
+def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+    path = Path(name)
+    if path.is_dir():
+        return _saved(path, split)
+    if _looks_like_a_path(name):
+        raise LossAuditError(f"there is no file or folder {name}")
+    return _hub(name, config, split)
+
+
+def _check_files(name: str, files: list[Path], config: str | None, split: str | None) -> None:
+    if config is not None or split is not None:
+        raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")
+    kinds = {_kind(file) for file in files}
+    if len(kinds) > 1:
+        raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
+
+
+def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
+    """The rows of files of one format, as Arrow files in `folder`, where unpacked ones go too."""
+    builder, options = _FORMATS[_kind(files[0])]
+    # `datasets` reads names as globs, so the found ones are escaped.
+    found = [glob.escape(str(file)) for file in files]
+    load = functools.partial(
+        datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
+    )
+    with _reading(name, files=files), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return load()
+        except Exception:
+            if builder != "csv":
+                raise
+            # The types are those of the first rows; where later ones don't fit, "?" among numbers, all are text.
+            with contextlib.suppress(Exception):
+                names = pd.read_csv(files[0], nrows=0, **options).columns
+                return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
+            raise
+
+
+def _kind(file: Path) -> str:
+    ending = ending_of(file)
+    if ending not in _FORMATS:
+        raise LossAuditError(
+            f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (or .gz after it)"
+        )
+    return ending
+
+
+def _saved(folder: Path, split: str | None) -> datasets.Dataset:
+    if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        raise LossAuditError(
+            f"{folder} is a folder but no saved dataset (save_to_disk); to read files in it write '{folder}/*.csv'"
+        )
+    with _reading(str(folder)):
+        loaded = datasets.load_from_disk(str(folder))
+    if isinstance(loaded, datasets.DatasetDict):
+        return loaded[_split(str(folder), list(loaded), split)]
+    if split is not None:
+        raise LossAuditError(f"{folder} holds one dataset without splits; leave --split out")
+    return loaded
+
+
+def _hub(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+    with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be had"):
+        splits = datasets.get_dataset_split_names(name, config)
+        whole, bracket, part = (split or "").partition("[")  # a slice such as train[:10%] is for `datasets` to read
+        return datasets.load_dataset(name, config, split=_split(name, splits, whole or None) + bracket + part)
+
+
+def _split(name: str, splits: list[str], asked: str | None) -> str:
+    if asked is None:
+        chosen = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
+    else:
+        chosen = asked if asked in splits else None
+    if chosen is None:
+        raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with --split")
+    return chosen
+
+
+def _looks_like_a_path(name: str) -> bool:
+    """Whether a name that isn't there can't be a hub's `owner/name`."""
+    return (
+        name.count("/") > 1
+        or name.startswith((".", "/", "~"))
+        or any(c in name for c in "*?[\\")
+        or ending_of(Path(name)) in _FORMATS
+    )
+
+
+def _no_rows(name: str) -> LossAuditError:
+    return LossAuditError(f"{name} has no rows")
+
+
+@contextlib.contextmanager
+def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) -> Iterator[None]:
+    try:
+        yield
+    except LossAuditError:
+        raise
+    except Exception as error:  # readers for six formats and the hub raise whatever they like
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
+            raise _no_rows(name) from error
+        why = first_bad_line(files) or brief(cause)
+        if isinstance(cause, pd.errors.ParserWarning):
+            why = "rows have more cells than the header"
+        raise LossAuditError(f"{problem or f'{name} can not be read'}: {why}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The library's own bars and messages off, and back as they were."""
+    verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if bars:
+            datasets.enable_progress_bars()

@@ -1,0 +1,59 @@
+"""Arrow takes a file's word for it that its arrays are sound and its strings UTF-8; Python and other readers don't.
+
+Tables come in from files of others; they are refused where they are damaged. A column of strings comes in; it goes
+out as it is, or with U+FFFD for the bytes that are no UTF-8, in nested values too.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+
+from .arrow_types import is_text
+
+
+def check(table: pa.Table) -> None:
+    """Raises ArrowInvalid for a table whose arrays point outside themselves; bytes that are no UTF-8 may be."""
+    table.cast(pa.schema([field.with_type(_as_bytes(field.type)) for field in table.schema])).validate(full=True)
+
+
+def mended(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column with strings that can be read."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.chunked_array([_mended(chunk) for chunk in column.chunks], column.type)
+    return column
+
+
+def _mended(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(array.indices, _mended(array.dictionary))
+    return pa.array([_decoded(value, kind) for value in array.cast(_as_bytes(kind)).to_pylist()], kind)
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """The same type with bytes in the place of strings."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_list(kind):
+        return pa.list_(_as_bytes(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_as_bytes(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    return kind
+
+
+def _decoded(value: Any, kind: pa.DataType) -> Any:
+    if value is None:
+        return None
+    if is_text(kind):
+        return value.decode(errors="replace")
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return [_decoded(item, kind.value_type) for item in value]
+    if pa.types.is_struct(kind):
+        return {field.name: _decoded(value[field.name], field.type) for field in kind}
+    return value

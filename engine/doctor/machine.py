@@ -1,0 +1,133 @@
+"""What this machine has for an audit: CPUs and what they can do, and memory. Nothing comes in, facts go out."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cpus import CGROUPS, cpu_name, usable_cpus
+
+_X86 = {
+    "AVX2": "avx2",
+    "AVX-512F": "avx512f",
+    "AVX-512 VNNI": "avx512_vnni",
+    "AVX-VNNI": "avx_vnni",
+    "AVX-512 BF16": "avx512_bf16",
+    "AMX-TILE": "amx_tile",
+    "AMX-INT8": "amx_int8",
+    "AMX-BF16": "amx_bf16",
+}
+_ARM = {"dot product": "asimddp", "I8MM": "i8mm", "BF16": "bf16", "SVE": "sve"}
+INT8 = ("AVX-512 VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "I8MM")
+"""Any of these multiplies int8 several times as fast as fp32."""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The CPUs of this machine, and how many of them this process may use."""
+
+    name: str
+    features: dict[str, bool] | None
+    """The instructions that decide which kernels run; None where the system doesn't tell them (not Linux)."""
+    of_machine: int
+    by_affinity: int
+    """Those that the process may be scheduled on."""
+    usable: int
+    """Those that it may use at once: also what a cgroup's quota allows."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes; None is unknown, or no limit."""
+
+    total: int | None
+    available: int | None
+    """That programs can get now without swapping."""
+    cgroup_limit: int | None
+
+    @property
+    def at_hand(self) -> int | None:
+        """What an audit could get now, as far as it is known."""
+        known = [size for size in (self.available or self.total, self.cgroup_limit) if size is not None]
+        return min(known, default=None)
+
+
+def cpu() -> Cpu:
+    """The CPUs here."""
+    no_cgroups = Path(os.devnull)
+    return Cpu(cpu_name(), cpu_features(), os.cpu_count() or 1, usable_cpus(no_cgroups), usable_cpus())
+
+
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:
+    """Whether the CPU has each of the instructions that matter; None where that can't be known.
+
+    cpuinfo: the file in which Linux lists a processor's `flags` (x86) or `Features` (Arm).
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for key, _, value in (line.partition(":") for line in lines):
+        known = {"flags": _X86, "Features": _ARM}.get(key.strip())
+        if known is not None:
+            flags = set(value.split())
+            return {name: flag in flags for name, flag in known.items()}
+    return None
+
+
+def memory() -> Memory:
+    """The memory here."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        total = None
+    return Memory(total, _available(), cgroup_limit(total))
+
+
+def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    try:
+        lines = meminfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(kilobytes[0]) * 1024 if kilobytes else None
+
+
+def cgroup_limit(
+    total: int | None, cgroups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """The least memory limit, in bytes, of this process's cgroup (v1 or v2) and those above it.
+
+    total: of the machine; a limit that is no lower is none.
+    """
+    limits = [limit for limit in _limits(cgroups, membership) if limit < (total or sys.maxsize)]
+    return min(limits, default=None)
+
+
+def _limits(cgroups: Path, membership: Path) -> Iterator[int]:
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, name = cgroups, "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = cgroups / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(root):
+                try:
+                    yield int((folder / name).read_text(encoding="utf-8"))
+                except (OSError, ValueError):  # no such file, or the word "max"
+                    continue
+
+
+def system() -> str:
+    """Such as `Linux x86_64`."""
+    return f"{platform.system()} {platform.machine()}"

@@ -1,0 +1,220 @@
+"""What is installed for an audit: builds of ONNX Runtime and whether they clash, CUDA, packages and extras.
+
+Everything is read from the installed distributions' own metadata, so it also works where a package can't be imported.
+"""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ..errors import brief
+
+_PACKAGE = "lossaudit"
+_CORE = "onnxruntime_pybind11_state"
+"""The compiled part of ONNX Runtime, which differs between its builds."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A distribution that installs the module `onnxruntime`."""
+
+    name: str
+    """`onnxruntime`, `onnxruntime-gpu` and the like."""
+    version: str
+    files_missing: int
+    """Of its files, those that aren't there, as after another build's removal."""
+    in_place: bool
+    """Whether the compiled module that is there is its own (has the size that it was installed with)."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """ONNX Runtime here."""
+
+    builds: tuple[Build, ...]
+    clash: tuple[str, ...]
+    """The builds that own the same files, so that one is written over another; () if none do."""
+    version: str | None
+    """Of the module that is imported; None if it can't be."""
+    providers: tuple[str, ...]
+    cuda: str | None
+    """The version of CUDA that it was built for, such as `12.8`; None for a build without."""
+    fault: str | None
+    """Why it can't be imported."""
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """What the CUDA provider of ONNX Runtime needs."""
+
+    built_for: str | None
+    driver: bool
+    """Whether NVIDIA's driver is there."""
+    found: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Libraries of CUDA and cuDNN."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that lossaudit needs, in the base install or for an extra."""
+
+    name: str
+    version: str | None
+    """None if it isn't installed."""
+    wanted: str
+    """The versions that lossaudit is made for, such as `<5,>=4.57`."""
+    fits: bool
+    """Whether it is installed in such a version."""
+    extra: str | None
+    """None in the base install."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An extra of lossaudit."""
+
+    name: str
+    installed: bool
+    missing: tuple[str, ...]
+    """Packages that aren't there."""
+
+
+def onnxruntime(path: list[str] | None = None) -> Runtime:
+    """ONNX Runtime as it is installed and as it is imported. path: folders to look in, instead of sys.path."""
+    owned = {dist: _files_of(dist) for dist in _distributions(path) if _is_build(dist)}
+    clashing = {dist.name for a, b in combinations(owned, 2) if owned[a].keys() & owned[b].keys() for dist in (a, b)}
+    builds = tuple(_build(dist, files) for dist, files in owned.items())
+    version: str | None = None
+    providers: tuple[str, ...] = ()
+    built_for: str | None = None
+    fault: str | None = None
+    try:
+        import onnxruntime as module
+
+        version, providers = str(module.__version__), tuple(module.get_available_providers())
+        built_for = str(getattr(module, "cuda_version", None) or "") or None
+    except Exception as error:  # a damaged install fails in many ways
+        fault = brief(error)
+    return Runtime(builds, tuple(sorted(clashing)), version, providers, built_for, fault)
+
+
+def _distributions(path: list[str] | None) -> list[importlib.metadata.Distribution]:
+    """Each once: the first that Python finds."""
+    found = importlib.metadata.distributions(path=path or sys.path)
+    return list({canonicalize_name(dist.name): dist for dist in reversed(list(found)) if dist.name}.values())
+
+
+def _is_build(dist: importlib.metadata.Distribution) -> bool:
+    return canonicalize_name(dist.name).startswith("onnxruntime") and bool(_files_of(dist))
+
+
+def _files_of(dist: importlib.metadata.Distribution) -> dict[Path, int | None]:
+    """The files of the module `onnxruntime` that a distribution installed, and the sizes that they had, in bytes."""
+    files = {Path(str(file.locate())): file.size for file in dist.files or [] if file.parts[0] == "onnxruntime"}
+    return {file: size for file, size in files.items() if file.suffix != ".pyc"}
+
+
+def _build(dist: importlib.metadata.Distribution, files: dict[Path, int | None]) -> Build:
+    missing = sum(not file.exists() for file in files)
+    cores = [(file, size) for file, size in files.items() if file.name.startswith(_CORE) and file.exists()]
+    in_place = bool(cores) and all(size in (None, file.stat().st_size) for file, size in cores)
+    return Build(dist.name, dist.version, missing, in_place)
+
+
+def cuda(built_for: str | None) -> Cuda:
+    """The libraries that a build of ONNX Runtime for some version of CUDA needs, here. Nothing is known off Linux."""
+    driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or _loads("libcuda.so.1")
+    names = _cuda_libraries(built_for) if sys.platform == "linux" else ()
+    found = tuple(name for name in names if _loads(name) or _in_wheels(name))
+    return Cuda(built_for, driver, found, tuple(name for name in names if name not in found))
+
+
+def _cuda_libraries(built_for: str | None) -> tuple[str, ...]:
+    """What ONNX Runtime's CUDA provider links to (its own list is in onnxruntime.preload_dlls)."""
+    major = int((built_for or "12").split(".")[0])
+    fft = 12 if major >= 13 else 11
+    cuda = (f"libcudart.so.{major}", f"libcublas.so.{major}", f"libcublasLt.so.{major}", f"libnvrtc.so.{major}")
+    return (*cuda, f"libcufft.so.{fft}", "libcurand.so.10", "libcudnn.so.9")
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _in_wheels(library: str) -> bool:
+    """Whether one of NVIDIA's packages on PyPI has it, from which ONNX Runtime can load it."""
+    spec = importlib.util.find_spec("nvidia")
+    places = (spec.submodule_search_locations if spec else None) or []
+    return any(True for place in places for _ in Path(place).glob(f"*/lib/{library}"))
+
+
+def openvino(path: list[str] | None = None) -> str | None:
+    """The version of OpenVINO; None if it isn't installed."""
+    return _versions(path).get("openvino")
+
+
+def packages(path: list[str] | None = None) -> tuple[Package, ...]:
+    """Every package that the installed lossaudit names as needed, with the version that is here.
+
+    Raises PackageNotFoundError if lossaudit itself isn't installed, only lying there.
+    """
+    own = next((dist for dist in _distributions(path) if canonicalize_name(dist.name) == _PACKAGE), None)
+    if own is None:
+        raise importlib.metadata.PackageNotFoundError(_PACKAGE)
+    requirements = [Requirement(text) for text in own.requires or []]
+    versions = _versions(path)
+    if "onnxruntime" not in versions:  # another build of it does as well
+        builds = [dist.version for dist in _distributions(path) if _is_build(dist)]
+        versions |= {"onnxruntime": builds[0]} if builds else {}
+    extras = [None, *(own.metadata.get_all("Provides-Extra") or [])]
+    return tuple(
+        _package(requirement, versions, extra) for extra in extras for requirement in _of_extra(requirements, extra)
+    )
+
+
+def _of_extra(requirements: list[Requirement], extra: str | None) -> Iterator[Requirement]:
+    """What an extra (None: the base install) asks for, and what the extras ask for that it is made of."""
+    for requirement in requirements:
+        for_base = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if for_base != (extra is None):
+            continue
+        if extra is not None and requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if canonicalize_name(requirement.name) != _PACKAGE:
+            yield requirement
+            continue
+        for part in sorted(requirement.extras):
+            yield from _of_extra(requirements, part)
+
+
+def _package(requirement: Requirement, versions: dict[str, str], extra: str | None) -> Package:
+    version = versions.get(canonicalize_name(requirement.name))
+    fits = version is not None and requirement.specifier.contains(version, prereleases=True)
+    return Package(requirement.name, version, str(requirement.specifier), fits, extra)
+
+
+def _versions(path: list[str] | None) -> dict[str, str]:
+    return {canonicalize_name(dist.name): dist.version for dist in _distributions(path)}
+
+
+def extras(needed: tuple[Package, ...]) -> tuple[Extra, ...]:
+    """The extras, from what `packages` found."""
+    names = dict.fromkeys(package.extra for package in needed if package.extra is not None)
+    missing = {
+        name: tuple(package.name for package in needed if package.extra == name and package.version is None)
+        for name in names
+    }
+    return tuple(Extra(str(name), not lacking, lacking) for name, lacking in missing.items())

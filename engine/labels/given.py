@@ -1,0 +1,155 @@
+"""The labels that a dataset gives. A label column comes in, in pieces; what is known of its values goes out (`Given`).
+
+Nothing here knows the model: `alignment.py` says which of its labels each given one is.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import ClassLabel
+from numpy.typing import NDArray
+
+from ..data.arrow_types import is_list, is_number, is_text
+from ..data.utf8 import mended
+from ..errors import LossAuditError
+
+MOST_LABELS = 100_000
+"""Different values that a label column may hold."""
+Key = int | str
+MISSING, NOT_IN_MODEL = -1, -2
+"""What stands in the place of a class index where a row has none."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a given label is in the dataset."""
+
+    rows: int
+    first: int
+    """The first row with it."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The labels that a dataset gives: what `align` needs to know of a label column."""
+
+    labels: Mapping[Key, Seen]
+    """The values as stored, in the order of their first rows."""
+    missing: Seen | None
+    """The rows without a label: nothing, NaN, or -1 in a column that names its classes."""
+    names: Mapping[Key, str]
+    """What the user calls each value: a ClassLabel's name, "False" or "True", or the value itself."""
+    class_names: tuple[str, ...] | None
+    """All names of a ClassLabel."""
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """The labels of n rows."""
+
+    labels: NDArray[Any]
+    """Class indices (n,), or (n, classes) of 0 and 1; MISSING or NOT_IN_MODEL, all along, where a row has none."""
+    unknown: Mapping[int, Any]
+    """Of the rows that are NOT_IN_MODEL: what their labels are called."""
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """(n,) MISSING or NOT_IN_MODEL, or something else for a row that has labels of the model."""
+        return self.labels if self.labels.ndim == 1 else self.labels.min(axis=1)
+
+
+def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
+    """Counts the labels of a column that comes in pieces, in memory for one piece.
+
+    columns: integers (a ClassLabel's, or plain), whole floats, booleans or names. feature: its `datasets` feature.
+    Raises LossAuditError for a column of another kind, or with more different values than labels can have.
+    """
+    rows: dict[Key | None, int] = {}
+    first: dict[Key | None, int] = {}
+    start = 0
+    boolean = False
+    for column in columns:
+        boolean = boolean or pa.types.is_boolean(column.type)
+        values = stored(column, range(start, start + len(column)))
+        for item in values.value_counts().to_pylist():
+            rows[item["values"]] = rows.get(item["values"], 0) + item["counts"]
+        for value in rows.keys() - first.keys():
+            at = pc.index(pc.is_null(values), True) if value is None else pc.index(values, value)
+            first[value] = start + at.as_py()
+        if len(rows) > MOST_LABELS:
+            raise too_many_labels()
+        start += len(column)
+    class_names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
+    none = [key for key in rows if key is None or (class_names is not None and key == -1)]
+    missing = Seen(sum(rows[key] for key in none), min(first[key] for key in none)) if none else None
+    keys = sorted((key for key in rows if key is not None and key not in none), key=lambda key: first[key])
+    names = names_of_keys(keys, boolean, class_names)
+    return Given({key: Seen(rows[key], first[key]) for key in keys}, missing, names, class_names)
+
+
+def too_many_labels() -> LossAuditError:
+    """What to raise for a column of more than `MOST_LABELS` different values."""
+    return LossAuditError(
+        f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
+        "name another with --label-column"
+    )
+
+
+def both(one: Seen | None, other: Seen) -> Seen:
+    """What has been seen in two places."""
+    return other if one is None else Seen(one.rows + other.rows, min(one.first, other.first))
+
+
+def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.ChunkedArray:
+    """The column as int64 or string. rows: its rows' numbers, if they don't begin at 0.
+
+    Whole floats and booleans are integers; NaN and "" are missing; others are refused.
+    """
+    kind = column.type
+    if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
+        return pa.chunked_array([[_of_json(cell) for cell in column.cast(pa.string()).to_pylist()]], pa.large_string())
+    if pa.types.is_dictionary(kind):
+        return stored(column.cast(kind.value_type), rows)
+    if pa.types.is_null(kind):
+        return column.cast(pa.large_string())
+    if is_text(kind):
+        names = mended(column).cast(pa.large_string())
+        return pc.if_else(pc.equal(names, ""), None, names)
+    if pa.types.is_floating(kind):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    if is_number(kind):
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
+    if is_list(kind):
+        raise LossAuditError(
+            "the label column holds lists, but the model gives one label a row; name another with --label-column or, "
+            "if any of the model's labels may be right, export it with --multi-label"
+        )
+    raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
+
+
+def _no_whole_number(column: pa.ChunkedArray, rows: Iterable[int]) -> str:
+    values = ((row, value) for row, value in zip(rows, column.to_pylist(), strict=False) if value is not None)
+    row, value = next((row, value) for row, value in values if value != value // 1 or abs(value) >= 2**63)
+    return f"the label column holds {value} in row {row}; labels must be whole numbers or names"
+
+
+def _of_json(cell: str | None) -> str | None:
+    value = None if cell is None else json.loads(cell)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def names_of_keys(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ...] | None) -> dict[Key, str]:
+    if boolean:
+        return {key: str(bool(key)) for key in keys}
+    names = class_names or ()
+    return {key: names[key] if isinstance(key, int) and 0 <= key < len(names) else str(key) for key in keys}

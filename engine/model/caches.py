@@ -1,0 +1,152 @@
+"""The cache of lossaudit: exported bundles and measured plans. What is in it goes out, and is deleted on demand.
+
+Only what lossaudit wrote itself is ever deleted: a name as it gives them, in a folder that is no link, with nothing in
+it that a bundle doesn't have. The caches of `datasets` and of the hub are looked at, never touched.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import LossAuditError
+from ..files import cache_folder
+from .bundle import MANIFEST, Manifest
+
+BUNDLES, PLANS = "bundles", "plans"
+KINDS = (BUNDLES, PLANS)
+_BUNDLE_NAME = re.compile(r"[0-9a-f]{32}-[\w.+!-]+")
+_UNFINISHED_NAME = re.compile(r"\.[0-9a-f]{32}[-.].+")
+_PLAN_NAME = re.compile(r"[0-9a-f]{32}\.json")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One thing in the cache."""
+
+    path: Path
+    kind: str
+    """`bundles` or `plans`."""
+    what: str
+    """The model that a bundle was exported from, or what else it is."""
+    made_by: str | None
+    """The version of lossaudit that wrote a bundle; another one exports it anew."""
+    bytes: int
+    last_used: float
+    """Seconds since 1970, as the file system tells, which is to the day on most."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder in which something is cached."""
+
+    name: str
+    """What for."""
+    folder: Path
+    bytes: int
+
+
+def caches() -> tuple[Cache, ...]:
+    """All folders that an audit may fill, lossaudit's own first."""
+    import datasets
+    import huggingface_hub.constants
+
+    own = [(kind, cache_folder() / kind) for kind in KINDS]
+    others = [
+        ("datasets", Path(datasets.config.HF_DATASETS_CACHE)),
+        ("hub", Path(huggingface_hub.constants.HF_HUB_CACHE)),
+    ]
+    return tuple(Cache(name, folder, size_of(folder)) for name, folder in (*own, *others))
+
+
+def kept(folder: Path | None = None) -> list[Kept]:
+    """What lossaudit keeps, bundles first, the last used first. folder: instead of the user's cache."""
+    folder = folder or cache_folder()
+    found = [
+        *(_bundle(path) for path in _inside(folder / BUNDLES, _is_bundle)),
+        *(_plan(path) for path in _inside(folder / PLANS, _is_plan)),
+    ]
+    return sorted(found, key=lambda entry: (KINDS.index(entry.kind), -entry.last_used))
+
+
+def clear(entries: list[Kept]) -> int:
+    """Deletes what `kept` found; gives the bytes that are free now.
+
+    Raises LossAuditError for what can't be deleted, after the rest is. What is another thing by now stays.
+    """
+    freed, failed = 0, []
+    for entry in entries:
+        is_ours = _is_bundle if entry.kind == BUNDLES else _is_plan
+        if entry.path.parent.is_symlink() or not is_ours(entry.path):
+            continue
+        try:
+            if entry.kind == BUNDLES:
+                shutil.rmtree(entry.path)  # which follows no links
+            else:
+                entry.path.unlink(missing_ok=True)
+        except OSError as error:
+            failed.append(f"{entry.path}: {error.strerror or error}")
+        else:
+            freed += entry.bytes
+    if failed:
+        raise LossAuditError(f"{len(failed)} of {len(entries)} can't be deleted, such as {failed[0]}")
+    return freed
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder. Links count as nothing, so each file counts once."""
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                return sum(size_of(Path(entry.path)) for entry in entries)
+    return 0
+
+
+def _inside(folder: Path, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """What is ours in a folder; nothing if the folder is a link, or isn't there."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if is_ours(path)]
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a path is a bundle of the cache, or what an export left that was killed: files alone, and no links."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    if _UNFINISHED_NAME.fullmatch(path.name):
+        pass
+    elif not (_BUNDLE_NAME.fullmatch(path.name) and (path / MANIFEST).is_file()):
+        return False
+    return all(stat.S_ISREG(file.lstat().st_mode) for file in path.iterdir())
+
+
+def _is_plan(path: Path) -> bool:
+    return not path.is_symlink() and path.is_file() and _PLAN_NAME.fullmatch(path.name) is not None
+
+
+def _bundle(path: Path) -> Kept:
+    what, made_by = "an export that wasn't finished", None
+    if not _UNFINISHED_NAME.fullmatch(path.name):
+        try:
+            manifest = Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8"))
+            what, made_by = manifest.source.name, manifest.versions.get("lossaudit")
+        except (OSError, ValueError, RecursionError):
+            what = "a damaged bundle"
+    times = [_last_used(file) for file in path.iterdir()]
+    return Kept(path, BUNDLES, what, made_by, size_of(path), max(times, default=path.lstat().st_mtime))
+
+
+def _plan(path: Path) -> Kept:
+    return Kept(path, PLANS, "what was fastest for a bundle", None, size_of(path), _last_used(path))
+
+
+def _last_used(file: Path) -> float:
+    status = file.lstat()
+    return max(status.st_atime, status.st_mtime)

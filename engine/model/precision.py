@@ -1,0 +1,127 @@
+"""Decides what computes the losses: fp32, what approximates it, or that with the top scored again ("exact-top").
+
+int8 approximates fp32 on CPUs, fp16 on GPUs. The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..cpus import has_int8_instructions
+from ..errors import LossAuditError
+from ..scores.exact_top import SAMPLE
+from . import backends, tuning
+from .bundle import Bundle
+from .encoding import Encoded
+from .tuning import Plan
+
+PRECISIONS = ("auto", "fp32", "int8", "fp16", "exact-top")
+"""What may be asked for."""
+TOP = 500
+"""How many rows of the ranking are exact where the user doesn't say: what the tutorial hands to a person."""
+_NEAR_THE_TOP = 1.6
+"""Rows that exact-top scores again for each row asked for, as seen on AG News (docs/design.md)."""
+_SPEEDUP = 2.0
+"""Of int8 and fp16, taken where nothing was measured."""
+_NOT_THERE = {
+    "int8": "ONNX Runtime's CUDA provider has no kernel for the int8 graphs' products; use fp16, or --provider cpu",
+    "fp16": "CPUs would compute it in fp32; it is for --provider cuda",
+}
+"""Why a precision isn't offered where the other one is."""
+_HOW_TO_HAVE = {"int8": "it was exported without", "fp16": "lossaudit export MODEL -o OUT --fp16 makes one"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What computes the losses of one audit."""
+
+    precision: str
+    """fp32, int8, fp16 or exact-top."""
+    first: Plan
+    """What scores every row."""
+    again: Plan | None
+    """What scores the top again, under exact-top."""
+    top: int
+    """Rows of the ranking that are exact under exact-top."""
+    why: str
+    """Half a sentence for the user."""
+
+
+def choice_from(data: dict[str, Any]) -> Choice:
+    """A choice from what `dataclasses.asdict` made of it."""
+    again = data["again"]
+    return Choice(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
+
+
+def choose(
+    bundle: Bundle, precision: str, top: int | None, provider: str, cpus: int, rows: int, sample: Encoded | None
+) -> Choice:
+    """Chooses for an audit of so many rows.
+
+    precision: one of `PRECISIONS`. provider: a backend's name, or "auto": CUDA where it can be used, else the fastest.
+    sample: tokens of some rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
+    """
+    if provider == "auto" and backends.cuda_works(bundle.file_of("fp32")):
+        provider = backends.CUDA
+
+    def plan(of: str) -> Plan | None:
+        if sample is None:
+            return tuning.default_plan(bundle, of, provider, cpus)
+        return tuning.measured_plan(bundle, of, provider, cpus, sample)
+
+    top, other = min(top or TOP, rows), approximation(provider)
+    _check_wish(precision, other)
+    approximate = None if precision == "fp32" else plan(other)
+    if precision == other and approximate is not None:
+        return Choice(other, approximate, None, top, "as asked")
+    if approximate is None and provider == backends.OPENVINO:
+        raise LossAuditError(f"openvino runs int8 alone, and {_without(bundle, other, provider)}; use --provider cpu")
+    if approximate is None and precision in (other, "exact-top"):
+        raise LossAuditError(f"--precision {precision} can't be had: {_without(bundle, other, provider)}")
+    fp32 = plan("fp32")
+    if fp32 is None:
+        raise LossAuditError(f"{bundle.folder} has no fp32 graph for --provider {provider}; export the model again")
+    if precision == "fp32":
+        return Choice("fp32", fp32, None, top, "as asked")
+    if approximate is None:
+        return Choice("fp32", fp32, None, top, _without(bundle, other, provider))
+    if precision == "exact-top":
+        return Choice("exact-top", approximate, fp32, top, f"the top {top} as fp32 gives it")
+    return choice_by_speed(other, approximate, fp32, top, rows)
+
+
+def approximation(provider: str) -> str:
+    """The precision that approximates fp32 on a backend (or, for "auto", on CPUs)."""
+    return "fp16" if provider == backends.CUDA else "int8"
+
+
+def _check_wish(precision: str, approximate: str) -> None:
+    """Raises LossAuditError for a precision that isn't known, or isn't offered beside this approximate one."""
+    if precision not in PRECISIONS:
+        raise LossAuditError(f"--precision {precision} isn't known; it may be {', '.join(PRECISIONS)}")
+    if precision in _NOT_THERE and precision != approximate:
+        raise LossAuditError(f"--precision {precision} can't be had: {_NOT_THERE[precision]}")
+
+
+def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, rows: int) -> Choice:
+    """exact-top where the measured speeds say that it saves time over so many rows, else fp32.
+
+    precision: of the approximate plan.
+    """
+    if approximate.tokens_per_second and fp32.tokens_per_second:
+        speedup = approximate.tokens_per_second / fp32.tokens_per_second
+    else:
+        speedup = _SPEEDUP if precision != "int8" or has_int8_instructions() else 1.0
+    if speedup <= 1.0:
+        return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
+    if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:
+        return Choice("fp32", fp32, None, top, f"too few rows for {precision} to save time with an exact top {top}")
+    why = f"{precision} is {speedup:.1f} × as fast here; the top {top} as fp32 gives it"
+    return Choice("exact-top", approximate, fp32, top, why)
+
+
+def _without(bundle: Bundle, precision: str, provider: str) -> str:
+    """Why there is no plan for a precision that approximates fp32 on a backend, in half a sentence."""
+    if any(graph.precision == precision for graph in bundle.manifest.graphs):
+        return f"none of the bundle's {precision} graphs is asked for or runs with --provider {provider}"
+    reasons = [f"{name}: {why}" for name, why in bundle.manifest.left_out.items() if name.startswith(precision)]
+    return f"the bundle has no {precision} graph; {'; '.join(reasons) or _HOW_TO_HAVE[precision]}"

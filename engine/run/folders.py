@@ -1,0 +1,98 @@
+"""Where parts are kept: a folder of this machine, or any place that `fsspec` reaches by its URL.
+
+Both know whole files alone: a name is written at once or not at all.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import fsspec
+
+from ..errors import LossAuditError, brief
+from ..files import file_beside, make_private_folder, write_errors
+
+
+class Folder(Protocol):
+    """Files by their names."""
+
+    def names(self) -> list[str]: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Raises LossAuditError if it can't be written; what stood there before then stays."""
+        ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class LocalFolder:
+    """A folder of this machine, or one that is mounted on it."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the folder, for its owner alone, if it isn't there. Raises LossAuditError if it can't be made."""
+        self._path = path
+        with write_errors(path):
+            make_private_folder(path)
+
+    def names(self) -> list[str]:
+        return [path.name for path in self._path.iterdir()]
+
+    def read(self, name: str) -> bytes:
+        return (self._path / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        with file_beside(self._path / name) as temporary:
+            temporary.write_bytes(data)
+
+    def delete(self, name: str) -> None:
+        with write_errors(self._path / name):
+            (self._path / name).unlink(missing_ok=True)
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+
+class UrlFolder:
+    """A place by its URL, such as s3://bucket/audit; the package for its kind must be installed."""
+
+    def __init__(self, url: str) -> None:
+        """Raises LossAuditError if the place can't be reached."""
+        self._url = url
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+            self._files.makedirs(self._root, exist_ok=True)
+        except Exception as error:  # every kind of place has its own
+            raise self._error(error) from error
+
+    def names(self) -> list[str]:
+        self._files.invalidate_cache()
+        return [str(path).rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False)]
+
+    def read(self, name: str) -> bytes:
+        return bytes(self._files.cat_file(self._path(name)))
+
+    def write(self, name: str, data: bytes) -> None:
+        # Object stores show a file once it is whole; other kinds get it under another name first.
+        try:
+            self._files.pipe_file(self._path(f".{name}.new"), data)
+            self._files.mv(self._path(f".{name}.new"), self._path(name))
+        except Exception as error:
+            raise self._error(error) from error
+
+    def delete(self, name: str) -> None:
+        self._files.rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _error(self, error: Exception) -> LossAuditError:
+        return LossAuditError(f"{self._url} can't be used: {brief(error)}")
+
+    def __str__(self) -> str:
+        return self._url
+
+
+def folder_at(place: str) -> Folder:
+    """The folder at a path or a URL."""
+    return UrlFolder(place) if "://" in place else LocalFolder(Path(place))

@@ -1,0 +1,59 @@
+"""Makes the losses table of a shard from its source rows, labels and logits."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from ..labels.given import GivenLabels
+from ..model.scoring import ShardLogits
+from ..table.outcomes import Outcomes
+from ..table.schema import storable
+from .tasks import Labels, Task
+
+
+def shard_table(
+    source: pa.Table,
+    start: int,
+    given: GivenLabels,
+    outcomes: Outcomes,
+    shard: ShardLogits,
+    precision: str,
+    task: Task,
+    renamed: Mapping[str, str | None],
+) -> pa.Table:
+    """The losses table of a shard: n source rows, and what became of each.
+
+    start: the first row's position in the dataset. precision: what computed the scores. renamed: see
+    `schema.source_names`.
+    """
+    n = len(source)
+    status, reasons = outcomes.of_rows(n)
+    scores = score_columns(given.labels, shard, precision, task)
+    ours = {
+        **{name: scores[name] for name in scores.column_names},
+        **task.given_columns(given),
+        "id": np.arange(start, start + n),
+        "status": status,
+        "status_reason": reasons,
+    }
+    table = pa.table([ours[name] for name in task.schema.names], schema=task.schema)
+    for name in source.column_names:
+        new_name = renamed[name]
+        if new_name is not None:
+            table = table.append_column(new_name, storable(source[name]))
+    return table
+
+
+def score_columns(labels: Labels, shard: ShardLogits, precision: str, task: Task) -> pa.Table:
+    """The columns that the model's logits decide, of n rows; nothing where a row has no logits or no label."""
+    scored = np.isfinite(shard.logits).all(axis=1)
+    columns = {
+        **task.score_columns(shard.logits[scored], labels[scored]),
+        "tokens": shard.tokens[scored],
+        "unknown_tokens": shard.unknown[scored],
+        "truncated": shard.truncated[scored],
+        "precision": pa.repeat(precision, int(scored.sum())),
+    }
+    table = pa.table(list(columns.values()), schema=pa.schema([task.schema.field(name) for name in columns]))
+    return table.take(pa.array(np.cumsum(scored) - 1, mask=~scored))

@@ -1,0 +1,152 @@
+"""The shard function: source rows come in, their part of the losses table goes out.
+
+One machine runs it in a loop, a cluster in many processes: a `ShardJob` is all that it depends on, so a shard's part
+is the same wherever and whenever it is made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from ..data.rows import Rows
+from ..data.texts import Texts, texts_of
+from ..labels.given import MISSING, NOT_IN_MODEL
+from ..model import backends
+from ..model.bundle import Bundle
+from ..model.encoding import TextEncoder
+from ..model.scoring import EncodedShard, Scorer, ShardLogits, encode_shard, one_ahead
+from ..model.tuning import Plan
+from ..table import outcomes
+from ..table.outcomes import Outcomes
+from .shard_table import score_columns, shard_table
+from .tasks import LabelReader, Task
+
+SHARD_ROWS = 4096
+"""Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
+
+OnRows = Callable[[int], None]
+"""Told of rows as they are done."""
+OnStage = Callable[[str, int], OnRows]
+"""Told of a stage and its rows; gives the function to tell of rows done."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What a shard's part depends on, besides its rows."""
+
+    bundle: Bundle
+    task: Task
+    text_column: str
+    labels: LabelReader
+    names: Mapping[str, str | None]
+    """What each source column is called in the losses table (see `table.source_names`)."""
+    max_length: int
+    text_pair_column: str | None = None
+    """The column with the second texts, where rows are pairs."""
+    stride: int | None = None
+    """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The column of the texts, or the two of their pairs."""
+        return [name for name in (self.text_column, self.text_pair_column) if name is not None]
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """A shard's rows, read and tokenised."""
+
+    start: int
+    source: pa.Table
+    texts: Texts
+    tokens: EncodedShard
+
+
+def encoder_of(bundle: Bundle, max_length: int, stride: int | None = None) -> TextEncoder:
+    """A bundle's tokenizer, which cuts at so many tokens, or with a stride makes windows of so many."""
+    manifest = bundle.manifest
+    return TextEncoder(bundle.tokenizer, max_length, manifest.pad_id, manifest.truncation_side, stride)
+
+
+def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
+    """A bundle's graph, loaded to be run by a plan. Raises LossAuditError if it can't be."""
+    runner = backends.load(plan.backend, bundle.file_of(plan.graph), plan.workers, plan.threads)
+    return Scorer(runner, plan.workers, plan.budget, len(bundle.manifest.labels))
+
+
+def losses_part(
+    job: ShardJob, source: pa.Table, start: int, texts: Texts, scored: ShardLogits, precision: str
+) -> pa.Table:
+    """The part of source rows, of which the first is row `start`, from what was scored of their texts."""
+    given = job.labels.read(source)
+    said = Outcomes()
+    said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
+    said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(given.codes == NOT_IN_MODEL))
+    said.say(outcomes.MISSING_LABEL, np.flatnonzero(given.codes == MISSING))
+    said.say(outcomes.FAILED, scored.failed)
+    said.say(outcomes.EMPTY_TEXT, texts.empty)
+    said.say(outcomes.BAD_TEXT, texts.bad)
+    return shard_table(source, start, given, said, scored, precision, job.task, job.names)
+
+
+class ShardScorer:
+    """A job with a loaded graph. Close it, or use it in a `with`."""
+
+    def __init__(self, job: ShardJob, plan: Plan) -> None:
+        """Raises LossAuditError if the bundle's files can't be loaded."""
+        self._job = job
+        self._precision = job.bundle.graph(plan.graph).precision
+        self._encoder = encoder_of(job.bundle, job.max_length, job.stride)
+        self._scorer = load_scorer(job.bundle, plan)
+
+    def encode(self, start: int, source: pa.Table) -> EncodedRows:
+        """Tokenises source rows, of which the first is row `start` of the dataset."""
+        texts = texts_of(source, self._job.text_columns)
+        return EncodedRows(start, source, texts, encode_shard(texts.values, self._encoder))
+
+    def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
+        """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
+        scored = self._scorer.score(rows.tokens, on_rows)
+        on_rows(len(rows.texts.empty) + len(rows.texts.bad) + len(rows.tokens.failed))
+        return losses_part(self._job, rows.source, rows.start, rows.texts, scored, self._precision)
+
+    def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
+        """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
+        job = self._job
+        names = [name for column in job.text_columns if (name := job.names[column]) is not None]
+        texts = texts_of(part, names)
+        scored = self._scorer.score(encode_shard(texts.values, self._encoder), on_rows)
+        said = Outcomes()
+        said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
+        said.say(outcomes.FAILED, scored.failed)
+        status, reasons = said.of_rows(len(part))
+        scores = score_columns(job.task.labels_of(part), scored, self._precision, job.task)
+        changed = {name: scores[name] for name in scores.column_names} | {"status": status, "status_reason": reasons}
+        for column, values in changed.items():
+            schema = job.task.schema
+            part = part.set_column(schema.get_field_index(column), schema.field(column), values)
+        return part
+
+    def close(self) -> None:
+        self._scorer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def score_here(
+    job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+) -> Iterator[tuple[int, pa.Table]]:
+    """Scores the shards that begin with some rows, in this process; gives each part with its first row."""
+    if not starts:
+        return
+    with ShardScorer(job, plan) as scorer:
+        shards = rows.shards(SHARD_ROWS, set(starts).__contains__)
+        for encoded in one_ahead(scorer.encode(start, source) for start, source in shards):
+            yield encoded.start, scorer.score(encoded, on_rows)

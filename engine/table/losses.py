@@ -1,0 +1,155 @@
+"""A losses table on disk: what `audit` wrote, and `top`, `review`, `log` and `apply` read.
+
+A path comes in, rows go out. Parquet is read in pieces, so that ten million rows need no more memory than ten
+thousand; the text formats are read whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..data.arrow_types import is_text
+from ..data.names import TEXT_NAMES
+from ..errors import LossAuditError, brief
+from .formats import check_losses, read_table
+from .ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
+from .schema import facts_of, is_multi_label, own_schema
+
+_PIECE_ROWS = 65_536
+
+
+class Losses:
+    """The rows of a losses table, in the order of the file."""
+
+    def __init__(self, path: Path, schema: pa.Schema, rows: int, source: "pq.ParquetFile | pa.Table") -> None:
+        """See `open`."""
+        self.path = path
+        self.schema = schema
+        self.facts: dict[str, Any] = facts_of(schema)
+        """What the audit says of itself (docs/losses.md); {} where the file's format carries none."""
+        self._rows = rows
+        self._source = source
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Opens a losses table in any of the formats. Raises LossAuditError if it isn't one."""
+        if path.suffix.lower() != ".parquet" or not path.is_file():
+            table = read_table(path)
+            return cls(path, table.schema, len(table), table)
+        try:
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+            schema = file.schema_arrow
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+        check_losses(schema, path)
+        return cls(path, schema, file.metadata.num_rows, file)
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Self:
+        """A losses table in memory."""
+        return cls(Path("the table"), table.schema, len(table), table)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether its rows have sets of labels (docs/losses.md)."""
+        return is_multi_label(self.schema.names)
+
+    @property
+    def text_column(self) -> str | None:
+        """The column that holds the text: the audit's own word for it, else a guess from names and types."""
+        told = self.facts.get("text_column")
+        if told in self.schema.names:
+            return str(told)
+        own = own_schema(self.schema.names)
+        texts = [f.name for f in self.schema if f.name not in own.names and is_text(f.type)]
+        return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The text column, and of pairs that of the second texts; none in a table without texts."""
+        second = self.facts.get("text_pair_column")
+        columns = [self.text_column, str(second) if second in self.schema.names else None]
+        return [name for name in columns if name is not None]
+
+    def top(self, n: int, filters: Filters | None = None) -> pa.Table:
+        """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
+
+        Raises LossAuditError if a filter names a label that the table hasn't, or the file can't be read.
+        """
+        filters = filters or Filters()
+        if filters.truncated and "truncated" not in self.schema.names:
+            raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
+        labels = SETS if self.is_multi_label else ONE_LABEL
+        return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
+
+    def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:
+        """All rows in pieces of at most `rows`, of all columns or some.
+
+        Raises LossAuditError if the file can't be read.
+        """
+        if isinstance(self._source, pa.Table):
+            yield from self._source.select(columns or self.schema.names).to_batches(max_chunksize=rows)
+            return
+        try:
+            yield from self._source.iter_batches(batch_size=rows, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
+
+    def pieces(self, columns: Sequence[str], rows: int = _PIECE_ROWS) -> Iterator[pa.Table]:
+        """Some of the audit's own columns as `batches` gives them, in the types of `table.own_schema`.
+
+        Raises LossAuditError if the file can't be read, or a column holds something else.
+        """
+        for batch in self.batches(columns, rows):
+            yield self._cast(pa.table(batch).select(columns))
+
+    def _with_places(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        place = 0
+        for piece in self.pieces(columns):
+            yield piece.append_column(PLACE, pa.array(np.arange(place, place + len(piece))))
+            place += len(piece)
+
+    def _cast(self, piece: pa.Table) -> pa.Table:
+        """The audit's own columns in the types that they have now; another program may have written the file."""
+        try:
+            own = own_schema(self.schema.names)
+            return piece.cast(pa.schema([own.field(name) for name in piece.column_names]))
+        except pa.ArrowException as error:
+            raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
+
+    def take(self, places: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows, whole or some of their columns, by their places in the file from 0, in the order of `places`."""
+        wanted = np.asarray(places, dtype=np.int64)
+        names = None if columns is None else list(columns)
+        if isinstance(self._source, pa.Table):
+            return _selected(self._source, names).take(pa.array(wanted))
+        order = np.argsort(wanted, kind="stable")
+        rising = wanted[order]
+        parts, start = [_selected(self.schema.empty_table(), names)], 0
+        for group in range(self._source.num_row_groups):
+            stop = start + self._source.metadata.row_group(group).num_rows
+            here = rising[np.searchsorted(rising, start) : np.searchsorted(rising, stop)]
+            if len(here):
+                parts.append(self._read_group(group, names).take(pa.array(here - start)))
+            start = stop
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return pa.concat_tables(parts).take(pa.array(back))
+
+    def _read_group(self, group: int, columns: list[str] | None) -> pa.Table:
+        assert not isinstance(self._source, pa.Table)
+        try:
+            return _selected(self._source.read_row_group(group, columns=columns), columns)
+        except (OSError, pa.ArrowException) as error:
+            raise LossAuditError(f"{self.path} is damaged: {brief(error)}; run the audit again") from error
+
+
+def _selected(table: pa.Table, columns: list[str] | None) -> pa.Table:
+    return table if columns is None else table.select(columns)

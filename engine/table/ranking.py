@@ -1,0 +1,97 @@
+"""The top of a losses table: its rows in pieces come in, the places of the n rows of highest loss go out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import LossAuditError
+
+PLACE = "place"
+"""The column that says where in the whole table a row stands, from 0."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which rows to look at; a row must pass all that are given."""
+
+    given: str | None = None
+    """Name of the given label, in any case."""
+    predicted: str | None = None
+    """Name of the predicted label, in any case."""
+    min_loss: float | None = None
+    truncated: bool = False
+    """Only texts that were cut at the model's maximum length."""
+
+    def columns(self, labels: "LabelColumns") -> list[str]:
+        """The columns of a losses table that ranking and filtering look at."""
+        looked_at = {labels.given: self.given, labels.predicted: self.predicted, "truncated": self.truncated}
+        return ["id", "loss", *(name for name, wanted in looked_at.items() if wanted)]
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Where a losses table names the labels."""
+
+    given: str
+    predicted: str
+
+
+ONE_LABEL, SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
+
+
+def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:
+    """Where the n rows (fewer if there aren't as many) of highest loss stand, by falling loss, ties by id.
+
+    pieces: `filters.columns` of the table and PLACE, in memory one at a time. A row without a loss is no suspect; one
+    with several labels is of each of them. Raises LossAuditError if a filter names a label that the table hasn't.
+    """
+    best: pa.Table | None = None
+    names: dict[str, set[str]] = {labels.given: set(), labels.predicted: set()}
+    for piece in pieces:
+        keep = pc.is_valid(piece["loss"])
+        for column, wanted in ((labels.given, filters.given), (labels.predicted, filters.predicted)):
+            if wanted is not None:
+                here = {str(value) for value in _flat(piece[column]).unique().to_pylist() if value is not None}
+                names[column] |= here
+                found = [name for name in here if name.casefold() == wanted.casefold()]
+                keep = pc.and_(keep, _has_one(piece[column], pa.array(found, type=pa.string())))
+        least = filters.min_loss
+        if best is not None and len(best) == n:  # what is below the n-th can't get in
+            least = max(best["loss"][-1].as_py(), least or 0.0)
+        if least is not None:
+            keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
+        if filters.truncated:
+            keep = pc.and_(keep, piece["truncated"])
+        passing = piece.filter(keep)
+        if len(passing):
+            best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)
+    _check_name(filters.given, names[labels.given], "--given")
+    _check_name(filters.predicted, names[labels.predicted], "--predicted")
+    return [] if best is None else list(best[PLACE].to_pylist())
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.list_flatten(column) if pa.types.is_list(column.type) else column
+
+
+def _has_one(column: pa.ChunkedArray, names: pa.Array) -> pa.Array:
+    """Whether each row's label, or one of its labels, is among the names."""
+    if not pa.types.is_list(column.type):
+        return pc.is_in(column, value_set=names)
+    lists = column.combine_chunks()
+    rows = pc.list_parent_indices(lists).filter(pc.is_in(pc.list_flatten(lists), value_set=names))
+    return pc.is_in(pa.array(np.arange(len(lists))), value_set=rows)
+
+
+def _check_name(wanted: str | None, names: set[str], option: str) -> None:
+    if wanted is not None and wanted.casefold() not in {name.casefold() for name in names}:
+        listed = ", ".join(sorted(names))
+        raise LossAuditError(f"{option} {wanted!r}: there is no such label; the table has {listed}")
+
+
+def rank(table: pa.Table) -> pa.Table:
+    """The table by falling loss, ties by rising id."""
+    return table.take(pc.sort_indices(table, sort_keys=[("loss", "descending"), ("id", "ascending")]))

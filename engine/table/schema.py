@@ -1,0 +1,106 @@
+"""The losses table: one row per example, the model's figures first and the source's own columns after them.
+
+`run/shard_table.py` makes it from a shard's scores; `facts` travel with it in the Arrow schema's metadata (and so
+in Parquet): which model and data it came from and which column holds the text. docs/losses.md describes it.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ..data.utf8 import mended
+
+if TYPE_CHECKING:  # `top` reads tables without loading a runtime
+    pass
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("label", pa.int64()),
+        ("label_name", pa.string()),
+        ("prediction", pa.int64()),
+        ("prediction_name", pa.string()),
+        ("probability", pa.float64()),
+        ("label_probability", pa.float64()),
+        ("loss", pa.float64()),
+        ("margin", pa.float64()),
+        ("tokens", pa.int64()),
+        ("unknown_tokens", pa.int64()),
+        ("truncated", pa.bool_()),
+        ("precision", pa.string()),
+        ("status", pa.string()),
+        ("status_reason", pa.string()),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)
+"""A table of a model that gives one label a row."""
+SETS = pa.schema(
+    [("labels", pa.list_(pa.string())), ("predictions", pa.list_(pa.string())), ("worst_label", pa.string())]
+)
+MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
+"""A table of a multi-label model."""
+_FACTS = b"lossaudit"
+
+
+def own_schema(names: Sequence[str]) -> pa.Schema:
+    """The columns of its own that a losses table with columns of these names may have, in the order of the table.
+
+    A multi-label one has three more, and next to the probabilities: a source's column may be called `labels` too.
+    """
+    behind = names.index("probabilities") + 1 if "probabilities" in names else len(names)
+    return MULTI_LABEL_SCHEMA if list(names[behind : behind + len(SETS)]) == SETS.names else SCHEMA
+
+
+def is_multi_label(names: Sequence[str]) -> bool:
+    """Whether a losses table with columns of these names is that of a multi-label model."""
+    return own_schema(names) is MULTI_LABEL_SCHEMA
+
+
+def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column that any reader of the table reads. Of values of several types, texts stay, others become JSON."""
+    if isinstance(column.type, pa.JsonType):
+        cells = column.cast(pa.string()).to_pylist()
+        values = [json.loads(cell) if cell is not None and cell.startswith('"') else cell for cell in cells]
+        return pa.chunked_array([values], type=pa.string())
+    return mended(column)
+
+
+def source_names(
+    columns: Iterable[str], same_as_label: str | None, schema: pa.Schema = SCHEMA
+) -> dict[str, str | None]:
+    """What each source column is called in the losses table: its own name, unless that is one of ours.
+
+    Then it is `source_` and its name. same_as_label: the column, if any, that holds the very values of
+    our `label`; where it is called so too it isn't repeated (None). schema: our own columns.
+    """
+    columns = list(columns)
+    taken = {*schema.names, *columns}
+    names: dict[str, str | None] = {}
+    for column in columns:
+        new_name: str | None = column
+        if column in schema.names:
+            new_name = f"source_{column}"
+            while new_name in taken:
+                new_name = f"source_{new_name}"
+            taken.add(new_name)
+            if column == same_as_label == "label":
+                new_name = None
+        names[column] = new_name
+    return names
+
+
+def with_facts(schema: pa.Schema, facts: dict[str, Any]) -> pa.Schema:
+    """The schema with facts of the run (anything JSON holds) in its metadata."""
+    return schema.with_metadata({_FACTS: json.dumps(facts, ensure_ascii=False).encode()})
+
+
+def facts_of(schema: pa.Schema) -> dict[str, Any]:
+    """The facts of a table with this schema, {} where it carries none (it was read from CSV or JSON)."""
+    stored = (schema.metadata or {}).get(_FACTS)
+    try:
+        facts = json.loads(stored) if stored else {}
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,209 @@
+"""What an audit found, in a few figures. Parts of a losses table come in one by one, a `Summary` goes out."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ..labels.given import Seen
+from .outcomes import FAILED, RANKED, STATUSES
+
+_COLUMNS = ("id", "loss", "truncated", "status", "status_reason")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A given label and the one that the model would have given."""
+
+    label_name: str
+    prediction_name: str
+    rows: int
+    mean_loss: float
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A label that a multi-label model would take away from rows, or give to them."""
+
+    label_name: str
+    given: bool
+    """Whether the rows have it."""
+    rows: int
+    """Those whose worst label it is."""
+    mean_loss: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one audit."""
+
+    rows: int
+    ranked: int
+    """Rows with a loss; the figures below are of them."""
+    classes: int
+    """Labels of the model."""
+    agreeing: int
+    """Rows whose prediction is the given label, or all of the given labels and no other."""
+    label_accuracy: float
+    """The share of labels, yes or no in each row, that are predicted as they are given; with one label a row, of rows.
+    """
+    chance: float
+    """What `label_accuracy` would be if predictions had nothing to do with labels."""
+    truncated: int
+    mean_loss: float
+    pairs: tuple[Pair, ...]
+    """The pairs with the most rows whose prediction isn't the given label, the most frequent first."""
+    doubts: tuple[Doubt, ...]
+    """Of a multi-label model: the labels that it doubts in the most rows, the most frequent first."""
+    unranked: dict[str, Seen]
+    """The rows without a loss, by status."""
+
+    @property
+    def accuracy(self) -> float:
+        """The share of rows whose prediction is the given label, or all of the given labels and no other."""
+        return self.agreeing / self.ranked
+
+
+class Tally:
+    """Counts parts up, in memory for one of them; of a model that gives one label a row."""
+
+    columns: ClassVar[tuple[str, ...]] = ("label", "label_name", "prediction", "prediction_name", *_COLUMNS)
+    """Of a losses table, that are looked at."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self.rows = self.ranked = 0
+        self.first_failure = ""
+        """The row, and what the runtime said."""
+        self._agreeing = self._truncated = 0
+        self._loss = 0.0
+        self._doubts: Counter[tuple[str, Any]] = Counter()
+        self._doubt_losses: Counter[tuple[str, Any]] = Counter()
+        self._statuses: dict[str, Seen] = {}
+
+    def add(self, part: pa.Table) -> None:
+        """Counts a part in; parts may come in any order."""
+        self.rows += len(part)
+        self._add_statuses(part)
+        self._add_scored(part.filter(pc.is_valid(part["loss"])))
+
+    def _add_scored(self, scored: pa.Table) -> None:
+        """Counts rows with a loss in."""
+        agree = self._agree(scored)
+        self.ranked += len(scored)
+        self._agreeing += pc.sum(agree).as_py() or 0
+        self._truncated += pc.sum(scored["truncated"]).as_py() or 0
+        self._loss += pc.sum(scored["loss"]).as_py() or 0.0
+        doubtful = self._doubt(scored.filter(pc.invert(agree)))
+        grouped = doubtful.group_by(["what", "contrary"]).aggregate([("loss", "count"), ("loss", "sum")])
+        for row in grouped.to_pylist():
+            doubt = (row["what"], row["contrary"])
+            self._doubts[doubt] += row["loss_count"]
+            self._doubt_losses[doubt] += row["loss_sum"]
+
+    def _agree(self, scored: pa.Table) -> pa.ChunkedArray:
+        """Whether the prediction is what is given, of rows with a loss."""
+        return pc.equal(scored["label"], scored["prediction"])
+
+    def _doubt(self, doubtful: pa.Table) -> pa.Table:
+        """What is given in rows where the prediction isn't that, and what speaks against it."""
+        columns = doubtful.select(["label_name", "prediction_name", "loss"])
+        return columns.rename_columns(["what", "contrary", "loss"])
+
+    def _add_statuses(self, part: pa.Table) -> None:
+        if FAILED not in self._statuses:
+            failed = part.filter(pc.equal(part["status"], FAILED)).slice(0, 1).to_pylist()
+            self.first_failure = "".join(f"row {row['id']}: {row['status_reason']}" for row in failed)
+        for item in part["status"].value_counts().to_pylist():
+            status, count = item["values"], item["counts"]
+            first = part["id"][pc.index(part["status"], status).as_py()].as_py()
+            seen = self._statuses.get(status, Seen(0, first))
+            self._statuses[status] = Seen(seen.rows + count, min(seen.first, first))
+
+    @property
+    def failed(self) -> int:
+        seen = self._statuses.get(FAILED)
+        return seen.rows if seen else 0
+
+    @property
+    def unranked(self) -> dict[str, Seen]:
+        """The rows without a loss, by status."""
+        return {s: self._statuses[s] for s in STATUSES if s in self._statuses and s not in RANKED}
+
+    def summary(self, pairs: int = 5) -> Summary:
+        """The figures of all parts, at least one row of which has a loss. pairs: how many are told, or doubts."""
+        return Summary(
+            rows=self.rows,
+            ranked=self.ranked,
+            classes=self._classes,
+            agreeing=self._agreeing,
+            label_accuracy=self._agreeing / self.ranked,
+            chance=1 / max(1, self._classes),
+            truncated=self._truncated,
+            mean_loss=self._loss / self.ranked,
+            pairs=tuple(Pair(*doubt) for doubt in self._most_frequent(pairs)),
+            doubts=(),
+            unranked=self.unranked,
+        )
+
+    def _most_frequent(self, n: int) -> list[tuple[str, Any, int, float]]:
+        """The doubts of the most rows: what it is, against what, the rows and their mean loss."""
+        found = sorted(self._doubts, key=lambda doubt: (-self._doubts[doubt], *doubt))[:n]
+        return [(*doubt, self._doubts[doubt], self._doubt_losses[doubt] / self._doubts[doubt]) for doubt in found]
+
+
+class SetTally(Tally):
+    """Of a model of which any labels may be right."""
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "labels",
+        "predictions",
+        "worst_label",
+        "probability",
+        "probabilities",
+        *_COLUMNS,
+    )
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self._given = self._predicted = self._both = 0
+
+    def _add_scored(self, scored: pa.Table) -> None:
+        super()._add_scored(scored)
+        names = pc.unique(pc.list_flatten(pa.chunked_array([*scored["labels"].chunks, *scored["predictions"].chunks])))
+        given, predicted = (_pairs(scored[name], names) for name in ("labels", "predictions"))
+        self._given += len(given)
+        self._predicted += len(predicted)
+        self._both += len(np.intersect1d(given, predicted, assume_unique=True))
+        self._classes = max(self._classes, pc.max(pc.list_value_length(scored["probabilities"])).as_py() or 0)
+
+    def _agree(self, scored: pa.Table) -> pa.ChunkedArray:
+        return pc.equal(*(pc.binary_join(scored[name], "\0") for name in ("labels", "predictions")))
+
+    def _doubt(self, doubtful: pa.Table) -> pa.Table:
+        # The model disagrees with the worst label at least: one that it finds unlikely is given.
+        given = pc.less(doubtful["probability"], 0.5)
+        return pa.table({"what": doubtful["worst_label"], "contrary": given, "loss": doubtful["loss"]})
+
+    def summary(self, pairs: int = 5) -> Summary:
+        """See `Tally.summary`."""
+        found = super().summary(0)
+        decisions = self.ranked * self._classes
+        given, predicted, both = (count / decisions for count in (self._given, self._predicted, self._both))
+        return replace(
+            found,
+            label_accuracy=1 - given - predicted + 2 * both,
+            chance=given * predicted + (1 - given) * (1 - predicted),
+            doubts=tuple(Doubt(*doubt) for doubt in self._most_frequent(pairs)),
+        )
+
+
+def _pairs(lists: pa.ChunkedArray, names: pa.Array) -> NDArray[np.int64]:
+    """A number for each label of each row, the same for the same one."""
+    lists = lists.combine_chunks()
+    places = pc.index_in(pc.list_flatten(lists), value_set=names).to_numpy()
+    return np.asarray(pc.list_parent_indices(lists).to_numpy() * len(names) + places, dtype=np.int64)

@@ -1,0 +1,249 @@
+"""What computes the losses: the user's wish, else what is faster here, said in words."""
+
+import dataclasses
+import json
+import time
+
+import numpy as np
+import pytest
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.model import backends, precision, tuning
+from lossaudit.engine.model.bundle import Bundle, Graph
+from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.tuning import Plan, measured_plan
+
+
+@pytest.fixture(scope="module")
+def bundle(bundle_folder):
+    return Bundle.load(bundle_folder)
+
+
+@pytest.fixture
+def without_int8(bundle):
+    manifest = dataclasses.replace(bundle.manifest, graphs=bundle.manifest.graphs[:1], left_out={"int8": "no reason"})
+    return dataclasses.replace(bundle, manifest=manifest)
+
+
+@pytest.fixture
+def sample(bundle, rows):
+    return TextEncoder(bundle.tokenizer, 64, 0).encode([row["text"] for row in rows])
+
+
+@pytest.fixture
+def speeds(monkeypatch):
+    """Sets what a measurement finds, by graph."""
+
+    def set_speeds(**by_graph):
+        def measured(_bundle, of, *_):
+            return Plan(of, "cpu", 1, 1, 512, tokens_per_second=by_graph[of]) if of in by_graph else None
+
+        monkeypatch.setattr(tuning, "measured_plan", measured)
+
+    return set_speeds
+
+
+def auto(bundle, sample, rows=100_000, top=None):
+    return choose(bundle, "auto", top, "cpu", 1, rows, sample)
+
+
+def test_auto_takes_int8_and_an_exact_top_where_that_is_faster(bundle, sample, speeds):
+    speeds(fp32=100.0, int8=300.0)
+    choice = auto(bundle, sample)
+    assert (choice.precision, choice.top, choice.first.graph, choice.again.graph) == ("exact-top", 500, "int8", "fp32")
+    assert "3.0 ×" in choice.why
+
+
+@pytest.mark.parametrize("int8", [99.0, 20.0])
+def test_auto_never_takes_an_int8_that_is_slower(bundle, sample, speeds, int8):
+    speeds(fp32=100.0, int8=int8)
+    choice = auto(bundle, sample)
+    assert (choice.precision, choice.first.graph, choice.again) == ("fp32", "fp32", None)
+    assert "no faster" in choice.why
+
+
+def test_auto_takes_fp32_for_few_rows(bundle, sample, speeds):
+    speeds(fp32=100.0, int8=300.0)
+    assert auto(bundle, sample, rows=900).precision == "fp32"
+    assert auto(bundle, sample, rows=900, top=50).precision == "exact-top"
+
+
+def test_without_measuring_the_instructions_decide(bundle, monkeypatch):
+    for has, expected in ((True, "exact-top"), (False, "fp32")):
+        monkeypatch.setattr(precision, "has_int8_instructions", lambda has=has: has)
+        assert choose(bundle, "auto", None, "cpu", 2, 100_000, None).precision == expected
+
+
+@pytest.mark.parametrize("asked", ["fp32", "int8", "exact-top"])
+def test_a_wish_is_met(bundle, asked):
+    choice = choose(bundle, asked, 7, "cpu", 2, 100, None)
+    assert choice.precision == asked
+    assert bundle.graph(choice.first.graph).precision == ("fp32" if asked == "fp32" else "int8")
+    assert (choice.again is not None) == (asked == "exact-top")
+
+
+def test_more_than_all_rows_are_all_rows(bundle):
+    assert choose(bundle, "exact-top", 500, "cpu", 1, 40, None).top == 40
+
+
+@pytest.mark.parametrize("asked", ["int8", "exact-top"])
+def test_a_bundle_without_int8_says_why(without_int8, asked, refused):
+    with refused(f"--precision {asked}", "no reason"):
+        choose(without_int8, asked, None, "cpu", 1, 100, None)
+    assert choose(without_int8, "auto", None, "cpu", 1, 100, None).precision == "fp32"
+
+
+def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
+    monkeypatch.setattr(backends, "check_available", lambda name: None)
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    for refusing, asked in ((without_int8, "auto"), (bundle, "fp32")):
+        with refused("openvino"):
+            choose(refusing, asked, None, "openvino", 1, 100, None)
+
+
+def test_a_precision_that_nobody_knows(bundle, refused):
+    with refused("bf16", "exact-top"):
+        choose(bundle, "bf16", None, "cpu", 1, 100, None)
+
+
+class TestOnAGpu:
+    """fp16 takes the place of int8. No GPU is needed to choose."""
+
+    @pytest.fixture(autouse=True)
+    def cuda(self, monkeypatch):
+        monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+        monkeypatch.setattr(backends, "cuda_works", lambda model: True)
+
+    @pytest.fixture
+    def with_fp16(self, bundle):
+        half = Graph("fp16", "model.fp16.onnx", "fp16", ("cuda",), (), 1e-5)
+        manifest = dataclasses.replace(
+            bundle.manifest,
+            graphs=(*bundle.manifest.graphs, half),
+            files=bundle.manifest.files | {half.file: "0" * 64},
+        )
+        return dataclasses.replace(bundle, manifest=manifest)
+
+    @pytest.mark.parametrize("provider", ["auto", "cuda"])
+    def test_fp16_scores_all_and_fp32_the_top_again(self, with_fp16, provider):
+        choice = choose(with_fp16, "auto", None, provider, 8, 100_000, None)
+        assert choice.precision == "exact-top"
+        assert (choice.first.graph, choice.again.graph) == ("fp16", "fp32")
+        assert choice.first.backend == choice.again.backend == "cuda"
+        assert (choice.first.workers, choice.first.threads, choice.first.budget) == (1, 1, 16_384)
+
+    @pytest.mark.parametrize("asked", ["fp32", "fp16", "exact-top"])
+    def test_a_wish_is_met(self, with_fp16, asked):
+        choice = choose(with_fp16, asked, 7, "cuda", 2, 100, None)
+        assert choice.precision == asked
+        assert choice.first.graph == ("fp32" if asked == "fp32" else "fp16")
+        assert (choice.again is not None) == (asked == "exact-top")
+
+    @pytest.mark.parametrize("provider", ["auto", "cuda"])
+    def test_int8_is_not_offered(self, with_fp16, provider, refused):
+        with refused("--precision int8", "no kernel", "--provider cpu"):
+            choose(with_fp16, "int8", None, provider, 1, 100, None)
+
+    @pytest.mark.parametrize("asked", ["fp16", "exact-top"])
+    def test_a_bundle_without_fp16_says_how_to_have_it(self, bundle, asked, refused):
+        with refused(f"--precision {asked}", "no fp16 graph", "--fp16 makes one"):
+            choose(bundle, asked, None, "cuda", 1, 100, None)
+        choice = choose(bundle, "auto", None, "cuda", 1, 100_000, None)
+        assert (choice.precision, choice.first.backend, choice.again) == ("fp32", "cuda", None)
+        assert "--fp16 makes one" in choice.why
+
+    def test_a_bundle_whose_fp16_was_left_out_says_why(self, bundle):
+        left_out = {"int8-qdq": "no reason", "fp16": "its activations reach 100,000"}
+        without = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, left_out=left_out))
+        why = choose(without, "auto", None, "cuda", 1, 100_000, None).why
+        assert why == "the bundle has no fp16 graph; fp16: its activations reach 100,000"
+
+    def test_cpus_keep_to_int8(self, with_fp16, refused, monkeypatch):
+        monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
+        choice = choose(with_fp16, "auto", None, "cpu", 2, 100_000, None)
+        assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
+        with refused("--precision fp16", "--provider cuda"):
+            choose(with_fp16, "fp16", None, "cpu", 2, 100, None)
+
+    def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(
+        self, with_fp16, sample, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+        monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
+        largest = []
+
+        class Gpu:
+            """Takes as long for a small batch as for a large one."""
+
+            def run(self, batch):
+                largest.append(batch.ids.size)
+                if batch.ids.size > 20_000:
+                    raise RuntimeError("Failed to allocate memory for requested buffer of size 8388608000")
+                time.sleep(0.002)
+
+        monkeypatch.setattr(backends, "load", lambda *_: Gpu())
+        plan = measured_plan(with_fp16, "fp16", "cuda", 8, sample)
+        assert (plan.graph, plan.backend, plan.workers, plan.budget) == ("fp16", "cuda", 1, 16_384)
+        assert plan.tokens_per_second > 0
+        assert max(largest) > 32_768, "the sample's texts are repeated until they fill the batches"
+
+
+def test_a_measured_plan_is_kept(bundle, sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    first = measured_plan(bundle, "int8", "cpu", 2, sample)
+    assert first.tokens_per_second > 0
+    (kept,) = tmp_path.rglob("plans/*.json")
+    assert json.loads(kept.read_text()) == dataclasses.asdict(first)
+    monkeypatch.setattr(tuning, "tokens_per_second", lambda *_: pytest.fail("measured again"))
+    assert measured_plan(bundle, "int8", "cpu", 2, sample) == first
+
+
+@pytest.mark.parametrize("spoilt", ["", "[]", '{"graph": 1}', "{"])
+def test_a_spoilt_plan_is_measured_again(bundle, sample, tmp_path, monkeypatch, spoilt):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    measured_plan(bundle, "fp32", "cpu", 1, sample)
+    (kept,) = tmp_path.rglob("plans/*.json")
+    kept.write_text(spoilt)
+    assert measured_plan(bundle, "fp32", "cpu", 1, sample).graph == "fp32"
+
+
+def test_a_backend_that_runs_nothing_of_the_bundle_has_no_plan(without_int8, sample):
+    assert measured_plan(without_int8, "int8", "cpu", 1, sample) is None
+    assert tuning.default_plan(without_int8, "int8", "cpu", 1) is None
+
+
+def test_speed_counts_tokens_without_padding(sample):
+    class Slow:
+        def run(self, batch):
+            assert batch.ids.shape == batch.mask.shape
+            return np.zeros((len(batch.ids), 2), np.float32)
+
+    plan = Plan("fp32", "cpu", workers=2, threads=1, budget=64)
+    assert tuning.tokens_per_second(Slow(), plan, sample, seconds=0.01) > 0
+
+
+def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
+    load = backends.load
+
+    def broken(backend, *arguments):
+        if backend == "openvino":
+            raise LossAuditError("its libraries are missing")
+        return load(backend, *arguments)
+
+    monkeypatch.setattr(backends, "load", broken)
+    assert measured_plan(bundle, "int8", "auto", 1, sample).backend == "cpu"
+    with pytest.raises(LossAuditError, match="its libraries are missing"):
+        measured_plan(bundle, "int8", "openvino", 1, sample)
+
+
+def test_auto_takes_the_cpu_where_cuda_is_installed_but_does_not_work(bundle, monkeypatch):
+    monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+    assert choose(bundle, "fp32", None, "auto", 1, 100, None).first.backend == "cpu"

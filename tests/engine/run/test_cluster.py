@@ -1,0 +1,72 @@
+"""A cluster's way to score shards: the same parts, and an audit goes on from one way to the other."""
+
+import datasets
+import pytest
+
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run import audit as audits
+from lossaudit.engine.run import rescoring, shards
+from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.shards import score_here
+
+pytest.importorskip("ray", reason="the extra `ray` isn't installed")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from lossaudit.engine.run.cluster import LOCAL, Cluster
+
+    with Cluster(LOCAL) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def audit(bundle_folder, rows, monkeypatch):
+    """A new audit in small shards, of which some rows can't be ranked."""
+    for module in (audits, rescoring, shards):
+        monkeypatch.setattr(module, "SHARD_ROWS", 16)
+    more = [{"text": "", "label": 1}, {"text": "the bank", "label": -1}]
+    dataset = datasets.Dataset.from_list([*rows, *more])
+    return lambda: Audit(Bundle.load(bundle_folder), dataset, AuditOptions(precision="fp32", tune=False))
+
+
+def test_the_table_is_that_of_one_machine(audit, cluster):
+    # Small shards are this process's affair: Ray's processes take the rows that they are given.
+    from lossaudit.engine.run import cluster as clusters
+
+    done = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters, "SHARD_ROWS", 16)
+        there = audit().run(lambda stage, rows: done.append, cluster.score)
+    assert there.table.equals(audit().run().table)
+    assert sum(done) == len(there.table)
+
+
+def test_an_audit_goes_on_from_one_way_to_the_other(audit, cluster, tmp_path, monkeypatch):
+    from lossaudit.engine.run import cluster as clusters
+
+    monkeypatch.setattr(clusters, "SHARD_ROWS", 16)
+
+    def two_shards(*arguments):
+        given = score_here(*arguments)
+        yield next(given)
+        yield next(given)
+        raise KeyboardInterrupt
+
+    begun = audit()
+    with begun.keep_parts(folder_for(tmp_path / "losses.parquet")), pytest.raises(KeyboardInterrupt):
+        begun.run(score_shards=two_shards)
+    finished = audit()
+    with finished.keep_parts(folder_for(tmp_path / "losses.parquet")) as kept:
+        audited = finished.run(score_shards=cluster.score)
+        assert audited.scored == len(audited.table) - 32
+        assert audited.table.equals(audit().run().table)
+        kept.discard()
+
+
+def test_no_ray_at_an_address_is_one_line(refused):
+    from lossaudit.engine.run.cluster import Cluster
+
+    with refused("Ray at 127.0.0.2:1 can't be reached"):
+        Cluster("127.0.0.2:1")
