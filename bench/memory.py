@@ -60,7 +60,7 @@ def main(sizes: tuple[int, ...], model: str | None, precision: str, top_rows: in
             data = Path(folder) / f"{rows}.parquet"
             _write_rows(data, rows)
             audit = ["audit", f"{folder}/bundle", str(data), "-o", f"{folder}/losses.parquet", "--precision", precision]
-            # The first run copies the rows into the cache of `datasets` and measures what is fastest.
+            # The first run measures what is fastest.
             for run in ("first", "second"):
                 lines.append(_line(f"`audit`, {run} run", rows, _lossaudit(*audit)))
                 click.echo(lines[-1])

@@ -1,6 +1,7 @@
 """Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out come its `Rows`."""
 
 import contextlib
+import errno
 import functools
 import glob
 import hashlib
@@ -29,6 +30,7 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
 _COUNTED_ROWS = 4096
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
 """What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
 
@@ -112,7 +114,7 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
     load = functools.partial(
         datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
     )
-    with _reading(name, files=files), warnings.catch_warnings():
+    with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return load()
@@ -124,6 +126,21 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
                 names = pd.read_csv(files[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
             raise
+
+
+@contextlib.contextmanager
+def _copying(name: str, place: Path) -> Iterator[None]:
+    """Tells a full disk from a file that can't be read."""
+    try:
+        yield
+    except Exception as error:
+        cause = _first_cause(error)
+        if isinstance(cause, OSError) and cause.errno in _FULL:
+            raise LossAuditError(
+                f"cannot write a working copy of {name} in {place}: {cause.strerror}; make room there, or write the "
+                "output to another disk"
+            ) from error
+        raise
 
 
 def _kind(file: Path) -> str:
@@ -187,15 +204,19 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
     except LossAuditError:
         raise
     except Exception as error:  # readers for six formats and the hub raise whatever they like
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
+        cause = _first_cause(error)
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
             raise _no_rows(name) from error
         why = first_bad_line(files) or brief(cause)
         if isinstance(cause, pd.errors.ParserWarning):
             why = "rows have more cells than the header"
         raise LossAuditError(f"{problem or f'{name} can not be read'}: {why}") from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 @contextlib.contextmanager

@@ -1,7 +1,10 @@
 """Opening datasets: what opens, in which order, and how what doesn't is said."""
 
 import gzip
+import json
 import os
+import subprocess
+import sys
 import time
 
 import datasets
@@ -287,3 +290,23 @@ class TestLocate:
 
     def test_of_no_file_is_the_row(self):
         assert locate(None, [7]) == {7: "row 7"}
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from lossaudit.engine.data.source import open_dataset
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+open_dataset(sys.argv[1], workplace=Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.csv.gz"])
+def test_a_disk_without_room_for_the_copy_is_told(name, write_file, tmp_path):
+    rows = range(10_000)
+    lines = [json.dumps({"text": f"row {i}", "label": 1}) if ".json" in name else f"row {i},1" for i in rows]
+    path = write_file(name, "\n".join([*([] if ".json" in name else ["text,label"]), *lines]))
+    command = [sys.executable, "-c", FULL, path, tmp_path / "losses.csv.parts"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"cannot write a working copy of {path} in {tmp_path / 'losses.csv.parts'}" in done.stderr
+    assert not (tmp_path / "losses.csv.parts").exists()
