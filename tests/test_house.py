@@ -15,7 +15,8 @@ MAY_IMPORT = {
     "cli": {"engine", "export", "review"},
 }
 ONLY_IN = {
-    ("torch", "transformers", "optimum", "onnx"): {"export", "bench", "tests"},
+    ("torch", "transformers", "optimum"): {"export", "bench", "tests"},
+    ("onnx",): {"engine", "export", "bench", "tests"},
     ("click", "rich"): {"cli", "bench", "tests"},
 }
 
