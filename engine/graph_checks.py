@@ -5,7 +5,7 @@ version to version. Here a graph is parsed alone, without its weights, and only 
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 ENDING = ".onnx"
 """By another one a backend may take a file for another format."""
-_MOST_NODES = 100_000
-"""The largest graph of `bench/families.py` has 950."""
+_MOST_PARTS = 100_000
+"""Operators, their attributes and tensors. The largest graph of `bench/families.py` has 950 operators in two layers."""
 _DEEPEST = 4
 """Branches within branches. Exports have one level."""
 
@@ -116,7 +116,7 @@ class _GraphChecker:
 
     def __init__(self, weights: Mapping[str, int]) -> None:
         self._weights = weights
-        self._nodes = 0
+        self._parts = 0
         self.files: set[str] = set()
         """That tensors lie in."""
 
@@ -124,9 +124,7 @@ class _GraphChecker:
         if depth > _DEEPEST:
             raise ValueError(f"its branches lie more than {_DEEPEST} deep in each other")
         _check_fields(graph, _GRAPH, "its graph")
-        self._nodes += len(graph.node)
-        if self._nodes > _MOST_NODES:
-            raise ValueError(f"it has more than {_MOST_NODES:,} operators")
+        self._count(graph.node)
         self._check_tensors(graph.initializer, "tensor")
         for node in graph.node:
             self._check_node(node, depth)
@@ -135,6 +133,7 @@ class _GraphChecker:
         if not _is_known(node.domain, node.op_type):
             raise ValueError(f"it has the operator {_name(node)}, which lossaudit doesn't know")
         _check_fields(node, _NODE, f"its operator {_name(node)}")
+        self._count(node.attribute)
         for attribute in node.attribute:
             _check_fields(attribute, _ATTRIBUTE, f"its operator {_name(node)}")
             if attribute.HasField("t"):
@@ -145,7 +144,13 @@ class _GraphChecker:
                     raise ValueError(f"its operator {_name(node)} has a graph of its own")
                 self.check(attribute.g, depth + 1)
 
-    def _check_tensors(self, tensors: Iterable["onnx.TensorProto"], kind: str) -> None:
+    def _count(self, parts: Sized) -> None:
+        self._parts += len(parts)
+        if self._parts > _MOST_PARTS:
+            raise ValueError(f"it has more than {_MOST_PARTS:,} operators, attributes and tensors")
+
+    def _check_tensors(self, tensors: Sequence["onnx.TensorProto"], kind: str) -> None:
+        self._count(tensors)
         for tensor in tensors:
             try:
                 file = check_tensor(tensor, self._weights)

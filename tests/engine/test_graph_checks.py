@@ -298,9 +298,15 @@ class TestProtobuf:
         refuse(record(7, record(1, b"") * 3_000_000), "more than 500,000 records")
 
     def test_many_operators(self, refuse):
-        refuse(record(7, record(1, record(4, b"Relu")) * 200_000), "more than 100,000 operators")
+        refuse(
+            record(7, record(1, record(4, b"Relu")) * 200_000), "more than 100,000 operators, attributes and tensors"
+        )
 
     def test_many_attributes(self, refuse):
+        many = "more than 100,000 operators, attributes and tensors"
+        refuse(record(7, record(1, record(4, b"Relu") + record(5, b"") * 200_000)), many)
+        tensors = record(5, record(10, bytes([1 << 3, 0, 2 << 3, 1])) * 200_000)
+        refuse(record(7, record(1, record(4, b"Relu") + tensors)), many)
         refuse(record(7, record(1, record(4, b"Relu") + record(5, b"") * 10_000_000)), "beside its weights")
 
     def test_megabytes_of_a_name(self, refuse):

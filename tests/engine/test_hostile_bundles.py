@@ -296,8 +296,9 @@ def test_a_graph_that_grows_to_terabytes_fails_and_is_told(depends, hostile, wri
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr
     *_, line = done.stderr.splitlines()
-    assert line.startswith("Error: no row has a loss: 2 failed")
-    assert "Expand" in line
+    failed = line.startswith("Error: no row has a loss: 2 failed") and "Expand" in line
+    # ONNX Runtime 1.22 computes a constant before it is asked to.
+    assert failed or (not depends and line.startswith("Error: there is not enough memory to load"))
     assert "Traceback" not in done.stderr
 
 
