@@ -1,7 +1,6 @@
 """What no graph may hold, wherever in it, and what is sound; no backend is asked."""
 
 import os
-import time
 
 import numpy as np
 import pytest
@@ -30,13 +29,11 @@ def check(tmp_path):
 
 @pytest.fixture
 def refuse(check, refused):
-    """Holds that a graph is refused with these words, and soon."""
+    """Holds that a graph is refused with these words."""
 
     def of(graph, *parts):
-        begun = time.monotonic()
         with refused("model.onnx is ", "export the model again", *parts):
             check(graph)
-        assert time.monotonic() - begun < 30
 
     return of
 
