@@ -206,9 +206,10 @@ it, and the logits are those of the text alone. A text in which the tokenizer fi
 says so.
 
 Export checks three things instead: the graph takes token ids and gives as many logits as there are labels; a text's
-logits don't depend on its batch; and the rewritten forms give the same results as the given graph. Rewriting needs the
-package `onnx`. Without it, the graph is used as it is, in fp32 alone, and the command says that too. If the folder also
-has PyTorch weights, they are exported instead.
+logits don't depend on its batch; and the rewritten forms give the same results as the given graph. Before anything
+opens the graph, it is checked as a bundle's are ([security.md](security.md#bundles)): its weights must be plain files
+in the folder, so copy a folder of links with its links followed. If the folder also has PyTorch weights, they are
+exported instead.
 """
 
 

@@ -7,13 +7,14 @@ that a text's logits don't depend on its batch, and that the rewritten forms giv
 
 import hashlib
 import importlib.metadata
-import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from lossaudit.engine.cpus import usable_cpus
@@ -27,13 +28,13 @@ from lossaudit.engine.model.bundle import (
     MODEL,
     TOKENIZER,
     Bundle,
-    Graph,
     Manifest,
     Parity,
     Source,
     is_bundle,
 )
 from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.graph_checks import check_graph
 from lossaudit.version import __version__
 
 from .cache import cached, for_gpu
@@ -48,6 +49,7 @@ from .comparison import (
     with_pairs,
 )
 from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
+from .forms import Forms, Shape, make_forms
 from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
 
 _MAKERS = ("onnxruntime", "onnx", "tokenizers")
@@ -76,16 +78,14 @@ def adopt_bundle(
     texts beside it.
     """
     check_replaceable(target, MANIFEST)
-    return _adopt(Path(model), str(model), _revision(Path(model)), target, on_step, multi_label, fp16)
+    return _adopt(Path(model), str(model), _checked_revision(Path(model)), target, on_step, multi_label, fp16)
 
 
 def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
     """The bundle of an ONNX folder from the user's cache folder, made first if it isn't there or is damaged."""
     on_step("reading the ONNX folder")
-    revision = _revision(Path(model))
-    # One that was made without onnx lacks int8, and is made again once onnx is there.
-    key = hashlib.sha256(f"{revision} {_why_not_rewritten()}".encode()).hexdigest()
-    return cached(key, lambda target: _adopt(Path(model), str(model), revision, target, on_step, fp16=for_gpu()))
+    revision = _checked_revision(Path(model))
+    return cached(revision, lambda target: _adopt(Path(model), str(model), revision, target, on_step, fp16=for_gpu()))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _adopt(
         given = run(texts_with_tokens(encoder))
         check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
         labels = _labels(config, given.logits.shape[1], name)
-        graphs, left_out, parity, opset = _forms(source, folder, config, task, given, check, on_step, fp16)
+        forms = _forms(source, folder, config, task, given, check, on_step, fp16)
         manifest = Manifest(
             format=FORMAT,
             architecture=config.architecture,
@@ -149,14 +149,14 @@ def _adopt(
             max_length=limit,
             truncation_side=side,
             pad_id=padding,
-            opset=opset,
+            opset=_opset(source / MODEL),
             inputs=_load(folder / MODEL).inputs,
             source=Source(name, revision),
             versions={"lossaudit": __version__} | _versions(),
             files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-            parity=parity,
-            graphs=graphs,
-            left_out=left_out | without_pairs,
+            parity=forms.parity,
+            graphs=forms.graphs,
+            left_out=forms.left_out | without_pairs,
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Bundle.load(target)
@@ -164,56 +164,22 @@ def _adopt(
 
 def _forms(
     source: Path, folder: Path, config: ModelConfig, task: str, given: _Given, check: Check, on_step: Step, fp16: bool
-) -> tuple[tuple[Graph, ...], dict[str, str], Parity, int]:
-    """Writes the bundle's graphs: rewritten ones where onnx is installed, else the given one as it is.
-
-    Gives them, what was left out and why, the parity, and the opset, 0 where it isn't known.
-    """
-    why_not = _why_not_rewritten()
-    if why_not is not None:
-        for file in _graph_files(source):
-            shutil.copyfile(file, folder / file.name)
-        as_given = (f"as given: {why_not}",)
-        graph = Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), as_given, 0.0)
-        left_out = dict.fromkeys(["int8", "fp16"] if fp16 else ["int8"], why_not)
-        return (graph,), left_out, check(_load(folder / MODEL)), 0
-    import onnx  # an extra
-
-    from .forms import Shape, make_forms
-
+) -> Forms:
+    """Writes the bundle's graphs."""
     on_step("rewriting it for CPUs and comparing it with the given graph")
     shape = Shape(config.heads, config.hidden, given.logits.shape[1], task)
+    texts = texts_with_tokens(given.encoder)
     try:
-        forms = make_forms(
-            source / MODEL,
-            folder,
-            shape,
-            given.encoder,
-            texts_with_tokens(given.encoder),
-            check,
-            fp16,
-        )
-        opsets = onnx.load(source / MODEL, load_external_data=False).opset_import
+        return make_forms(source / MODEL, folder, shape, given.encoder, texts, check, fp16)
     except LossAuditError:
         raise
     except Exception as error:  # onnx and protobuf raise whatever they like of a graph that isn't as they want it
         raise LossAuditError(f"{source / MODEL} can't be rewritten: {brief(error)}") from error
-    return (
-        forms.graphs,
-        forms.left_out,
-        forms.parity,
-        max(one.version for one in opsets if one.domain in ("", "ai.onnx")),
-    )
 
 
-def _why_not_rewritten() -> str | None:
-    try:
-        from . import forms  # noqa: F401
-    except ModuleNotFoundError as error:
-        return (
-            f"rewriting a graph needs {error.name}, which isn't installed: pip install {error.name}, and export again"
-        )
-    return None
+def _opset(graph: Path) -> int:
+    opsets = onnx.load(graph, load_external_data=False).opset_import
+    return max((one.version for one in opsets if one.domain in ("", "ai.onnx")), default=0)
 
 
 def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
@@ -224,17 +190,18 @@ def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
     return labels
 
 
-def _graph_files(folder: Path) -> list[Path]:
-    """model.onnx and the files of its weights, which exporters name after it (model.onnx_data, model.onnx.data)."""
-    return sorted(file for file in folder.glob(f"{MODEL}*") if file.is_file())
+def _checked_revision(folder: Path) -> str:
+    """A hash of the files that are adopted. Raises LossAuditError for a graph that nothing should open.
 
-
-def _revision(folder: Path) -> str:
+    model.onnx may be a link, as in the hub's cache; its weights beside it may not, and onnx reads no such.
+    """
+    found = {file.name: file.lstat() for file in folder.iterdir()}
+    sizes = {name: one.st_size for name, one in found.items() if stat.S_ISREG(one.st_mode)}
+    weights = check_graph(folder / MODEL, sizes, "export it again, or copy the folder with its links followed")
     digest = hashlib.sha256()
-    names = (CONFIG, TOKENIZER, TOKENIZER_CONFIG)
-    for file in [*_graph_files(folder), *(folder / name for name in names)]:
-        if file.is_file():
-            digest.update(f"{file.name}\0{sha256_of(file)}\n".encode())
+    for name in (MODEL, *sorted(weights), CONFIG, TOKENIZER, TOKENIZER_CONFIG):
+        if (folder / name).is_file():
+            digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 

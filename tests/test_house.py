@@ -10,7 +10,8 @@ import pytest
 HOUSE = Path(__file__).parents[1]
 ROOMS = ("engine", "export", "review", "cli", "lossaudit")
 ONLY_IN = {
-    ("torch", "transformers", "optimum", "onnx"): {"export", "bench", "tests"},
+    ("torch", "transformers", "optimum"): {"export", "bench", "tests"},
+    ("onnx",): {"engine", "export", "bench", "tests"},
     ("click", "rich"): {"cli", "bench", "tests"},
 }
 

@@ -7,17 +7,20 @@
     manifest.json    this module's `Manifest`
 
 `docs/bundle.md` describes the format. A bundle is data from somewhere else, so it is checked before use:
-names stay inside the folder and every file has the hash that the manifest gives.
+names stay inside the folder, every file has the hash that the manifest gives, and graphs hold what is known.
 """
 
 import dataclasses
 import json
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..errors import LossAuditError, brief
 from ..files import sha256_of
+from .graph_checks import check_graph
 
 FORMAT = 2
 CLASSIFY, FEATURES, MULTI_LABEL = "classify", "features", "multi-label"
@@ -147,17 +150,19 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Opens and checks a bundle. Raises LossAuditError if it isn't one, is damaged or is too new."""
+        """Opens and checks a bundle. Raises LossAuditError if it isn't one, is damaged, too new or made to do harm."""
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
             raise LossAuditError(f"{folder} is not a bundle: it has no {MANIFEST}; make one with `lossaudit export`")
+        _check_plain(path)
         try:
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise LossAuditError(f"{path} can't be used: {brief(error)}") from error
-        for name, expected in manifest.files.items():
-            _check_file(folder / name, expected)
+        sizes = {name: _check_file(folder / name, expected) for name, expected in manifest.files.items()}
+        for file in dict.fromkeys(graph.file for graph in manifest.graphs):
+            check_graph(folder / file, sizes)
         return cls(folder, manifest)
 
     def check_judges(self) -> None:
@@ -187,15 +192,24 @@ class Bundle:
         return self.folder / TOKENIZER
 
 
-def _check_file(file: Path, expected: str) -> None:
-    if not file.is_file():
+def _check_file(file: Path, expected: str) -> int:
+    """Gives its size."""
+    if not os.path.lexists(file):
         raise LossAuditError(f"{file} is missing from the bundle; export the model again")
+    _check_plain(file)
     try:
-        found = sha256_of(file)
+        size, found = file.stat().st_size, sha256_of(file)
     except OSError as error:
         raise LossAuditError(f"{file} can't be read: {brief(error)}") from error
     if found != expected:
         raise LossAuditError(f"{file} is damaged (its SHA-256 isn't the manifest's); export the model again")
+    return size
+
+
+def _check_plain(file: Path) -> None:
+    """Export writes plain files; a link could lead anywhere, and a pipe has no end."""
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise LossAuditError(f"{file} is a link or a device, not a plain file; copy the bundle with its links followed")
 
 
 def is_bundle(path: str | Path) -> bool:

@@ -42,7 +42,7 @@ def test_debug_shows_the_traceback(lossaudit, bundle_folder, tmp_path):
 @pytest.fixture
 def without_torch(without):
     """Runs `lossaudit` in a process to which the packages of the extra `export` aren't installed."""
-    return without("torch", "transformers", "optimum", "onnx")
+    return without("torch", "transformers", "optimum")
 
 
 def test_a_ready_bundle_needs_no_torch(without_torch, bundle_folder, data_csv, tmp_path):

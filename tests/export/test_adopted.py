@@ -118,7 +118,7 @@ def test_weights_in_a_file_beside_it_come_along(copy, tmp_path, rows):
         adopt_bundle(copy, tmp_path / "lost")
 
 
-def test_weights_outside_the_folder_are_not_read(copy, tmp_path):
+def test_weights_outside_the_folder_are_not_read(copy, tmp_path, refused):
     model = onnx.load(copy / "model.onnx")
     (copy / "model.onnx").unlink()
     onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=64)
@@ -129,9 +129,35 @@ def test_weights_outside_the_folder_are_not_read(copy, tmp_path):
             if entry.key == "location":
                 entry.value = "../secret"
     (copy / "model.onnx").write_bytes(spoilt.SerializeToString())
-    with pytest.raises(lossaudit.LossAuditError):
+    with refused("model.onnx is refused", "'../secret'", "with its links followed"):
         adopt_bundle(copy, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_in_the_hubs_cache_the_graph_is_a_link_but_weights_may_not_be(copy, tmp_path, refused):
+    def link(name):
+        (tmp_path / "blobs").mkdir(exist_ok=True)
+        (copy / name).symlink_to((copy / name).rename(tmp_path / "blobs" / name))
+
+    link("model.onnx")
+    adopt_bundle(copy, tmp_path / "bundle")
+    model = onnx.load(copy / "model.onnx")
+    (copy / "model.onnx").unlink()
+    onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="model.onnx_data", size_threshold=64)
+    link("model.onnx_data")
+    with refused("model.onnx is refused", "'model.onnx_data'", "with its links followed"):
+        adopt_bundle(copy, tmp_path / "apart")
+
+
+def test_a_change_of_the_weights_beside_it_is_seen_whatever_they_are_called(copy):
+    model = onnx.load(copy / "model.onnx")
+    (copy / "model.onnx").unlink()
+    onnx.save(model, copy / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=64)
+    before = cached_adoption(copy).manifest.source.revision
+    data = bytearray((copy / "weights.bin").read_bytes())
+    data[-1] ^= 1
+    (copy / "weights.bin").write_bytes(data)
+    assert cached_adoption(copy).manifest.source.revision != before
 
 
 def test_a_checkpoint_with_an_onnx_file_beside_its_weights_is_exported(make_folder, copy):
@@ -164,19 +190,6 @@ class TestCommands:
         assert "Parity with PyTorch" not in said
         names = [graph.name for graph in Bundle.load(tmp_path / "bundle").manifest.graphs]
         assert names == ["fp32", "int8-static", "int8-dynamic", "int8-qdq"]
-
-    def test_without_onnx_the_graph_is_kept_as_given(self, make_folder, tmp_path, rows):
-        folder = make_folder("BERT")[0]
-        said = self.run(
-            "export", folder, "-o", tmp_path / "bundle", hidden=("torch", "transformers", "optimum", "onnx")
-        )
-        assert "Without int8: rewriting a graph needs onnx, which isn't installed" in said
-        bundle = Bundle.load(tmp_path / "bundle")
-        assert [graph.name for graph in bundle.manifest.graphs] == ["fp32"]
-        assert (bundle.folder / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
-        np.testing.assert_allclose(
-            losses(bundle, rows), losses(adopt_bundle(folder, tmp_path / "rewritten"), rows), atol=1e-4
-        )
 
     def test_audit_takes_the_folder_itself(self, make_folder, tmp_path, data_csv):
         output = tmp_path / "losses.parquet"

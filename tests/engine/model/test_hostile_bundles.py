@@ -17,49 +17,7 @@ from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import Batch
 from lossaudit.engine.run.audit import Audit, AuditOptions
-
-NAMES = ("input_ids", "attention_mask")
-
-
-def value(name, kind=TensorProto.INT64, shape=("texts", "tokens")):
-    return helper.make_tensor_value_info(name, kind, shape)
-
-
-def weight(location=None, classes=4, **places):
-    """The weight of the small classifier, or one that says it lies in a file."""
-    tensor = numpy_helper.from_array(np.arange(classes, dtype=np.float32)[None] / 9, "weight")
-    if location is not None:
-        tensor.ClearField("raw_data")
-        tensor.data_location = TensorProto.EXTERNAL
-        for key, text in {"location": location, "offset": "0", "length": str(4 * classes), **places}.items():
-            tensor.external_data.add(key=key, value=text)
-    return tensor
-
-
-def model(last=None, weights=None, inputs=None, outputs=None, domains=(), more=()):
-    """A classifier of two operators, which the arguments spoil. last: the nodes from the texts' sums to the logits."""
-    nodes = [
-        helper.make_node("Cast", ["input_ids"], ["ids"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceSum", ["ids", "axis"], ["sums"], keepdims=1),
-        *(last or [helper.make_node("MatMul", ["sums", "weight"], ["logits"])]),
-    ]
-    axis = numpy_helper.from_array(np.array([1]), "axis")
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [value(name) for name in NAMES] if inputs is None else inputs,
-        [value("logits", TensorProto.FLOAT, ("texts", 4))] if outputs is None else outputs,
-        [axis, weights or weight(), *more],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), *domains], ir_version=10)
-
-
-def through(name, **attributes):
-    """The product, and an operator behind it that gives the logits."""
-    return [
-        helper.make_node("MatMul", ["sums", "weight"], ["product"]),
-        helper.make_node(name, ["product"], ["logits"], **attributes),
-    ]
+from tests.hostile_graphs import model, through, value, weight
 
 
 @pytest.fixture
@@ -79,6 +37,26 @@ def hostile(bundle_copy):
         return bundle_copy
 
     return make
+
+
+@pytest.fixture(params=["cpu", "openvino"])
+def refuse(request, hostile, refused):
+    """Holds that opening a bundle refuses a graph, as the form of either backend, before the backend is asked."""
+
+    def check(content, *parts, files=None, link=None):
+        content = content if isinstance(content, bytes) else content.SerializeToString()
+        name = "model.onnx" if request.param == "cpu" else "model.int8-qdq.onnx"
+        folder = hostile(files={name: content, **(files or {})})
+        manifest = json.loads((folder / "manifest.json").read_text())
+        fp32 = manifest["graphs"][0]
+        form = fp32 | {"name": "spoilt", "file": name, "backends": [request.param]}
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"graphs": [fp32, form]}))
+        if link is not None:
+            (folder / "link.bin").symlink_to(link)
+        with refused(name, "export the model again", *parts):
+            Bundle.load(folder)
+
+    return check
 
 
 def audit(folder, texts=("the bank", "the team")):
@@ -133,46 +111,79 @@ BEYOND = [
 NO_GRAPHS = [b"", b"PK\x03\x04", b"\x80\x04\x95", b"\x08\x0a" * 50, os.urandom(1000)]
 
 
-@pytest.mark.parametrize("location", OUTSIDE)
-def test_weights_outside_the_folder(location, hostile, tmp_path, refused):
+@pytest.mark.parametrize("location", [*OUTSIDE, "*/_ORT_MEM_ADDR_/*", "sub/more.bin", "./more.bin", "", "."])
+def test_weights_outside_the_folder(location, refuse, tmp_path):
     (tmp_path / "secret.bin").write_bytes(weight().raw_data)
-    folder = hostile(model(weights=weight(location.format(folder=tmp_path))))
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
-        audit(folder)
+    spoilt = model(weights=weight(location.format(folder=tmp_path)))
+    refuse(spoilt, "is refused", "tensor 'weight' lies in", "none of the plain files that belong to it")
 
 
-def test_weights_behind_a_link(hostile, tmp_path, refused):
+def test_weights_in_a_file_that_the_manifest_does_not_list(refuse, bundle_copy):
+    (bundle_copy / "more.bin").write_bytes(weight().raw_data)
+    refuse(model(weights=weight("more.bin")), "'more.bin', which is none of the plain files that belong to it")
+
+
+def test_weights_behind_a_link(refuse, tmp_path):
     (tmp_path / "secret.bin").write_bytes(weight().raw_data)
-    folder = hostile(model(weights=weight("link.bin")))
-    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
-        audit(folder)
+    link = tmp_path / "secret.bin"
+    refuse(model(weights=weight("link.bin")), "'link.bin', which is none of the plain files", link=link)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights.bin", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "broken link", "link to a device"])
+def test_files_that_are_not_plain(name, kind, bundle_copy, tmp_path, refused):
+    file = bundle_copy / name
+    moved = file.rename(tmp_path / "moved")
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to({"link": moved, "broken link": tmp_path / "nowhere", "link to a device": "/dev/zero"}[kind])
+    no_bundle = name == "manifest.json" and kind != "link"
+    with refused("is not a bundle" if no_bundle else f"{name} is a link or a device, not a plain file"):
+        Bundle.load(bundle_copy)
+
+
+def test_a_bundles_folder_may_be_a_link(bundle_copy, tmp_path):
+    (tmp_path / "link").symlink_to(bundle_copy)
+    assert audit(tmp_path / "link").summary.ranked == 2
 
 
 @pytest.mark.parametrize("places", BEYOND)
-def test_weights_beyond_their_file(places, hostile, refused):
-    folder = hostile(model(weights=weight("more.bin", **places)), {"more.bin": weight().raw_data})
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
-        audit(folder)
+def test_weights_beyond_their_file(places, refuse):
+    spoilt = model(weights=weight("more.bin", **places))
+    refuse(spoilt, "is refused", "tensor 'weight' ", files={"more.bin": weight().raw_data})
 
 
-def test_weights_that_claim_to_be_huge(hostile, refused):
+def test_weights_that_claim_to_be_huge(refuse):
     huge = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1, 10**15])
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
-        audit(hostile(model(weights=huge)))
+    refuse(model(weights=huge), "tensor 'weight' has an axis of 1,000,000,000,000,000 elements")
+    refuse(
+        model(weights=TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[10**9, 10**9])),
+        "has 0 entries in float_data, but its type FLOAT and its shape need 1,000,000,000,000,000,000",
+    )
 
 
 @pytest.mark.parametrize("domain", ["evil.ops", "com.example", "ai.onnx.contrib"])
-def test_operators_of_other_libraries(domain, hostile, refused):
+def test_operators_of_other_libraries(domain, refuse):
     last = [helper.make_node("RunProgram", ["sums"], ["logits"], domain=domain)]
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run", domain):
-        audit(hostile(model(last, domains=[helper.make_opsetid(domain, 1)])))
+    spoilt = model(last, domains=[helper.make_opsetid(domain, 1)])
+    refuse(spoilt, f"operator '{domain}:RunProgram', which lossaudit doesn't know")
 
 
 @pytest.mark.parametrize("content", NO_GRAPHS)
-def test_what_is_no_graph_at_all(content, hostile, refused):
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run", "export the model again"):
-        audit(hostile(files={"model.onnx": content}))
+def test_what_is_no_graph_at_all(content, refuse):
+    refuse(content)
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.ort", "model.pb", "model"])
+def test_graphs_that_are_called_otherwise(name, hostile, refused):
+    folder = hostile(files={name: model().SerializeToString()})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    hostile(graphs=[manifest["graphs"][0] | {"file": name}], files={name: model().SerializeToString()})
+    with refused(name, "is refused, since its name doesn't end in .onnx"):
+        Bundle.load(folder)
 
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -227,16 +238,14 @@ def test_graphs_that_are_no_classifier_of_these_labels(spoilt, says, hostile, re
 
 @pytest.mark.skipif("openvino" not in backends.available(), reason="OpenVINO isn't installed")
 class TestInOpenVino:
-    """It reads graphs by itself, and must refuse what ONNX Runtime refuses."""
+    """It reads graphs by itself, and must refuse those that are no classifier's."""
 
     @pytest.fixture
     def load(self, tmp_path):
         def of(graph, name="model.onnx"):
             folder = tmp_path / "bundle"
             folder.mkdir()
-            (tmp_path / "secret.bin").write_bytes(weight().raw_data)
             (folder / "more.bin").write_bytes(weight().raw_data)
-            (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
             (folder / name).write_bytes(graph if isinstance(graph, bytes) else graph.SerializeToString())
             return backends.load(backends.OPENVINO, folder / name, workers=1, threads=1)
 
@@ -247,30 +256,9 @@ class TestInOpenVino:
         logits = load(model(weights=weight("more.bin"))).run(Batch(ids, np.ones_like(ids), np.zeros_like(ids)))
         np.testing.assert_allclose(logits, np.outer([3, 7], np.arange(4) / 9), rtol=0.02)
 
-    @pytest.mark.parametrize("location", [*OUTSIDE, "link.bin"])
-    def test_weights_outside_the_folder(self, location, load, tmp_path, refused):
-        with refused("OpenVINO can't run", "outside"):
-            load(model(weights=weight(location.format(folder=tmp_path))))
-
-    @pytest.mark.parametrize("places", BEYOND)
-    def test_weights_beyond_their_file(self, places, load, refused):
-        with refused("OpenVINO can't run"):
-            load(model(weights=weight("more.bin", **places)))
-
-    @pytest.mark.parametrize("content", NO_GRAPHS)
-    @pytest.mark.parametrize("name", ["model.onnx", "model.xml", "model.pb"])
-    def test_what_is_no_graph_at_all(self, content, name, load, refused):
-        with refused(name):
-            load(content, name)
-
     def test_a_graph_in_openvinos_own_format(self, load, refused):
         with refused("model.xml"):
             load(b'<?xml version="1.0"?><net name="a" version="11"><layers/><edges/></net>', "model.xml")
-
-    def test_operators_of_other_libraries(self, load, refused):
-        last = [helper.make_node("RunProgram", ["sums"], ["logits"], domain="evil.ops")]
-        with refused("OpenVINO can't run"):
-            load(model(last, domains=[helper.make_opsetid("evil.ops", 1)]))
 
     @pytest.mark.parametrize(("spoilt", "says"), NO_CLASSIFIERS[:-2])
     def test_graphs_that_are_no_classifier(self, spoilt, says, load, refused):
@@ -308,8 +296,9 @@ def test_a_graph_that_grows_to_terabytes_fails_and_is_told(depends, hostile, wri
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr
     *_, line = done.stderr.splitlines()
-    assert line.startswith("Error: no row has a loss: 2 failed")
-    assert "Expand" in line
+    failed = line.startswith("Error: no row has a loss: 2 failed") and "Expand" in line
+    # ONNX Runtime 1.22 computes a constant before it is asked to.
+    assert failed or (not depends and line.startswith("Error: there is not enough memory to load"))
     assert "Traceback" not in done.stderr
 
 
