@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lossaudit.cli.command import Command
-from lossaudit.cli.console import out, rows_bar, steps
+from lossaudit.cli.console import err, out, rows_bar, steps
 from lossaudit.cli.events import Events, events_to
 from lossaudit.cli.findings import print_choice, print_plan, print_summary, print_unranked
 from lossaudit.cli.options import dataset_options, model_options
@@ -188,13 +188,20 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
 
         if ray_address is None:
             return audit.run(on_stage)
-        from lossaudit.engine.cluster import Cluster
+        from lossaudit.engine.cluster import LOCAL, Cluster
 
         with steps("Ray") as on_step:
             on_step(ray_address)
             cluster = stack.enter_context(Cluster(ray_address))
         cpus = [f"{count:.0f}" for count in cluster.nodes]
         out.print(f"Ray: {len(cpus)} nodes with {' + '.join(cpus)} CPUs")
+        if ray_address != LOCAL and cluster.accepts_anybody():
+            err.print(
+                f"Warning: the Ray at {ray_address} accepts anybody who reaches it, and runs their code; docs/scale.md "
+                "says how to switch its tokens on",
+                style="yellow",
+                soft_wrap=True,
+            )
         return audit.run(on_stage, cluster.score)
 
 
