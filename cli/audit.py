@@ -10,7 +10,7 @@ import click
 from lossaudit.version import __version__
 
 from .command import Command
-from .console import out, rows_bar, steps
+from .console import err, out, rows_bar, steps
 from .events import Events, events_to
 from .findings import print_choice, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
@@ -197,13 +197,20 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
 
         if ray_address is None:
             return audit.run(on_stage)
-        from lossaudit.engine.run.cluster import Cluster
+        from lossaudit.engine.run.cluster import LOCAL, Cluster
 
         with steps("Ray") as on_step:
             on_step(ray_address)
             cluster = stack.enter_context(Cluster(ray_address))
         cpus = [f"{count:.0f}" for count in cluster.nodes]
         out.print(f"Ray: {len(cpus)} nodes with {' + '.join(cpus)} CPUs")
+        if ray_address != LOCAL and cluster.accepts_anybody():
+            err.print(
+                f"Warning: the Ray at {ray_address} accepts anybody who reaches it, and runs their code; docs/scale.md "
+                "says how to switch its tokens on",
+                style="yellow",
+                soft_wrap=True,
+            )
         return audit.run(on_stage, cluster.score)
 
 

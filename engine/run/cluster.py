@@ -4,16 +4,21 @@ A node needs lossaudit installed and nothing else: the graph's files travel thro
 and repeats what was lost with a node. Each of its processes keeps the graph loaded between shards.
 """
 
+import contextlib
 import os
+import secrets
 import socket
+import subprocess
+import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from packaging.version import Version
 
 from ..data.rows import Rows
 from ..errors import LossAuditError, brief
@@ -30,26 +35,70 @@ _REACHED_WITHIN = 10.0
 """Seconds for a connection to Ray's head node."""
 _WAITING = 2
 """Shards on the way for each that is being scored, so that no process waits for its next one."""
+_LOWEST = Version("2.52.0")
+"""The first Ray that can ask for a token: an older one runs the code of whoever reaches it."""
+_ALONE = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_K8S_TOKEN_AUTH": "0",
+    # Without clusters Ray listens on the loopback interface alone. It reads this on all systems, despite the name.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray asks the addresses of three clouds where it runs, statistics or not, and has no switch for it. What it starts
+    # here has nothing to ask from another machine, so it gets a proxy that nobody can run but the machine's owner.
+    "http_proxy": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "no_proxy": "localhost,127.0.0.1,::1",
+}
+"""Environment of a Ray of this machine alone, besides its token."""
+_REFUSED = 77
+_WITHOUT_TOKEN = f"""
+import sys
+from ray._raylet import GcsClient
+from ray.exceptions import AuthenticationError
+
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_get(b"", None, timeout={_REACHED_WITHIN})
+except AuthenticationError:
+    sys.exit({_REFUSED})
+"""
 
 
 class Cluster:
     """A connection to Ray. Use it in a `with`, which ends it."""
 
     def __init__(self, address: str) -> None:
-        """address: of a running Ray, such as "auto" or "10.0.0.1:6379", or LOCAL. Raises LossAuditError without it."""
+        """address: of a running Ray, such as "auto" or "10.0.0.1:6379", or LOCAL, which needs a process that hasn't
+        imported ray yet, since Ray reads its environment then. Raises LossAuditError without it."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        self.address = address
+        self._ends = contextlib.ExitStack()
+        if address != LOCAL:
+            self._ray = _import_ray()
+            _check_reachable(address)
+            self._connect()
+            return
+        with _environment(_ALONE | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}):
+            self._ray = _import_ray()
+            self._connect(include_dashboard=False, _temp_dir=self._ends.enter_context(_private_folder()))
+
+    def _connect(self, **options: Any) -> None:
+        ray = self._ray
         try:
-            import ray
-        except ModuleNotFoundError as error:
-            raise LossAuditError("--ray needs the extra: pip install 'lossaudit[ray]'") from error
-        self._ray = ray
-        _check_reachable(address)
-        where: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}
-        try:
-            ray.init(logging_level="ERROR", log_to_driver=False, **where)
+            ray.init(self.address, logging_level="ERROR", log_to_driver=False, **options)
         except (OSError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
-            raise LossAuditError(f"Ray at {address} can't be used: {brief(error)} (docs/scale.md)") from error
+            self._ends.close()
+            raise LossAuditError(f"Ray at {self.address} can't be used: {brief(error)} (docs/scale.md)") from error
+
+    def accepts_anybody(self) -> bool:
+        """Whether it lets in a process without a token. Asked by such a process, since Ray reads its mode once."""
+        others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+        asked = subprocess.run(
+            [sys.executable, "-P", "-c", _WITHOUT_TOKEN, self._ray.get_runtime_context().gcs_address],
+            env=others | {"RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            check=False,
+        )
+        return asked.returncode != _REFUSED
 
     @property
     def nodes(self) -> list[float]:
@@ -92,6 +141,44 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
+        self._ends.close()
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise LossAuditError("--ray needs the extra: pip install 'lossaudit[ray]'") from error
+    if Version(ray.__version__) < _LOWEST:
+        raise LossAuditError(
+            f"Ray {ray.__version__} runs the code of whoever reaches it; --ray needs {_LOWEST} or newer, which can ask "
+            "for a token: pip install -U 'lossaudit[ray]'"
+        )
+    return ray
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables for this process and what it starts, and puts back what there was."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[str]:
+    """For Ray's sockets and logs: Ray makes its own folders writable for all, who could take the sockets' places."""
+    # The path of a socket may have 103 characters, of which a macOS's own folder takes half.
+    place = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else None)
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=place, ignore_cleanup_errors=True) as folder:
+        yield str(Path(folder) / "ray")
 
 
 def _check_reachable(address: str) -> None:

@@ -1,5 +1,7 @@
 """A cluster's way to score shards: the same parts, and an audit goes on from one way to the other."""
 
+import importlib.util
+
 import datasets
 import pytest
 
@@ -10,7 +12,8 @@ from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.run.shards import score_here
 
-pytest.importorskip("ray", reason="the extra `ray` isn't installed")
+if not importlib.util.find_spec("ray"):  # not imported, for that is when Ray reads its environment
+    pytest.skip("the extra `ray` isn't installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,12 @@ def test_no_ray_at_an_address_is_one_line(refused):
 
     with refused("Ray at 127.0.0.2:1 can't be reached"):
         Cluster("127.0.0.2:1")
+
+
+def test_a_ray_that_cannot_ask_for_a_token_is_refused(refused, monkeypatch):
+    from lossaudit.engine.run.cluster import LOCAL, Cluster
+
+    monkeypatch.setattr("ray.__version__", "2.51.2")
+    for address in (LOCAL, "127.0.0.2:1"):
+        with refused("Ray 2.51.2 ", "needs 2.52.0 or newer", "pip install -U 'lossaudit[ray]'"):
+            Cluster(address)

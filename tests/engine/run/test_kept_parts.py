@@ -152,7 +152,7 @@ def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
             kept.sound(part_stem(0))
 
 
-OPEN = "import sys; from pathlib import Path; from lossaudit.engine.kept_parts import KeptParts; "
+OPEN = "import sys; from pathlib import Path; from lossaudit.engine.run.kept_parts import KeptParts; "
 OPEN += "kept = KeptParts.open(Path(sys.argv[1]), {}); "
 
 
