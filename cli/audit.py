@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lossaudit.export.opening import open_model
 from lossaudit.version import __version__
 
 from .command import Command
@@ -14,8 +15,8 @@ from .console import out, rows_bar, steps
 from .events import Events, events_to
 from .findings import print_choice, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
+from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
-from .rooms import bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.engine.run.audit import Audit, Audited
@@ -152,7 +153,7 @@ def audit(
             on_step(dataset)
             rows = open_dataset(dataset, config, split, folder_for(output))
         with steps("Opening the model") as on_step:
-            bundle = bundle_of(model, on_step)
+            bundle = open_model(model, on_step)
         prepared = Audit(bundle, rows, options)
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lossaudit.export.opening import extra, open_encoder
+
 from .command import Command
 from .console import err, out, rows_bar, steps
 from .findings import listed, print_choice, print_columns, print_summary, print_unranked
 from .options import dataset_options, model_options
+from .process import free_memory_at_once, go_offline
 from .report import print_wrong
-from .rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.export.fitting import Fit
@@ -84,7 +86,8 @@ def fit(
     from lossaudit.engine.data.source import open_dataset
     from lossaudit.engine.run.audit import AuditOptions
 
-    fitting = export_room("fitting", extra="fit")
+    with extra("fit"):
+        from lossaudit.export import fitting
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
     options = AuditOptions(
@@ -101,7 +104,7 @@ def fit(
         on_step(dataset)
         rows = open_dataset(dataset, config, split, folder)
     with steps("Opening the encoder") as on_step:
-        bundle = features_bundle_of(encoder, on_step)
+        bundle = open_encoder(encoder, on_step)
     prepared = fitting.Fit(bundle, rows, options, folds, score)
     _print_plan(prepared)
     with prepared.keep_parts(folder, restart) as kept:

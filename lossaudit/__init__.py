@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from lossaudit.engine.errors import LossAuditError
     from lossaudit.engine.model.bundle import Bundle
     from lossaudit.engine.scores.loss import cross_entropy
-    from lossaudit.export.exporter import export_bundle as export
 
-    from .api import Losses, audit, fit, load, score
+    from .api import Losses, audit, export, fit, load, score
 
 _MODULES = {
     "Bundle": "engine.model.bundle",
@@ -32,6 +31,7 @@ _MODULES = {
     "Losses": "api",
     "audit": "api",
     "cross_entropy": "engine.scores.loss",
+    "export": "api",
     "fit": "api",
     "load": "api",
     "score": "api",
@@ -50,10 +50,17 @@ __all__ = [
     "score",
 ]
 
+# The first import of a room binds its name here, and `export` is the name of a function too. So the room is imported
+# now, where that costs nothing, and the name is given back: no later import binds it again (docs/design.md).
+importlib.import_module("lossaudit.export")
+del globals()["export"]
+
 
 def __getattr__(name: str) -> Any:
-    if name == "export":  # the room itself, which can be called: importing it would put it here anyway
-        return importlib.import_module("lossaudit.export")
     if name not in _MODULES:
         raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,7 +22,7 @@ from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle, is_bundle
+from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle
 from lossaudit.engine.model.precision import choose
 from lossaudit.engine.model.scoring import encode_shard
 from lossaudit.engine.run.audit import Audit, AuditOptions
@@ -37,6 +37,7 @@ from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import Losses as LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally
+from lossaudit.export.opening import export_model, extra, open_encoder, open_model
 
 _SHOWN = 20
 """Rows that a notebook shows."""
@@ -159,6 +160,16 @@ class Losses:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp16: bool = False) -> Bundle:
+    """Exports a fine-tuned checkpoint (folder or hub name) to a bundle folder, checked against PyTorch.
+
+    multi_label: any of the model's labels may be right for a text, where its config doesn't say. fp16: with a form
+    for GPUs. Needs the extra `export`. A folder that is ONNX already, in Optimum's layout, needs no torch. Raises
+    LossAuditError if the model can't be exported, or `out` holds other files.
+    """
+    return export_model(model, Path(out), multi_label=multi_label, fp16=fp16)
+
+
 def audit(
     model: Bundle | str | Path,
     dataset: "datasets.Dataset | pd.DataFrame | str | Path",
@@ -187,7 +198,7 @@ def audit(
     are kept beside it and the same call goes on after an interruption; without it the table is in memory. The other
     arguments are the options of `lossaudit audit`. Raises LossAuditError for whatever doesn't fit.
     """
-    bundle = model if isinstance(model, Bundle) else _bundle(str(model))
+    bundle = model if isinstance(model, Bundle) else open_model(model)
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     options = AuditOptions(
         text_column=text_column,
@@ -240,7 +251,8 @@ def fit(
     `bundle`, which has a head fitted on all rows; the same call goes on after an interruption. The other arguments are
     the options of `lossaudit fit`. Needs the extra `fit`. Raises LossAuditError for whatever doesn't fit.
     """
-    from lossaudit.export.fitting import LOSSES, Fit, check_target
+    with extra("fit"):
+        from lossaudit.export.fitting import LOSSES, Fit, check_target
 
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
@@ -256,7 +268,8 @@ def fit(
         precision=precision,
         tune=tune,
     )
-    prepared = Fit(encoder if isinstance(encoder, Bundle) else _encoder(str(encoder)), rows, options, folds, score)
+    bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
+    prepared = Fit(bundle, rows, options, folds, score)
     with prepared.keep_parts(folder) as kept:
         prepared.run(kept, target)
         kept.discard()
@@ -306,18 +319,6 @@ def load(path: str | Path) -> Losses:
     return Losses(LossesTable.open(Path(path)))
 
 
-def _bundle(model: str) -> Bundle:
-    if is_bundle(model):
-        return Bundle.load(model)
-    from lossaudit.export.adopted import cached_adoption, is_onnx_folder
-
-    if is_onnx_folder(model):
-        return cached_adoption(model)
-    from lossaudit.export.exporter import cached_bundle
-
-    return cached_bundle(model, lambda step: None)
-
-
 def _class_indices(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
     """(n,) from indices or names."""
     given = np.asarray(labels)
@@ -350,14 +351,6 @@ def _check_names(names: set[str], classes: tuple[str, ...]) -> None:
     unknown = sorted(names - set(classes))
     if unknown:
         raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
-
-
-def _encoder(model: str) -> Bundle:
-    if is_bundle(model):
-        return Bundle.load(model)
-    from lossaudit.export.encoder import cached_encoder
-
-    return cached_encoder(model)
 
 
 def _rows(

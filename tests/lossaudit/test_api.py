@@ -143,10 +143,44 @@ def test_other_kinds_of_datasets_are_refused(bundle, refused):
 
 
 def test_export_is_a_function_whatever_was_imported(checkpoint, tmp_path):
-    import lossaudit.export.exporter  # noqa: F401 - puts the room where the function is
+    import lossaudit.export.exporter  # noqa: F401 - its room has the function's name
 
     bundle = la.export(checkpoint, tmp_path / "bundle")
     assert isinstance(bundle, la.Bundle)
+    assert la.export(str(checkpoint), str(tmp_path / "bundle")) == bundle
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import lossaudit",
+        "import lossaudit.export",
+        "import lossaudit.export.cache",
+        "from lossaudit import export",
+        "from lossaudit.export import cache; assert cache.cached",
+        "import lossaudit; lossaudit.export; import lossaudit.export.cache",
+        "import lossaudit.api",
+        "import lossaudit.cli.main",
+        "from lossaudit import *",
+    ],
+)
+def test_export_is_a_function_in_every_order_of_imports(imports):
+    code = f"""
+{imports}
+import pickle, sys, types
+from lossaudit import export
+import lossaudit
+import lossaudit.export.cache
+assert isinstance(export, types.FunctionType)
+assert lossaudit.export is export is pickle.loads(pickle.dumps(export))
+assert sys.modules["lossaudit.export"].cache.cached
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_notebook_completes_the_public_names_alone():
+    assert dir(la) == sorted(la.__all__)
+    assert all(getattr(la, name) is not None for name in la.__all__)
 
 
 def test_the_package_is_light_and_complete():
@@ -155,6 +189,29 @@ def test_the_package_is_light_and_complete():
     )
     code += "assert callable(la.export); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "extra"),
+    [
+        ("la.audit('nope', frame)", "export"),
+        ("la.fit('nope', frame, 'fitted')", "fit"),
+        ("la.export('nope', 'bundle')", "export"),
+    ],
+)
+def test_without_an_extra_the_error_names_it(call, extra, tmp_path):
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(["torch", "transformers", "optimum", "onnx"])
+import lossaudit as la, pandas as pd
+frame = pd.DataFrame({{"text": ["a"], "label": [0]}})
+try:
+    {call}
+except la.LossAuditError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert f"isn't installed: pip install 'lossaudit[{extra}]'" in said
 
 
 def test_the_docstrings_examples_are_true():
