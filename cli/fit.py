@@ -1,7 +1,7 @@
 """`lossaudit fit`: an encoder and a labelled dataset to losses from heads that never saw the label."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,16 +62,10 @@ def fit(
     score: str,
     config: str | None,
     split: str | None,
-    text_column: str | None,
-    label_column: str | None,
-    limit: int | None,
-    max_length: int | None,
-    threads: int | None,
-    provider: str,
-    precision: str,
     restart: bool,
     offline: bool,
     no_tune: bool,
+    **asked: Any,
 ) -> None:
     """Rank DATASET by losses from heads that never saw the label, on the states of ENCODER.
 
@@ -90,16 +84,7 @@ def fit(
         from lossaudit.export import fitting
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
-    options = AuditOptions(
-        text_column=text_column,
-        label_column=label_column,
-        limit=limit,
-        max_length=max_length,
-        threads=threads,
-        provider=provider,
-        precision=precision,
-        tune=not no_tune,
-    )
+    options = AuditOptions(tune=not no_tune, **asked).checked()
     with steps("Reading") as on_step:
         on_step(dataset)
         rows = open_dataset(dataset, config, split, folder)

@@ -33,7 +33,7 @@ from lossaudit.engine.scores.loss import Floats, Ints, Scores
 from lossaudit.engine.scores.loss import score as score_logits
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
-from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.losses import Losses as LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally
@@ -214,8 +214,11 @@ def audit(
         top=top,
         strict=strict,
         tune=tune,
-    )
-    workplace = None if output is None else folder_for(Path(output))
+    ).checked()
+    workplace = None
+    if output is not None:
+        check_output(Path(output), _name_of(dataset))
+        workplace = folder_for(Path(output))
     prepared = Audit(bundle, _rows(dataset, config, split, workplace), options)
     if output is None or workplace is None:
         return Losses(LossesTable.of(prepared.run().table), index)
@@ -256,7 +259,7 @@ def fit(
 
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
-    folder = check_target(target, str(dataset) if isinstance(dataset, (str, Path)) else None)
+    folder = check_target(target, _name_of(dataset))
     rows = _rows(dataset, config, split, folder)
     options = AuditOptions(
         text_column=text_column,
@@ -267,7 +270,7 @@ def fit(
         provider=provider,
         precision=precision,
         tune=tune,
-    )
+    ).checked()
     bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
     prepared = Fit(bundle, rows, options, folds, score)
     with prepared.keep_parts(folder) as kept:
@@ -351,6 +354,11 @@ def _check_names(names: set[str], classes: tuple[str, ...]) -> None:
     unknown = sorted(names - set(classes))
     if unknown:
         raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
+
+
+def _name_of(dataset: object) -> str | None:
+    """What a dataset is called that isn't in memory."""
+    return str(dataset) if isinstance(dataset, (str, Path)) else None
 
 
 def _rows(

@@ -135,6 +135,44 @@ class TestScore:
             la.score(bundle, texts, labels)
 
 
+def test_a_top_that_is_named_is_exact(bundle, frame):
+    assert la.audit(bundle, frame, top=5, tune=False).facts["exact_top"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"top": 5, "precision": "int8"}, "--top goes with --precision exact-top, not with int8"),
+        ({"top": 0}, "--top 0: it must be at least 1"),
+        ({"limit": 0}, "--limit 0"),
+        ({"limit": -3}, "--limit -3"),
+        ({"max_length": 7}, "--max-length 7: it must be at least 8"),
+        ({"stride": -1}, "--stride -1: it must be at least 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"provider": "gpu"}, "gpu"),
+        ({"precision": "fp8"}, "fp8"),
+    ],
+)
+def test_options_are_held_to_what_the_command_takes(options, says, bundle, frame, tmp_path, refused):
+    with refused(says):
+        la.audit(bundle, frame, **options)
+    if options.keys() & {"limit", "max_length", "threads"}:
+        with refused(says):
+            la.fit(bundle, frame, tmp_path / "fitted", **options)
+
+
+def test_an_output_is_checked_before_the_work(bundle, frame, tmp_path, refused):
+    data = tmp_path / "rows.csv"
+    frame.to_csv(data, index=False)
+    before = data.read_bytes()
+    with refused("is a file of the dataset"):
+        la.audit(bundle, data, output=data, **FP32)
+    with refused("can't tell the format"):
+        la.audit(bundle, frame, output=tmp_path / "losses.txt", **FP32)
+    assert data.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_other_kinds_of_datasets_are_refused(bundle, refused):
     with refused("not list"):
         la.audit(bundle, ["a", "b"])
