@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     from lossaudit.engine.model.bundle import Bundle
     from lossaudit.engine.scores.loss import cross_entropy
 
-    from .api import Losses, audit, export, fit, load, score
+    from .api import audit, export, fit, load
+    from .losses import Losses
+    from .scoring import score
 
 _MODULES = {
     "Bundle": "engine.model.bundle",
     "LossAuditError": "engine.errors",
-    "Losses": "api",
+    "Losses": "losses",
     "audit": "api",
     "cross_entropy": "engine.scores.loss",
     "export": "api",
     "fit": "api",
     "load": "api",
-    "score": "api",
+    "score": "scoring",
 }
 
 __all__ = [

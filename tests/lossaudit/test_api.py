@@ -257,4 +257,4 @@ def test_the_docstrings_examples_are_true():
     import importlib
 
     for name in ("lossaudit", "lossaudit.engine.scores.loss", "lossaudit.engine.scores.multi_label"):
-        assert doctest.testmod(importlib.import_module(name)).failed == 0
+        assert doctest.testmod(importlib.import_module(name), extraglobs={"la": la}).failed == 0
