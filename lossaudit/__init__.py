@@ -58,10 +58,12 @@ importlib.import_module("lossaudit.export")
 del globals()["export"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

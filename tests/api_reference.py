@@ -35,8 +35,8 @@ ENGINES_OWN = {"check_judges", "check_reads_pairs", "graph", "file_of", "tokeniz
 """Members of `Bundle` that nobody else needs."""
 _HEAD = """# Python API
 
-This page describes every public name of the package. `python -m tests.api_reference` writes it from the docstrings,
-which `help(la.audit)` shows as well. The [tutorial](tutorial.md) covers the whole workflow.
+This page describes every public name of the package. `make docs` writes it from the docstrings, which
+`help(la.audit)` shows as well. The [tutorial](tutorial.md) covers the whole workflow.
 
 ```python
 import lossaudit as la
