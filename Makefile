@@ -1,5 +1,6 @@
 # make demo   installs into .venv and runs the main job on a public corpus
 # make test   installs what tests need, then runs ruff, mypy and pytest
+# make docs  writes docs/api.md from the docstrings
 # make contracts  checks lossaudit against the real annotation servers; the first time it installs 2 GB
 # make torture  kills audits, fills their disks and spoils their files, five minutes on two CPUs
 # make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint contracts torture bench clean
+.PHONY: demo test lint docs contracts torture bench clean
 
 demo: .venv/installed-demo
 	$(BIN)/lossaudit demo
@@ -30,6 +31,9 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed-test
+	$(BIN)/python -m tests.api_reference
 
 # torch goes first and by its pin, so that nothing else asks for another build of it.
 .venv/installed-demo: pyproject.toml constraints.txt

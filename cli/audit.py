@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lossaudit.export.opening import open_model
 from lossaudit.version import __version__
 
 from .command import Command
@@ -14,8 +15,8 @@ from .console import err, out, rows_bar, steps
 from .events import Events, events_to
 from .findings import print_choice, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
+from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
-from .rooms import bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.engine.run.audit import Audit, Audited
@@ -88,25 +89,15 @@ def audit(
     output: Path,
     config: str | None,
     split: str | None,
-    text_column: str | None,
-    text_pair_column: str | None,
-    label_column: str | None,
     label_map: tuple[str, ...],
-    limit: int | None,
-    max_length: int | None,
-    stride: int | None,
-    threads: int | None,
-    provider: str,
-    precision: str,
-    top: int | None,
     restart: bool,
-    strict: bool,
     ray_address: str | None,
     parts: str | None,
     report: Path | None,
     log_json: str | None,
     offline: bool,
     no_tune: bool,
+    **asked: Any,
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
 
@@ -126,33 +117,17 @@ def audit(
     from lossaudit.review.report.page import check_report, write_report
 
     free_memory_at_once()
-    if top is not None and precision not in ("auto", "exact-top"):
-        raise click.UsageError(f"--top goes with --precision exact-top, not with {precision}")
+    options = AuditOptions(label_map=parse_label_map(label_map), tune=not no_tune, **asked).checked()
     check_output(output, dataset)
     if report is not None:
         check_report(report)
-    options = AuditOptions(
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
-        label_map=parse_label_map(label_map),
-        limit=limit,
-        max_length=max_length,
-        stride=stride,
-        threads=threads,
-        provider=provider,
-        precision="exact-top" if top is not None and precision == "auto" else precision,
-        top=top,
-        tune=not no_tune,
-        strict=strict,
-    )
     with events_to(log_json) as events:
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
             on_step(dataset)
             rows = open_dataset(dataset, config, split, folder_for(output))
         with steps("Opening the model") as on_step:
-            bundle = bundle_of(model, on_step)
+            bundle = open_model(model, on_step)
         prepared = Audit(bundle, rows, options)
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:
@@ -172,7 +147,7 @@ def audit(
         print_wrong(output)
     out.print(f"Wrote {output}. Decide on the top: lossaudit review {output} (or look: lossaudit top)", soft_wrap=True)
     if report is not None:
-        print_report(write_report(output, report, top), report)
+        print_report(write_report(output, report, options.top), report)
 
 
 def _check_nobody_is_named(ray_address: str | None, parts: str | None) -> None:

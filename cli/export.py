@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lossaudit.export.opening import export_encoder, export_model
+
 from .command import Command
 from .console import out, steps
 from .options import offline_option
-from .rooms import export_encoder_to, export_to, go_offline
+from .process import go_offline
 
 if TYPE_CHECKING:
     from lossaudit.engine.model.bundle import Manifest, Parity
@@ -49,9 +51,9 @@ def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: boo
         go_offline()
     with steps(f"Exporting {model}") as on_step:
         if encoder:
-            bundle = export_encoder_to(model, output, on_step, fp16)
+            bundle = export_encoder(model, output, on_step, fp16)
         else:
-            bundle = export_to(model, output, on_step, multi_label, fp16)
+            bundle = export_model(model, output, on_step, multi_label, fp16)
     manifest = bundle.manifest
     size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
     out.print(

@@ -1,16 +1,18 @@
 """`lossaudit fit`: an encoder and a labelled dataset to losses from heads that never saw the label."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from lossaudit.export.opening import extra, open_encoder
 
 from .command import Command
 from .console import err, out, rows_bar, steps
 from .findings import listed, print_choice, print_columns, print_summary, print_unranked
 from .options import dataset_options, model_options
+from .process import free_memory_at_once, go_offline
 from .report import print_wrong
-from .rooms import export_room, features_bundle_of, free_memory_at_once, go_offline
 
 if TYPE_CHECKING:
     from lossaudit.export.fitting import Fit
@@ -60,16 +62,10 @@ def fit(
     score: str,
     config: str | None,
     split: str | None,
-    text_column: str | None,
-    label_column: str | None,
-    limit: int | None,
-    max_length: int | None,
-    threads: int | None,
-    provider: str,
-    precision: str,
     restart: bool,
     offline: bool,
     no_tune: bool,
+    **asked: Any,
 ) -> None:
     """Rank DATASET by losses from heads that never saw the label, on the states of ENCODER.
 
@@ -84,24 +80,16 @@ def fit(
     from lossaudit.engine.data.source import open_dataset
     from lossaudit.engine.run.audit import AuditOptions
 
-    fitting = export_room("fitting", extra="fit")
+    with extra("fit"):
+        from lossaudit.export import fitting
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
-    options = AuditOptions(
-        text_column=text_column,
-        label_column=label_column,
-        limit=limit,
-        max_length=max_length,
-        threads=threads,
-        provider=provider,
-        precision=precision,
-        tune=not no_tune,
-    )
+    options = AuditOptions(tune=not no_tune, **asked).checked()
     with steps("Reading") as on_step:
         on_step(dataset)
         rows = open_dataset(dataset, config, split, folder)
     with steps("Opening the encoder") as on_step:
-        bundle = features_bundle_of(encoder, on_step)
+        bundle = open_encoder(encoder, on_step)
     prepared = fitting.Fit(bundle, rows, options, folds, score)
     _print_plan(prepared)
     with prepared.keep_parts(folder, restart) as kept:

@@ -1,4 +1,7 @@
-"""The options that `audit` and `fit` share: what to read of a dataset, and what to run a model on."""
+"""The options that `audit` and `fit` share: what to read of a dataset, and what to run a model on.
+
+Those that a command doesn't name among its arguments are fields of `AuditOptions`, and are handed on as they come.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -7,7 +7,7 @@ import click
 
 from .command import Command
 from .console import out, steps
-from .rooms import free_memory_at_once
+from .process import free_memory_at_once
 
 if TYPE_CHECKING:
     from lossaudit.review.report.confident import WrongLabels

@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from lossaudit.engine.errors import LossAuditError
     from lossaudit.engine.model.bundle import Bundle
     from lossaudit.engine.scores.loss import cross_entropy
-    from lossaudit.export.exporter import export_bundle as export
 
-    from .api import Losses, audit, fit, load, score
+    from .api import audit, export, fit, load
+    from .losses import Losses
+    from .scoring import score
 
 _MODULES = {
-    "Bundle": "engine.bundle",
+    "Bundle": "engine.model.bundle",
     "LossAuditError": "engine.errors",
-    "Losses": "api",
+    "Losses": "losses",
     "audit": "api",
-    "cross_entropy": "engine.loss",
+    "cross_entropy": "engine.scores.loss",
+    "export": "api",
     "fit": "api",
     "load": "api",
-    "score": "api",
+    "score": "scoring",
 }
 
 __all__ = [
@@ -50,10 +52,19 @@ __all__ = [
     "score",
 ]
 
+# The first import of a room binds its name here, and `export` is the name of a function too. So the room is imported
+# now, where that costs nothing, and the name is given back: no later import binds it again (docs/design.md).
+importlib.import_module("lossaudit.export")
+del globals()["export"]
 
-def __getattr__(name: str) -> Any:
-    if name == "export":  # the room itself, which can be called: importing it would put it here anyway
-        return importlib.import_module("lossaudit.export")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)
+
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'lossaudit' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"lossaudit.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

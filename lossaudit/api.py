@@ -1,4 +1,4 @@
-"""What a notebook calls: models, datasets and arrays come in, losses go out; a few lines over the rooms each.
+"""What a notebook calls: models and datasets come in, losses go out; a few lines over the rooms each.
 
 import lossaudit as la
 
@@ -7,161 +7,57 @@ losses = la.audit(bundle, "reviews.csv")
 losses.top(20)
 """
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import datasets
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import ArrayLike
 
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle, is_bundle
-from lossaudit.engine.model.precision import choose
-from lossaudit.engine.model.scoring import encode_shard
+from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.kept_parts import folder_for
-from lossaudit.engine.run.shards import SHARD_ROWS, encoder_of, load_scorer
-from lossaudit.engine.run.tasks import MultiLabel
-from lossaudit.engine.scores.loss import Floats, Ints, Scores
-from lossaudit.engine.scores.loss import score as score_logits
-from lossaudit.engine.scores.multi_label import MultiLabelScores
-from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
-from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.losses import Losses as LossesTable
-from lossaudit.engine.table.ranking import Filters
-from lossaudit.engine.table.summary import SetTally, Summary, Tally
+from lossaudit.export.opening import export_model, extra, open_encoder, open_model
 
-_SHOWN = 20
-"""Rows that a notebook shows."""
+from .losses import Losses
 
 
-class Losses:
-    """A losses table (docs/losses.md), in memory or in a file that is read as it is needed; the highest loss first."""
+def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp16: bool = False) -> Bundle:
+    """Exports a fine-tuned classifier to a bundle: the folder that an audit needs, without PyTorch.
 
-    def __init__(self, table: LossesTable, index: "pd.Index[Any] | None" = None) -> None:
-        """Made by `audit` and `load`. index: of the DataFrame that was audited."""
-        self._table = table
-        self._index = index
+    The bundle's graph is compared with PyTorch before it is written. This needs the extra:
+    `pip install 'lossaudit[export]'`. A folder that already holds the model as ONNX, in Optimum's layout (model.onnx,
+    config.json and tokenizer.json), needs no PyTorch; there is then no PyTorch model to compare it with.
 
-    def __len__(self) -> int:
-        """Rows, those without a loss among them."""
-        return len(self._table)
+    Args:
+        model: A folder written by `save_pretrained`, a folder in Optimum's layout, or a hub name.
+        out: The folder to write. It may be new, empty, or an older bundle, which is replaced.
+        multi_label: Whether any of the labels may be right for a text, for a model whose config.json doesn't say.
+        fp16: Whether to write a form for GPUs too.
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Model, labels, dataset, precision; {} for a file that carries none."""
-        return self._table.facts
+    Returns:
+        The bundle.
 
-    def top(
-        self,
-        n: int = _SHOWN,
-        *,
-        given: str | None = None,
-        predicted: str | None = None,
-        min_loss: float | None = None,
-        truncated: bool = False,
-    ) -> "Losses":
-        """The n rows of highest loss, of a given or predicted label, from a loss on, or of texts that were cut.
+    Raises:
+        LossAuditError: The model can't be found, loaded or exported, its graph differs from PyTorch, the folder holds
+            other files, or the extra isn't installed.
 
-        Raises LossAuditError for a label that the table hasn't.
-        """
-        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated))
-        return Losses(LossesTable.of(rows), self._index)
-
-    def to_arrow(self) -> pa.Table:
-        """The whole table, in memory."""
-        schema = self._table.schema
-        return pa.Table.from_batches([batch.cast(schema) for batch in self._table.batches()], schema=schema)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The whole table; where a DataFrame was audited, each row has its index again."""
-        frame = cast(pd.DataFrame, self.to_arrow().to_pandas())
-        return frame if self._index is None else frame.set_axis(self._index[frame["id"]])
-
-    def to_dataset(self) -> datasets.Dataset:
-        """The whole table as a dataset."""
-        return datasets.Dataset(self.to_arrow().replace_schema_metadata())
-
-    def summary(self) -> Summary:
-        """Accuracy, mean loss, what the model disagrees with most (pairs, or labels of multi-label tables), and the
-        rows without a loss.
-
-        Raises LossAuditError if no row has a loss, or the table is of an older version.
-        """
-        tally = (SetTally if self._table.is_multi_label else Tally)(len(self.facts.get("labels") or ()))
-        missing = [name for name in tally.columns if name not in self._table.schema.names]
-        if missing:
-            raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
-        for batch in self._table.batches(tally.columns):
-            tally.add(pa.table(batch))
-        if not tally.ranked:
-            raise LossAuditError(f"{self._table.path} has no row with a loss")
-        return tally.summary()
-
-    def ids(self) -> Ints:
-        """(n,) positions in the dataset of the rows with a loss, rising; `labels` and `pred_probs` go with them."""
-        return np.asarray(self._ranked(["id"])["id"].to_numpy(), dtype=np.int64)
-
-    def labels(self) -> Ints:
-        """(n,) class indices of the labels, in the order of `ids`; of a multi-label model (n, classes) of 0 and 1.
-
-        Raises LossAuditError for a multi-label table of a format that doesn't say the order of the model's labels.
-        """
-        if self._table.is_multi_label:
-            names = self.facts.get("labels")
-            if not names:
-                raise LossAuditError(f"{self._table.path} doesn't say the order of the labels; save it as .parquet")
-            return np.asarray(MultiLabel(tuple(names)).labels_of(self._ranked(["labels"])), dtype=np.int64)
-        return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
-
-    def pred_probs(self) -> Floats:
-        """(n, classes) the model's probabilities, in the order of `ids`; what cleanlab calls by this name.
-
-        Raises LossAuditError for a table without probabilities.
-        """
-        if "probabilities" not in self._table.schema.names:
-            raise LossAuditError(f"{self._table.path} has no probabilities; run the audit again")
-        found = self._ranked(["probabilities"])["probabilities"].combine_chunks()
-        return np.asarray(found.values.to_numpy(), dtype=np.float64).reshape(len(found), -1)
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the table beside `path` and renames it into place; its ending decides the format."""
-        pieces = (pa.table(batch) for batch in self._table.batches())
-        write_table(pieces, self._table.schema, Path(path))
-        return Path(path)
-
-    def _ranked(self, columns: list[str]) -> pa.Table:
-        """Some columns of the rows with a loss, in the dataset's order."""
-        batches = (pa.table(batch) for batch in self._table.batches([*dict.fromkeys(["id", "loss", *columns])]))
-        table = pa.concat_tables([batch.filter(batch["loss"].is_valid()) for batch in batches])
-        return table.sort_by("id").combine_chunks()
-
-    def __repr__(self) -> str:
-        return f"<lossaudit.Losses: {len(self):,} rows of {self.facts.get('model', self._table.path)}>"
-
-    def _repr_html_(self) -> str:
-        """The top rows, for notebooks."""
-        texts = self._table.text_columns
-        worst = ["worst_label"] if self._table.is_multi_label else []
-        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *texts]
-        rows = self._table.top(_SHOWN).select(columns).to_pylist()
-        names = ["id", "loss", "given", "predicted", *worst, "probability", *texts]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
-        more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    Examples:
+        >>> bundle = la.export("my-model/", "bundle")
+    """
+    return export_model(model, Path(out), multi_label=multi_label, fp16=fp16)
 
 
 def audit(
     model: Bundle | str | Path,
-    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    dataset: datasets.Dataset | pd.DataFrame | str | Path,
     *,
     output: str | Path | None = None,
     config: str | None = None,
@@ -180,14 +76,50 @@ def audit(
     strict: bool = False,
     tune: bool = True,
 ) -> Losses:
-    """Scores every example of a dataset with a model and ranks them by loss.
+    """Scores every example of a dataset with a model and ranks the examples by loss.
 
-    model: a bundle, its folder, or a checkpoint that is exported into a cache. dataset: a `datasets.Dataset`, a
-    DataFrame, a file, a glob, a saved or a hub dataset. output: a file for the losses table; with it, finished shards
-    are kept beside it and the same call goes on after an interruption; without it the table is in memory. The other
-    arguments are the options of `lossaudit audit`. Raises LossAuditError for whatever doesn't fit.
+    Columns and labels are matched first, so that a mismatch is an error before any work. It does what the command
+    `lossaudit audit` does, and prints nothing.
+
+    Args:
+        model: A bundle, the path of one, or a checkpoint (folder or hub name). A checkpoint is exported once into a
+            cache, which needs the extra `export`.
+        dataset: A `datasets.Dataset`, a DataFrame, or a name: a CSV, TSV, JSON, JSON Lines or Parquet file (.gz too), a
+            glob of such files, a `save_to_disk` folder, or a hub name.
+        output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it
+            until it is written, and the same call resumes after an interruption. Without it, the table stays in memory.
+        config: Configuration of a hub dataset.
+        split: Split of a hub or saved dataset; by default "train", or the only one.
+        text_column: Column with the text; guessed if it isn't named.
+        text_pair_column: Column with the second text, if the model reads pairs of texts.
+        label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
+            named.
+        label_map: Which label of the model each given label is, for those whose names don't say it.
+        limit: Only so many rows, from the first on; at least 1.
+        max_length: Tokens at which a text is cut, from 8 to the model's maximum; by default that maximum.
+        stride: Reads a longer text in windows that share so many tokens, instead of cutting it.
+        threads: CPUs to use, at least 1; by default all that may be used.
+        provider: What runs the model: "cpu", "cuda" or "openvino". "auto" takes CUDA where it works, else the fastest
+            of the others.
+        precision: "fp32"; "int8" or, on a GPU, "fp16", which are faster and approximate; or "exact-top", which scores
+            all rows in these and the top again in fp32. "auto" is exact-top where it saves time, else fp32.
+        top: Rows of the ranking that are exact under exact-top, at least 1; by default 500. Naming it asks for
+            exact-top.
+        strict: Whether a row that can't get a loss (no label, no text, a failure) is an error.
+        tune: Whether to measure what is fastest here. This takes a few seconds, once per bundle and machine.
+
+    Returns:
+        The losses table, highest loss first. If `dataset` is a DataFrame, `to_pandas` gives each row its index again.
+
+    Raises:
+        LossAuditError: The model or the dataset can't be read, columns or labels don't match the model, an option can't
+            be met, too many rows fail, or the output can't be written.
+
+    Examples:
+        >>> losses = la.audit(bundle, "reviews.csv")
+        >>> losses = la.audit("my-model/", "reviews.csv", output="losses.parquet", label_map={"sport": "Sports"})
     """
-    bundle = model if isinstance(model, Bundle) else _bundle(str(model))
+    bundle = model if isinstance(model, Bundle) else open_model(model)
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     options = AuditOptions(
         text_column=text_column,
@@ -203,22 +135,25 @@ def audit(
         top=top,
         strict=strict,
         tune=tune,
-    )
-    workplace = None if output is None else folder_for(Path(output))
+    ).checked()
+    workplace = None
+    if output is not None:
+        check_output(Path(output), _name_of(dataset))
+        workplace = folder_for(Path(output))
     prepared = Audit(bundle, _rows(dataset, config, split, workplace), options)
     if output is None or workplace is None:
         return Losses(LossesTable.of(prepared.run().table), index)
     path = Path(output)
     with prepared.keep_parts(workplace) as kept:
         audited = prepared.run()
-        write_table(audited.rows(), audited.schema, path)
+        write_table(audited.rows(), audited.schema, path, kept.scratch)
         kept.discard()
     return Losses(LossesTable.open(path), index)
 
 
 def fit(
     encoder: Bundle | str | Path,
-    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    dataset: datasets.Dataset | pd.DataFrame | str | Path,
     output: str | Path,
     *,
     folds: int = 5,
@@ -234,17 +169,50 @@ def fit(
     precision: str = "auto",
     tune: bool = True,
 ) -> Losses:
-    """Ranks a dataset by losses from heads that never saw the label, on the states of an encoder (docs/fit.md).
+    """Ranks a dataset by losses from heads that never saw the label, on the states of an encoder.
 
-    encoder: a features bundle, or an encoder's or classifier's checkpoint. output: a folder for `losses.parquet` and
-    `bundle`, which has a head fitted on all rows; the same call goes on after an interruption. The other arguments are
-    the options of `lossaudit fit`. Needs the extra `fit`. Raises LossAuditError for whatever doesn't fit.
+    No fine-tuned model is needed: the encoder reads each text once, and small heads are fitted on its states
+    ([fit.md](fit.md)). It does what the command `lossaudit fit` does, and prints nothing. It needs the extra:
+    `pip install 'lossaudit[fit]'`
+
+    Args:
+        encoder: An encoder's bundle, the path of one, or a checkpoint (folder or hub name): an encoder, a
+            sentence-transformers model, or a fine-tuned classifier, whose encoder is used. A checkpoint is exported
+            once into a cache.
+        dataset: What `audit` accepts.
+        output: Folder for `losses.parquet` and for `bundle`, a classifier whose head is fitted on all labelled rows. It
+            may be new, empty, or of an earlier fit. Finished shards are kept in it until the table is written, and the
+            same call resumes after an interruption.
+        folds: Parts that the rows are split into, at least 2; each is scored by heads fitted on the others.
+        score: "blend", which also asks the labels of the nearest texts, or "loss", which asks the heads alone.
+        config: Configuration of a hub dataset.
+        split: Split of a hub or saved dataset; by default "train", or the only one.
+        text_column: Column with the text; guessed if it isn't named.
+        label_column: Column with the label; guessed if it isn't named.
+        limit: Only so many rows, from the first on; at least 1.
+        max_length: Tokens at which a text is cut, from 8 to the encoder's maximum; by default that maximum.
+        threads: CPUs to use, at least 1; by default all that may be used.
+        provider: What runs the encoder: "cpu", "cuda" or "openvino". "auto" takes CUDA where it works, else the fastest
+            of the others.
+        precision: What computes the states: "fp32", "int8" or, on a GPU, "fp16"; "auto" takes the fastest.
+        tune: Whether to measure what is fastest here. This takes a few seconds, once per encoder and machine.
+
+    Returns:
+        The losses table, highest loss first.
+
+    Raises:
+        LossAuditError: The encoder or the dataset can't be read, the labels can't be learned from, an option can't be
+            met, the folder holds other files, or the extra isn't installed.
+
+    Examples:
+        >>> fitted = la.fit("my-encoder/", "reviews.csv", "fitted")
     """
-    from lossaudit.export.fitting import LOSSES, Fit, check_target
+    with extra("fit"):
+        from lossaudit.export.fitting import LOSSES, Fit, check_target
 
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
-    folder = check_target(target, str(dataset) if isinstance(dataset, (str, Path)) else None)
+    folder = check_target(target, _name_of(dataset))
     rows = _rows(dataset, config, split, folder)
     options = AuditOptions(
         text_column=text_column,
@@ -255,113 +223,40 @@ def fit(
         provider=provider,
         precision=precision,
         tune=tune,
-    )
-    prepared = Fit(encoder if isinstance(encoder, Bundle) else _encoder(str(encoder)), rows, options, folds, score)
+    ).checked()
+    bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
+    prepared = Fit(bundle, rows, options, folds, score)
     with prepared.keep_parts(folder) as kept:
         prepared.run(kept, target)
         kept.discard()
     return Losses(LossesTable.open(target / LOSSES), index)
 
 
-def score(
-    bundle: Bundle,
-    texts: Sequence[str],
-    labels: ArrayLike | Sequence[Sequence[str]],
-    *,
-    text_pairs: Sequence[str] | None = None,
-    precision: str = "fp32",
-) -> Scores | MultiLabelScores:
-    """What the model says of texts in memory, in their order.
-
-    texts: n strings. text_pairs: the n second texts, where the model reads pairs. labels: (n,) class indices, or names
-    as in `bundle.manifest.labels`; for a multi-label model n lists of names, or (n, classes) of 0 and 1. precision:
-    fp32 or int8. Returns arrays of n (see `Scores`, `MultiLabelScores`). Raises LossAuditError for texts and labels
-    that don't go together.
-    """
-    bundle.check_judges()
-    classes, multi_label = bundle.manifest.labels, bundle.manifest.task == MULTI_LABEL
-    given = (_label_sets if multi_label else _class_indices)(labels, classes, len(texts))
-    read: Sequence[Text] = texts
-    if text_pairs is not None:
-        bundle.check_reads_pairs()
-        if len(text_pairs) != len(texts):
-            raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second ones")
-        read = list(zip(texts, text_pairs, strict=True))
-    plan = choose(bundle, precision, None, "cpu", 1, len(texts), None).first
-    encoder = encoder_of(bundle, bundle.manifest.max_length)
-    with load_scorer(bundle, plan) as scorer:
-        shards = [
-            scorer.score(encode_shard(read[start : start + SHARD_ROWS], encoder))
-            for start in range(0, len(texts), SHARD_ROWS)
-        ]
-    failed = [(SHARD_ROWS * i + row, why) for i, shard in enumerate(shards) for row, why in shard.failed.items()]
-    if failed:
-        raise LossAuditError(f"the model fails on text {failed[0][0]}: {failed[0][1]}")
-    logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(shard.logits for shard in shards)])
-    return score_label_logits(logits, given) if multi_label else score_logits(logits, given)
-
-
 def load(path: str | Path) -> Losses:
-    """A losses table that `audit` or `save` wrote, in any format. Raises LossAuditError if the file isn't one."""
+    """Opens a losses table that `audit`, `fit`, `Losses.save` or the command wrote.
+
+    Args:
+        path: The file: .parquet, .jsonl, .json or .csv. Parquet is read in pieces, the other formats as a whole.
+
+    Returns:
+        The losses table.
+
+    Raises:
+        LossAuditError: The file can't be read, or isn't a losses table.
+
+    Examples:
+        >>> losses = la.load("losses.parquet")
+    """
     return Losses(LossesTable.open(Path(path)))
 
 
-def _bundle(model: str) -> Bundle:
-    if is_bundle(model):
-        return Bundle.load(model)
-    from lossaudit.export.adopted import cached_adoption, is_onnx_folder
-
-    if is_onnx_folder(model):
-        return cached_adoption(model)
-    from lossaudit.export.exporter import cached_bundle
-
-    return cached_bundle(model, lambda step: None)
-
-
-def _class_indices(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
-    """(n,) from indices or names."""
-    given = np.asarray(labels)
-    if given.shape != (n,):
-        raise LossAuditError(f"there are {n} texts, but labels of the shape {given.shape}")
-    if given.dtype.kind in "UO":
-        _check_names({str(name) for name in given}, classes)
-        given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
-    if given.size and (given.dtype.kind not in "iu" or given.min() < 0 or given.max() >= len(classes)):
-        raise LossAuditError(f"labels must be names, or whole numbers from 0 to {len(classes) - 1}")
-    return given.astype(np.int64)
-
-
-def _label_sets(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
-    """(n, classes) of 0 and 1 from that, or from n lists of names."""
-    if len(labels) != n or any(isinstance(cell, str) or not isinstance(cell, Iterable) for cell in labels):
-        raise LossAuditError(f"the labels of {n} texts must be {n} lists of names, or {n} rows of 0 and 1")
-    names = [list(cell) for cell in labels]
-    if all(isinstance(name, str) for cell in names for name in cell):
-        _check_names({name for cell in names for name in cell}, classes)
-        return np.array([[label in cell for label in classes] for cell in names], dtype=np.int64).reshape(
-            n, len(classes)
-        )
-    if any(len(cell) != len(classes) for cell in names) or not np.isin(names, (0, 1)).all():
-        raise LossAuditError(f"labels must be names, or a 0 or 1 for each of the model's {len(classes)} labels")
-    return np.array(names, dtype=np.int64)
-
-
-def _check_names(names: set[str], classes: tuple[str, ...]) -> None:
-    unknown = sorted(names - set(classes))
-    if unknown:
-        raise LossAuditError(f"the label {unknown[0]!r} is not in the model; it has {', '.join(classes)}")
-
-
-def _encoder(model: str) -> Bundle:
-    if is_bundle(model):
-        return Bundle.load(model)
-    from lossaudit.export.encoder import cached_encoder
-
-    return cached_encoder(model)
+def _name_of(dataset: object) -> str | None:
+    """What a dataset is called that isn't in memory."""
+    return str(dataset) if isinstance(dataset, (str, Path)) else None
 
 
 def _rows(
-    dataset: "datasets.Dataset | pd.DataFrame | str | Path",
+    dataset: datasets.Dataset | pd.DataFrame | str | Path,
     config: str | None,
     split: str | None,
     workplace: Path | None,
@@ -378,10 +273,3 @@ def _rows(
     if isinstance(dataset, datasets.Dataset):
         return Rows(dataset)
     raise LossAuditError(f"a dataset is a datasets.Dataset, a DataFrame or a path, not {type(dataset).__name__}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    text = str(value)
-    return html.escape(text if len(text) <= 200 else f"{text[:199]}…")

@@ -24,8 +24,8 @@ def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (kind, first), *rest = blocks
     assert kind == "python"
-    assert {"MODEL", "DATASET"} == set(re.findall(r"^(\w+) =", first, re.MULTILINE))
-    names = {"MODEL": str(checkpoint), "DATASET": {"dataset": str(data_csv)}}
+    assert {"MODEL", "DATASET", "SPLIT"} == set(re.findall(r"^(\w+) =", first, re.MULTILINE))
+    names = {"MODEL": str(checkpoint), "DATASET": str(data_csv), "SPLIT": None}
     for kind, code in rest:
         if kind == "python":
             if (

@@ -27,11 +27,12 @@ MISSING, NOT_IN_MODEL = -1, -2
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a given label is in the dataset."""
+    """Where something, such as a label, is in the dataset."""
 
     rows: int
+    """How many rows have it."""
     first: int
-    """The first row with it."""
+    """The first of them, from 0."""
 
 
 @dataclass(frozen=True)

@@ -143,14 +143,30 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files are those of its manifest."""
+    """A bundle on disk whose files are those of its manifest ([bundle.md](bundle.md)). `export` makes it."""
 
     folder: Path
+    """The folder that holds it."""
     manifest: Manifest
+    """The fields of its manifest.json, such as `labels`, `max_length` and `parity`."""
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Opens and checks a bundle. Raises LossAuditError if it isn't one, is damaged, too new or made to do harm."""
+        """Opens a bundle and checks it.
+
+        Args:
+            folder: The folder that `export` wrote.
+
+        Returns:
+            The bundle.
+
+        Raises:
+            LossAuditError: The folder isn't a bundle, is damaged, was made by a newer version of lossaudit, or holds
+                graphs that could do harm.
+
+        Examples:
+            >>> la.Bundle.load("bundle").manifest.labels
+        """
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():

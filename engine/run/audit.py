@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import datasets
 import numpy as np
@@ -45,6 +45,7 @@ _SAMPLE_ROWS = 256
 """Rows that plans are measured on, spread over the dataset."""
 _WORTH_MEASURING = 1000
 """Rows below which measuring takes longer than it can save."""
+_LEAST = {"limit": 1, "max_length": 8, "stride": 0, "threads": 1, "top": 1}
 
 ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple[int, pa.Table]]]
 """`shards.score_here`, or a cluster's way to do the same."""
@@ -81,6 +82,24 @@ class AuditOptions:
     """Whether to measure what is fastest here, the first time a bundle is used."""
     strict: bool = False
     """Whether a row without a loss is an error."""
+
+    def checked(self) -> Self:
+        """The same as a person means it: a top that is named is an exact one.
+
+        Raises LossAuditError for values that can't be, whatever the dataset and the bundle.
+        """
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise LossAuditError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
+        providers = ("auto", *backends.NAMES)
+        if self.provider not in providers:
+            raise LossAuditError(f"--provider {self.provider} isn't known; it may be {', '.join(providers)}")
+        if self.top is None:
+            return self
+        if self.precision not in ("auto", "exact-top"):
+            raise LossAuditError(f"--top goes with --precision exact-top, not with {self.precision}")
+        return dataclasses.replace(self, precision="exact-top")
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,21 @@ def log_softmax(logits: ArrayLike) -> Floats:
 
 
 def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """The loss of each example: -log p(label), in nats.
+    """The loss of each example: −log p(label), in nats, in float64.
 
-    logits: (n, classes), any float type. labels: (n,), integers in [0, classes).
-    Returns (n,) float64, each ≥ 0. Raises ValueError for other shapes, labels out of range or logits
-    that aren't finite.
+    Args:
+        logits: An array of shape (examples, classes), of any float type.
+        labels: The class index of each example, of shape (examples,).
 
-    >>> cross_entropy([[0.0, 0.0], [9.0, 0.0]], [0, 1]).round(4).tolist()
-    [0.6931, 9.0001]
+    Returns:
+        An array of shape (examples,), of values ≥ 0.
+
+    Raises:
+        ValueError: The shapes are others, a label is out of range, or a logit isn't finite.
+
+    Examples:
+        >>> la.cross_entropy([[0.0, 0.0], [9.0, 0.0]], [0, 1]).round(4).tolist()
+        [0.6931, 9.0001]
     """
     return score(logits, labels).loss
 

@@ -20,9 +20,13 @@ class Pair:
     """A given label and the one that the model would have given."""
 
     label_name: str
+    """The given label."""
     prediction_name: str
+    """The predicted label."""
     rows: int
+    """The rows with both."""
     mean_loss: float
+    """Their mean loss."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class Doubt:
     """A label that a multi-label model would take away from rows, or give to them."""
 
     label_name: str
+    """The label."""
     given: bool
     """Whether the rows have it."""
     rows: int
     """Those whose worst label it is."""
     mean_loss: float
+    """Their mean loss."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Summary:
     """The figures of one audit."""
 
     rows: int
+    """All rows."""
     ranked: int
     """Rows with a loss; the figures below are of them."""
     classes: int
@@ -54,7 +61,9 @@ class Summary:
     chance: float
     """What `label_accuracy` would be if predictions had nothing to do with labels."""
     truncated: int
+    """Rows whose text was cut at the maximum length."""
     mean_loss: float
+    """The mean loss, in nats."""
     pairs: tuple[Pair, ...]
     """The pairs with the most rows whose prediction isn't the given label, the most frequent first."""
     doubts: tuple[Doubt, ...]

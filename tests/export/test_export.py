@@ -18,6 +18,7 @@ from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.export.comparison import TOLERANCE, reference_pairs, reference_texts
 from lossaudit.export.exporter import cached_bundle, export_bundle
+from lossaudit.export.parity import check_parity
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
@@ -171,7 +172,7 @@ class TestPlace:
         assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
     def test_a_graph_that_differs_leaves_nothing(self, checkpoint, tmp_path, refused, monkeypatch):
-        monkeypatch.setattr("lossaudit.export.parity.check_parity.__defaults__", (0.0,))
+        monkeypatch.setattr(check_parity, "__defaults__", (0.0,))
         with refused("differs from PyTorch"):
             export_bundle(str(checkpoint), tmp_path / "bundle")
         assert not list(tmp_path.iterdir())

@@ -135,6 +135,44 @@ class TestScore:
             la.score(bundle, texts, labels)
 
 
+def test_a_top_that_is_named_is_exact(bundle, frame):
+    assert la.audit(bundle, frame, top=5, tune=False).facts["exact_top"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"top": 5, "precision": "int8"}, "--top goes with --precision exact-top, not with int8"),
+        ({"top": 0}, "--top 0: it must be at least 1"),
+        ({"limit": 0}, "--limit 0"),
+        ({"limit": -3}, "--limit -3"),
+        ({"max_length": 7}, "--max-length 7: it must be at least 8"),
+        ({"stride": -1}, "--stride -1: it must be at least 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"provider": "gpu"}, "gpu"),
+        ({"precision": "fp8"}, "fp8"),
+    ],
+)
+def test_options_are_held_to_what_the_command_takes(options, says, bundle, frame, tmp_path, refused):
+    with refused(says):
+        la.audit(bundle, frame, **options)
+    if options.keys() & {"limit", "max_length", "threads"}:
+        with refused(says):
+            la.fit(bundle, frame, tmp_path / "fitted", **options)
+
+
+def test_an_output_is_checked_before_the_work(bundle, frame, tmp_path, refused):
+    data = tmp_path / "rows.csv"
+    frame.to_csv(data, index=False)
+    before = data.read_bytes()
+    with refused("is a file of the dataset"):
+        la.audit(bundle, data, output=data, **FP32)
+    with refused("can't tell the format"):
+        la.audit(bundle, frame, output=tmp_path / "losses.txt", **FP32)
+    assert data.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_other_kinds_of_datasets_are_refused(bundle, refused):
     with refused("not list"):
         la.audit(bundle, ["a", "b"])
@@ -143,10 +181,44 @@ def test_other_kinds_of_datasets_are_refused(bundle, refused):
 
 
 def test_export_is_a_function_whatever_was_imported(checkpoint, tmp_path):
-    import lossaudit.export.exporter  # noqa: F401 - puts the room where the function is
+    import lossaudit.export.exporter  # noqa: F401 - its room has the function's name
 
     bundle = la.export(checkpoint, tmp_path / "bundle")
     assert isinstance(bundle, la.Bundle)
+    assert la.export(str(checkpoint), str(tmp_path / "bundle")) == bundle
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import lossaudit",
+        "import lossaudit.export",
+        "import lossaudit.export.cache",
+        "from lossaudit import export",
+        "from lossaudit.export import cache; assert cache.cached",
+        "import lossaudit; lossaudit.export; import lossaudit.export.cache",
+        "import lossaudit.api",
+        "import lossaudit.cli.main",
+        "from lossaudit import *",
+    ],
+)
+def test_export_is_a_function_in_every_order_of_imports(imports):
+    code = f"""
+{imports}
+import pickle, sys, types
+from lossaudit import export
+import lossaudit
+import lossaudit.export.cache
+assert isinstance(export, types.FunctionType)
+assert lossaudit.export is export is pickle.loads(pickle.dumps(export))
+assert sys.modules["lossaudit.export"].cache.cached
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_notebook_completes_the_public_names_alone():
+    assert dir(la) == sorted(la.__all__)
+    assert all(getattr(la, name) is not None for name in la.__all__)
 
 
 def test_the_package_is_light_and_complete():
@@ -157,9 +229,32 @@ def test_the_package_is_light_and_complete():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    ("call", "extra"),
+    [
+        ("la.audit('nope', frame)", "export"),
+        ("la.fit('nope', frame, 'fitted')", "fit"),
+        ("la.export('nope', 'bundle')", "export"),
+    ],
+)
+def test_without_an_extra_the_error_names_it(call, extra, tmp_path):
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(["torch", "transformers", "optimum", "onnx"])
+import lossaudit as la, pandas as pd
+frame = pd.DataFrame({{"text": ["a"], "label": [0]}})
+try:
+    {call}
+except la.LossAuditError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert f"isn't installed: pip install 'lossaudit[{extra}]'" in said
+
+
 def test_the_docstrings_examples_are_true():
     import doctest
     import importlib
 
     for name in ("lossaudit", "lossaudit.engine.scores.loss", "lossaudit.engine.scores.multi_label"):
-        assert doctest.testmod(importlib.import_module(name)).failed == 0
+        assert doctest.testmod(importlib.import_module(name), extraglobs={"la": la}).failed == 0

@@ -1,0 +1,238 @@
+"""`lossaudit.Losses`: a losses table in Python, with what notebooks and other tools want of it."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any, cast
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.run.tasks import MultiLabel
+from lossaudit.engine.scores.loss import Floats, Ints
+from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.ranking import Filters
+from lossaudit.engine.table.summary import SetTally, Summary, Tally
+
+_SHOWN = 20
+"""Rows that a notebook shows."""
+
+
+class Losses:
+    """A losses table, highest loss first, in memory or in a file that is read as it is needed.
+
+    [losses.md](losses.md) describes its columns. `audit`, `fit` and `load` make it. `len(losses)` is the number of all
+    rows, those without a loss included. In a notebook it is displayed as a table of its top.
+    """
+
+    def __init__(self, table: LossesTable, index: pd.Index[Any] | None = None) -> None:
+        """Made by `audit`, `fit` and `load`. index: of the DataFrame that was audited."""
+        self._table = table
+        self._index = index
+
+    def __len__(self) -> int:
+        """Rows, those without a loss included."""
+        return len(self._table)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts of the run (model, labels, dataset, precision and more), as [losses.md](losses.md) lists them.
+
+        They are empty for a table in a format that carries none: all but Parquet.
+
+        Examples:
+            >>> losses.facts["labels"]
+        """
+        return self._table.facts
+
+    def top(
+        self,
+        n: int = _SHOWN,
+        *,
+        given: str | None = None,
+        predicted: str | None = None,
+        min_loss: float | None = None,
+        truncated: bool = False,
+    ) -> Losses:
+        """The rows of highest loss, or of those that pass all the filters that are given.
+
+        Args:
+            n: How many rows; fewer come back if fewer pass.
+            given: Only rows with this given label, in upper or lower case.
+            predicted: Only rows with this predicted label, in upper or lower case.
+            min_loss: Only rows with at least this loss, in nats.
+            truncated: Only texts that were cut at the maximum length.
+
+        Returns:
+            These rows, highest loss first; ties are ordered by rising id.
+
+        Raises:
+            LossAuditError: No row of the table has the label, or its file can't be read.
+
+        Examples:
+            >>> losses.top(5, given="Business", min_loss=2.0)
+        """
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated))
+        return Losses(LossesTable.of(rows), self._index)
+
+    def to_arrow(self) -> pa.Table:
+        """The whole table as a `pyarrow.Table`, in memory.
+
+        Raises:
+            LossAuditError: The table's file can't be read.
+
+        Examples:
+            >>> losses.to_arrow().column_names
+        """
+        schema = self._table.schema
+        return pa.Table.from_batches([batch.cast(schema) for batch in self._table.batches()], schema=schema)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The whole table as a DataFrame; if a DataFrame was audited, each row has its index again.
+
+        Raises:
+            LossAuditError: The table's file can't be read.
+
+        Examples:
+            >>> frame = losses.to_pandas()
+            >>> frame[frame["loss"] > 2.0]
+        """
+        frame = cast(pd.DataFrame, self.to_arrow().to_pandas())
+        return frame if self._index is None else frame.set_axis(self._index[frame["id"]])
+
+    def to_dataset(self) -> datasets.Dataset:
+        """The whole table as a `datasets.Dataset`.
+
+        Raises:
+            LossAuditError: The table's file can't be read.
+
+        Examples:
+            >>> losses.to_dataset().select(range(3))
+        """
+        return datasets.Dataset(self.to_arrow().replace_schema_metadata())
+
+    def summary(self) -> Summary:
+        """The figures of the audit: accuracy, mean loss, the disagreements and the rows without a loss.
+
+        Returns:
+            A `Summary`, described below.
+
+        Raises:
+            LossAuditError: No row has a loss, or an older version of lossaudit wrote the table.
+
+        Examples:
+            >>> losses.summary().accuracy
+        """
+        tally = (SetTally if self._table.is_multi_label else Tally)(len(self.facts.get("labels") or ()))
+        missing = [name for name in tally.columns if name not in self._table.schema.names]
+        if missing:
+            raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
+        for batch in self._table.batches(tally.columns):
+            tally.add(pa.table(batch))
+        if not tally.ranked:
+            raise LossAuditError(f"{self._table.path} has no row with a loss")
+        return tally.summary()
+
+    def ids(self) -> Ints:
+        """The positions in the dataset of the rows with a loss, rising; `labels` and `pred_probs` have the same order.
+
+        Returns:
+            An array of shape (rows with a loss,).
+
+        Raises:
+            LossAuditError: The table's file can't be read.
+
+        Examples:
+            >>> losses.ids()
+        """
+        return np.asarray(self._ranked(["id"])["id"].to_numpy(), dtype=np.int64)
+
+    def labels(self) -> Ints:
+        """The given labels of the rows with a loss, in the order of `ids`.
+
+        Returns:
+            Class indices, of shape (rows with a loss,); for a multi-label model 0 and 1, of shape (rows with a loss,
+            labels of the model).
+
+        Raises:
+            LossAuditError: A multi-label table is in a format that doesn't keep the order of the model's labels.
+
+        Examples:
+            >>> losses.labels()
+        """
+        if self._table.is_multi_label:
+            names = self.facts.get("labels")
+            if not names:
+                raise LossAuditError(f"{self._table.path} doesn't say the order of the labels; save it as .parquet")
+            return np.asarray(MultiLabel(tuple(names)).labels_of(self._ranked(["labels"])), dtype=np.int64)
+        return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
+
+    def pred_probs(self) -> Floats:
+        """The model's probabilities for the rows with a loss, in the order of `ids`; cleanlab uses the same name.
+
+        Returns:
+            An array of shape (rows with a loss, labels of the model).
+
+        Raises:
+            LossAuditError: The table has no probabilities.
+
+        Examples:
+            >>> losses.pred_probs().shape
+        """
+        if "probabilities" not in self._table.schema.names:
+            raise LossAuditError(f"{self._table.path} has no probabilities; run the audit again")
+        found = self._ranked(["probabilities"])["probabilities"].combine_chunks()
+        return np.asarray(found.values.to_numpy(), dtype=np.float64).reshape(len(found), -1)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the table to a file. It is written beside its final place and renamed into it.
+
+        Args:
+            path: The file, which is replaced if it exists. Its extension decides the format: .parquet, .jsonl, .json
+                or .csv.
+
+        Returns:
+            The path.
+
+        Raises:
+            LossAuditError: The extension is another one, or the file can't be written there.
+
+        Examples:
+            >>> losses.save("losses.jsonl")
+        """
+        pieces = (pa.table(batch) for batch in self._table.batches())
+        write_table(pieces, self._table.schema, Path(path))
+        return Path(path)
+
+    def _ranked(self, columns: list[str]) -> pa.Table:
+        """Some columns of the rows with a loss, in the dataset's order."""
+        batches = (pa.table(batch) for batch in self._table.batches([*dict.fromkeys(["id", "loss", *columns])]))
+        table = pa.concat_tables([batch.filter(batch["loss"].is_valid()) for batch in batches])
+        return table.sort_by("id").combine_chunks()
+
+    def __repr__(self) -> str:
+        return f"<lossaudit.Losses: {len(self):,} rows of {self.facts.get('model', self._table.path)}>"
+
+    def _repr_html_(self) -> str:
+        """The top rows, for notebooks."""
+        texts = self._table.text_columns
+        worst = ["worst_label"] if self._table.is_multi_label else []
+        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *texts]
+        rows = self._table.top(_SHOWN).select(columns).to_pylist()
+        names = ["id", "loss", "given", "predicted", *worst, "probability", *texts]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
+        more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = str(value)
+    return html.escape(text if len(text) <= 200 else f"{text[:199]}…")
