@@ -33,6 +33,7 @@ from lossaudit.engine.scores.loss import Floats, Ints, Scores
 from lossaudit.engine.scores.loss import score as score_logits
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
+from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import Losses as LossesTable
 from lossaudit.engine.table.ranking import Filters
@@ -383,5 +384,4 @@ def _rows(
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
-    text = str(value)
-    return html.escape(text if len(text) <= 200 else f"{text[:199]}…")
+    return html.escape(shortened(str(value), 200))

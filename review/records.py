@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.schema import SETS, own_schema
 
@@ -237,7 +238,7 @@ def _seen_classes(losses: Losses) -> dict[str, float]:
 def _scalar(value: object) -> object:
     """A value that JSON can hold and a person can read at a glance; None for anything else."""
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_METADATA else value[: _LONGEST_METADATA - 1] + "…"
+        return shortened(value, _LONGEST_METADATA)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (bool, int)):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.data.arrow_types import is_text
+from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import Losses
 
 from ..label_sets import NO_LABEL
@@ -154,17 +155,13 @@ def _examples(
             named(row["prediction_name"]),
             row["probability"],
             row["loss"],
-            None if text is None else _beginning(str(row[text] or ""), longest),
+            None if text is None else shortened(str(row[text] or ""), longest),
             measure,
             row.get("tokens"),
-            None if pair is None else _beginning(str(row[pair] or ""), longest),
+            None if pair is None else shortened(str(row[pair] or ""), longest),
         )
         for row, measure in zip(rows, looked_for, strict=True)
     ]
-
-
-def _beginning(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def _with_places(losses: Losses, columns: list[str]) -> Iterator[pa.Table]:

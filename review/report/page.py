@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside
+from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import Losses
 from lossaudit.version import __version__
 
@@ -154,7 +155,7 @@ def render(report: Report) -> str:
     templates = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"plain": plain, "name": lambda value: shortened(plain(value)), "percent": percent}
+    templates.filters |= {"plain": plain, "name": lambda value: shortened(plain(value), _LONGEST), "percent": percent}
     templates.tests["missing"] = lambda value: isinstance(value, Missing)
     style = (_HERE / "report.css").read_text(encoding="utf-8")
     figures = report.figures
@@ -187,10 +188,6 @@ def render(report: Report) -> str:
 def plain(value: object) -> str:
     """A text with a dot for every character that can't be seen or turns the direction of others."""
     return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in str(value))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def percent(share: float) -> str:

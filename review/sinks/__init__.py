@@ -152,11 +152,6 @@ def connect(kind: str, place: Place, about: About) -> Sink:
     return sink
 
 
-def shortened(name: str, most: int) -> str:
-    """A name in at most `most` characters; its end stays, which tells most in a path."""
-    return name if len(name) <= most else "…" + name[1 - most :]
-
-
 def storable(text: str) -> str:
     """A text as any server's database can hold it: PostgreSQL has no NUL in texts."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -17,10 +17,11 @@ import argilla as rg
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..label_sets import NO_LABEL, shown
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable, utc
+from . import About, Answer, Held, Place, storable, utc
 from .http import Account, Server, ServerError, checked_key, checked_url, persistently
 
 _URL = "http://localhost:6900"
@@ -178,7 +179,7 @@ class Argilla:
             )
 
     def _record(self, record: Record) -> Any:
-        agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT))
+        agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT, "end"))
         value, score = self._suggested(record)
         suggestion = rg.Suggestion(_QUESTION, value, score=score, agent=agent, type="model")
         fields = {_TEXT: storable(record.text)}

@@ -14,10 +14,11 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..label_sets import shown
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable
+from . import About, Answer, Held, Place, storable
 from .http import Account, Server, ServerError, checked_key, checked_url, pause
 
 _URL = "http://localhost:8080"
@@ -177,7 +178,7 @@ class LabelStudio:
             },
             "predictions": [
                 {
-                    "model_version": shortened(self._about.model, _LONGEST_VERSION),
+                    "model_version": shortened(self._about.model, _LONGEST_VERSION, "end"),
                     "score": record.probabilities[0][1] if doubt is None else doubt.sureness,
                     "result": [result],
                 }

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable, utc
+from . import About, Answer, Held, Place, storable, utc
 from .http import Account, Server, ServerError, checked_key, checked_url
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
@@ -197,7 +198,7 @@ def connect(place: Place, about: About) -> Rubrix:
 
 def _agent(name: str) -> str:
     """A name as an agent, of which Rubrix makes the name of a field: dots part it, and no part may be empty."""
-    return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT) or "lossaudit"
+    return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT, "end") or "lossaudit"
 
 
 def _fields(text_pair: tuple[str, str] | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.review.records import records_of
-from lossaudit.review.sinks import About, Held, Place, connect, shortened, storable, utc
+from lossaudit.review.sinks import About, Held, Place, connect, storable, utc
 from lossaudit.review.sinks.log import log_records
 
 
@@ -120,11 +120,6 @@ def test_what_the_records_are_about(losses):
     assert (told.model, told.dataset, told.labels[0]) == ("model of losses.parquet", "losses", "World")
     losses.facts.update(model="acme/model", source={"name": "ag_news"})
     assert About.of(losses) == About("acme/model", "ag_news", told.labels)
-
-
-def test_the_end_of_a_long_name_stays():
-    assert shortened("abc", 3) == "abc"
-    assert shortened("/very/long/way/to/reviews.csv", 12) == "…reviews.csv"
 
 
 @pytest.mark.parametrize(
