@@ -61,7 +61,7 @@ def print_wrong(losses: Path) -> None:
     from lossaudit.review.report.confident import wrong_labels
 
     table = Losses.open(losses)
-    learnt = "" if "out_of_sample" in table.facts else ", and more if the model was trained on these rows"
+    learnt = "" if table.facts.out_of_sample else ", and more if the model was trained on these rows"
     _print_wrong(wrong_labels(table), learnt)
 
 

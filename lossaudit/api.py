@@ -34,6 +34,7 @@ from lossaudit.engine.scores.loss import score as score_logits
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
 from lossaudit.engine.shortening import shortened
+from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import Losses as LossesTable
 from lossaudit.engine.table.ranking import Filters
@@ -58,7 +59,7 @@ class Losses:
     @property
     def facts(self) -> dict[str, Any]:
         """Model, labels, dataset, precision; {} for a file that carries none."""
-        return self._table.facts
+        return stored_facts(self._table.schema)
 
     def top(
         self,
@@ -96,7 +97,7 @@ class Losses:
 
         Raises LossAuditError if no row has a loss, or the table is of an older version.
         """
-        tally = (SetTally if self._table.is_multi_label else Tally)(len(self.facts.get("labels") or ()))
+        tally = (SetTally if self._table.is_multi_label else Tally)(len(self._table.facts.labels or ()))
         missing = [name for name in tally.columns if name not in self._table.schema.names]
         if missing:
             raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
@@ -116,10 +117,10 @@ class Losses:
         Raises LossAuditError for a multi-label table of a format that doesn't say the order of the model's labels.
         """
         if self._table.is_multi_label:
-            names = self.facts.get("labels")
+            names = self._table.facts.labels
             if not names:
                 raise LossAuditError(f"{self._table.path} doesn't say the order of the labels; save it as .parquet")
-            return np.asarray(MultiLabel(tuple(names)).labels_of(self._ranked(["labels"])), dtype=np.int64)
+            return np.asarray(MultiLabel(names).labels_of(self._ranked(["labels"])), dtype=np.int64)
         return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
 
     def pred_probs(self) -> Floats:
@@ -145,7 +146,7 @@ class Losses:
         return table.sort_by("id").combine_chunks()
 
     def __repr__(self) -> str:
-        return f"<lossaudit.Losses: {len(self):,} rows of {self.facts.get('model', self._table.path)}>"
+        return f"<lossaudit.Losses: {len(self):,} rows of {self._table.facts.model or self._table.path}>"
 
     def _repr_html_(self) -> str:
         """The top rows, for notebooks."""

@@ -160,14 +160,15 @@ def records_of(losses: Losses, n: int) -> list[Record]:
 
 def text_pair_column(losses: Losses) -> str | None:
     """The column with the second text of each row, None where there is one text alone."""
-    told = losses.facts.get("text_pair_column")
+    told = losses.facts.text_pair_column
     return str(told) if told in losses.schema.names else None
 
 
 def label_columns(losses: Losses) -> list[str]:
     """The columns in which the source holds the labels, one or a column of 0 and 1 for each label."""
-    form = losses.facts.get("label_form") or {}
-    return [str(name) for name in (losses.facts.get("label_column"), *(form.get("columns") or ())) if name]
+    given = losses.facts.given
+    columns = given.form.columns if given.form else None
+    return [name for name in (given.column, *(columns or ())) if name]
 
 
 def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path: Path) -> pa.Table:
@@ -191,9 +192,8 @@ def _has_null_items(column: pa.ChunkedArray) -> bool:
 
 def label_names(losses: Losses) -> list[str]:
     """The model's labels by class index: as the audit says, else those that the table happens to show."""
-    labels = losses.facts.get("labels")
-    if isinstance(labels, list):
-        return [str(label) for label in labels]
+    if losses.facts.labels is not None:
+        return list(losses.facts.labels)
     if losses.is_multi_label:
         return sorted(_seen_in_sets(losses))
     seen = _seen_classes(losses)
@@ -205,7 +205,7 @@ def probability_names(losses: Losses) -> list[str]:
     if "probabilities" not in losses.schema.names:
         return []
     names = label_names(losses)
-    if "labels" in losses.facts:
+    if losses.facts.labels is not None:
         return names
     # A set says no class's index.
     told = not losses.is_multi_label and sorted(_seen_classes(losses).values()) == list(range(len(names)))

@@ -9,6 +9,7 @@ import datasets
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.labels.cells import SEPARATORS
+from lossaudit.engine.labels.form import LabelForm
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
 
@@ -21,29 +22,29 @@ from .store import Decision
 
 def writer_of(losses: Losses, source: Source, decisions: Mapping[int, Decision]) -> LabelWriter:
     """What writes labels as the source has them."""
-    column = losses.facts["source"]["label_column"]
+    column = losses.facts.source.label_column or ""
     if not losses.is_multi_label:
         return OneLabel(column, _values(losses, source, column, decisions))
-    form = losses.facts.get("label_form") or {}
+    form = losses.facts.given.form or LabelForm(None)
     labels = label_names(losses)
     for decision in decisions.values():
         if unknown := set(names_of(decision.label or "[]")) - set(labels):
             raise LossAuditError(f"the decisions name a label {min(unknown)!r}, which the model doesn't have")
-    if form.get("kind") == "columns":
+    if form.kind == "columns":
         own = {ours: name for name, ours in source_names(source.rows.features, None, MULTI_LABEL_SCHEMA).items()}
-        of_labels = {label: own[ours] for label, ours in zip(labels, form["columns"], strict=False)}
+        of_labels = {label: own[ours] for label, ours in zip(labels, form.columns or (), strict=False)}
         return in_columns(of_labels, source.cells(tuple(of_labels.values())))
     source.check()
-    if form.get("kind") == "indicators":
+    if form.kind == "indicators":
         return SetInIndicators(column, labels)
     return _set_in_cell(column, form, labels, source)
 
 
-def _set_in_cell(column: str, form: Mapping[str, Any], labels: Sequence[str], source: Source) -> SetInCell:
+def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Source) -> SetInCell:
     """The writer of cells that name labels. form: `label_form` (docs/losses.md)."""
-    kind, feature = form.get("kind"), source.rows.features[column]
+    kind, feature = form.kind, source.rows.features[column]
     in_list = kind == "list"
-    values = {label: value for label, value in zip(labels, form.get("values") or [], strict=False) if value is not None}
+    values = {label: value for label, value in zip(labels, form.values or [], strict=False) if value is not None}
     holds_texts = source.has_texts_alone or _holds_names(getattr(feature, "feature", feature))
     holds_texts = holds_texts or any(isinstance(value, str) for value in values.values())
     if holds_texts or kind == "separated":
@@ -53,7 +54,7 @@ def _set_in_cell(column: str, form: Mapping[str, Any], labels: Sequence[str], so
         return SetInCell(column, values, between=None, in_list=in_list, as_json=as_json)
     # A text of one label a row gets a separator that no label has.
     names = "".join(values.values())
-    separator = form.get("separator") or next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])
+    separator = form.separator or next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])
     texts = (row.get(column) for row in source.cells([column]))
     return SetInCell(column, values, between_labels(separator, texts), in_list=False)
 
@@ -70,7 +71,7 @@ def _values(losses: Losses, source: Source, column: str, decisions: Mapping[int,
     wanted_places = {*first.values()}
     held = {place: row.get(column) for place, row in enumerate(source.cells([column])) if place in wanted_places}
     values = {name: held[place] for name, place in first.items()}
-    known = dict(zip(names, losses.facts.get("label_values") or [], strict=False))
+    known = dict(zip(names, losses.facts.given.values or [], strict=False))
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")

@@ -63,16 +63,16 @@ def open_source(losses: Losses, workplace: Path | None = None) -> Rows:
 
     Raises LossAuditError if it can't be told, is gone, or changed since.
     """
-    source = losses.facts.get("source") or {}
-    if not source.get("name"):
+    source = losses.facts.source
+    if not source.name:
         raise LossAuditError(
             f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that "
             "`lossaudit audit` wrote from a file, a saved or a hub dataset"
         )
-    rows = open_dataset(source["name"], source.get("config"), source.get("split"), workplace)
-    if rows.fingerprint != source.get("fingerprint"):
+    rows = open_dataset(source.name, source.config, source.split, workplace)
+    if rows.fingerprint != source.fingerprint:
         raise LossAuditError(
-            f"{source['name']} has changed since it was audited, so its rows may be others; audit it again"
+            f"{source.name} has changed since it was audited, so its rows may be others; audit it again"
         )
     return rows
 

@@ -6,7 +6,7 @@ thousand; the text formats are read whole.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from ..data.arrow_types import is_text
 from ..data.names import TEXT_NAMES
 from ..errors import LossAuditError, brief
+from .facts import Facts
 from .formats import check_losses, read_table
 from .ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
-from .schema import facts_of, is_multi_label, own_schema
+from .schema import is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
 
@@ -29,8 +30,8 @@ class Losses:
         """See `open`."""
         self.path = path
         self.schema = schema
-        self.facts: dict[str, Any] = facts_of(schema)
-        """What the audit says of itself (docs/losses.md); {} where the file's format carries none."""
+        self.facts = Facts.of(schema)
+        """What the audit says of itself; nothing where the file's format carries no facts."""
         self._rows = rows
         self._source = source
 
@@ -64,7 +65,7 @@ class Losses:
     @property
     def text_column(self) -> str | None:
         """The column that holds the text: the audit's own word for it, else a guess from names and types."""
-        told = self.facts.get("text_column")
+        told = self.facts.text_column
         if told in self.schema.names:
             return str(told)
         own = own_schema(self.schema.names)
@@ -74,7 +75,7 @@ class Losses:
     @property
     def text_columns(self) -> list[str]:
         """The text column, and of pairs that of the second texts; none in a table without texts."""
-        second = self.facts.get("text_pair_column")
+        second = self.facts.text_pair_column
         columns = [self.text_column, str(second) if second in self.schema.names else None]
         return [name for name in columns if name is not None]
 

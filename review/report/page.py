@@ -111,8 +111,8 @@ def write_report(losses_path: Path, path: Path, top: int | None = None) -> Repor
 def make_report(losses: Losses, top: int | None = None) -> Report:
     """Counts everything that the page shows. See `write_report`."""
     if top is None:
-        exact = losses.facts.get("exact_top")
-        top = exact if isinstance(exact, int) and exact > 0 else DEFAULT_TOP
+        exact = losses.facts.exact_top
+        top = exact if exact is not None and exact > 0 else DEFAULT_TOP
     coder = Coder(losses)
     figures = gather(losses, coder, top)
     wrong = estimate_wrong(losses, coder, figures.classes)

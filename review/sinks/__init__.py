@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lossaudit.engine.errors import LossAuditError
 
@@ -71,10 +71,9 @@ class About:
         """Told by a losses file, or guessed from its name where its format carries no facts."""
         from ..records import label_names, text_pair_column
 
-        source: dict[str, Any] = losses.facts.get("source") or {}
         return cls(
-            model=str(losses.facts.get("model") or f"model of {losses.path.name}"),
-            dataset=str(source.get("name") or losses.path.stem),
+            model=losses.facts.model or f"model of {losses.path.name}",
+            dataset=losses.facts.source.name or losses.path.stem,
             labels=tuple(label_names(losses)),
             multi_label=losses.is_multi_label,
             text_pair=(str(losses.text_column), pair) if (pair := text_pair_column(losses)) else None,

@@ -40,7 +40,7 @@ def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
     assert "Text column: premise (asked for)" in said
     assert "Second text column: hypothesis (asked for)" in said
     assert "has no template for pairs" not in said
-    assert Losses.open(tmp_path / "losses.parquet").facts["text_pair_column"] == "hypothesis"
+    assert Losses.open(tmp_path / "losses.parquet").facts.text_pair_column == "hypothesis"
 
 
 def test_top_shows_both_texts(said_by, bundle_folder, tmp_path):
@@ -77,5 +77,5 @@ def test_what_does_not_go_is_refused_in_a_line(options, says, fails, bundle_fold
 def test_a_long_text_is_read_in_windows(said_by, bundle_folder, data_csv, tmp_path):
     said_by("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.parquet", "--stride", 8, "--max-length", 16)
     losses = Losses.open(tmp_path / "losses.parquet")
-    assert losses.facts["stride"] == 8
+    assert losses.facts.stride == 8
     assert max(losses.top(60)["tokens"].to_pylist()) > 100

@@ -102,11 +102,11 @@ class TestLosses:
     def test_the_facts_say_that_it_is_out_of_sample(self, fit, frame, tmp_path, encoder):
         fit(frame, folds=3)
         facts = Losses.open(tmp_path / "out" / "losses.parquet").facts
-        assert (facts["out_of_sample"]["folds"], facts["out_of_sample"]["seed"]) == (3, 0)
-        assert facts["labels"] == sorted(TOPICS)
-        assert facts["model"] == encoder.manifest.source.name
-        assert facts["precision"] == "fp32"
-        assert facts["run"]["scored"] == 90
+        assert (facts.out_of_sample.folds, facts.out_of_sample.seed) == (3, 0)
+        assert facts.labels == tuple(sorted(TOPICS))
+        assert facts.model == encoder.manifest.source.name
+        assert facts.precision == "fp32"
+        assert facts.run.scored == 90
 
     def test_the_column_says_what_computed_the_states(self, fit, frame):
         _, table = fit(frame, precision="int8")
@@ -267,4 +267,4 @@ class TestInterruptions:
         fit(frame)
         fit(frame, folds=2)
         facts = Losses.open(tmp_path / "out" / "losses.parquet").facts
-        assert facts["out_of_sample"]["folds"] == 2
+        assert facts.out_of_sample.folds == 2

@@ -5,8 +5,9 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.review.server import make_app
 from lossaudit.review.session import Session
 from tests.review.browsing import Server, expect
@@ -33,7 +34,8 @@ def make_losses(tmp_path):
             made = made.append_column(column, pa.array(values))
         told = {"labels": list(labels), "text_column": "text", "label_column": "label"}
         if facts:
-            made = made.cast(with_facts(made.schema, told | (facts if isinstance(facts, dict) else {})))
+            told |= facts if isinstance(facts, dict) else {}
+            made = made.cast(Facts.from_json(told).stored_in(made.schema))
         path = tmp_path / name
         write_table([made], made.schema, path)
         return path

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossaudit.engine.table import losses as losses_module
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import ENDINGS, write_table
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.ranking import Filters, rank
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
 
 NAMES = ("World", "Sports", "Business")
 OLDER = ("status", "status_reason", "probabilities")
@@ -58,7 +59,7 @@ def table():
 def parquet(table, tmp_path_factory):
     """The table in many small row groups."""
     path = tmp_path_factory.mktemp("losses") / "losses.parquet"
-    schema = with_facts(table.schema, {"text_column": "text", "labels": list(NAMES)})
+    schema = Facts(text_column="text", labels=NAMES).stored_in(table.schema)
     pq.write_table(table.cast(schema), path, row_group_size=37, write_page_checksum=True)
     return path
 
@@ -125,7 +126,7 @@ def test_tables_of_the_first_version_are_read(ending, table, tmp_path):
     write_table([older], older.schema, tmp_path / f"losses{ending}")
     losses = Losses.open(tmp_path / f"losses{ending}")
     assert losses.top(50).to_pylist() == expected_top(older, 50, Filters()).to_pylist()
-    assert losses.facts == {}
+    assert losses.facts == Facts()
 
 
 def test_types_that_another_program_wrote_are_taken(table, tmp_path):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.ranking import ONE_LABEL, PLACE, Filters, places_of_top, rank
-from lossaudit.engine.table.schema import facts_of, source_names, with_facts
+from lossaudit.engine.table.schema import source_names
 
 
 def losses(*values, **columns):
@@ -89,7 +90,7 @@ class TestTextColumn:
 
     def test_is_the_audits_own_word(self):
         table = losses(1, text=["a"], body=["b"])
-        assert self.text_column(table.cast(with_facts(table.schema, {"text_column": "body"}))) == "body"
+        assert self.text_column(table.cast(Facts(text_column="body").stored_in(table.schema))) == "body"
 
     def test_is_else_guessed(self):
         assert self.text_column(losses(1, author=["a"], text=["b"])) == "text"
@@ -100,13 +101,6 @@ class TestTextColumn:
     def test_is_guessed_where_the_facts_are_spoilt(self, stored):
         table = losses(1, headline=["a"]).replace_schema_metadata({b"lossaudit": stored})
         assert self.text_column(table) == "headline"
-
-
-def test_facts_travel_with_the_table():
-    facts = {"model": "mödel", "labels": ["a"]}
-    table = losses(1, 2)
-    assert facts_of(rank(table.cast(with_facts(table.schema, facts))).schema) == facts
-    assert facts_of(table.schema) == {}
 
 
 class TestSourceNames:

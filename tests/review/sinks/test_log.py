@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table.facts import SourceFacts
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About, Held, Place, connect, storable, utc
 from lossaudit.review.sinks.log import log_records
@@ -118,7 +119,7 @@ def test_a_loss_that_is_no_number_is_refused(sink, records, on_stage, refused):
 def test_what_the_records_are_about(losses):
     told = About.of(losses)
     assert (told.model, told.dataset, told.labels[0]) == ("model of losses.parquet", "losses", "World")
-    losses.facts.update(model="acme/model", source={"name": "ag_news"})
+    losses.facts = dataclasses.replace(losses.facts, model="acme/model", source=SourceFacts("ag_news"))
     assert About.of(losses) == About("acme/model", "ag_news", told.labels)
 
 
