@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from .api import Losses, audit, fit, load, score
 
 _MODULES = {
-    "Bundle": "engine.bundle",
+    "Bundle": "engine.model.bundle",
     "LossAuditError": "engine.errors",
     "Losses": "api",
     "audit": "api",
-    "cross_entropy": "engine.loss",
+    "cross_entropy": "engine.scores.loss",
     "fit": "api",
     "load": "api",
     "score": "api",

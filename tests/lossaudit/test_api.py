@@ -161,5 +161,5 @@ def test_the_docstrings_examples_are_true():
     import doctest
     import importlib
 
-    for name in ("lossaudit", "lossaudit.engine.loss", "lossaudit.engine.multi_label_loss"):
+    for name in ("lossaudit", "lossaudit.engine.scores.loss", "lossaudit.engine.scores.multi_label"):
         assert doctest.testmod(importlib.import_module(name)).failed == 0
