@@ -36,7 +36,7 @@ from lossaudit.engine.scores.multi_label import score_labels as score_label_logi
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally
 

@@ -22,7 +22,7 @@ from lossaudit.engine.data.source import quiet
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of, file_beside, files_of, folder_beside
 from lossaudit.engine.run.kept_parts import folder_for
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import storable
 
 from .label_sets import names_of, shown
@@ -83,7 +83,7 @@ def apply_decisions(
     given label and the decision. Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be
     opened, has changed since the audit, or doesn't say how it writes a label.
     """
-    losses = Losses.open(losses_path)
+    losses = LossesTable.open(losses_path)
     rows = open_source(losses, folder_for(output))
     _check_output(output, rows)
     with DecisionStore.open(losses_path, create=False) as store:
@@ -285,7 +285,7 @@ def _check_output(output: Path, rows: Rows) -> None:
             raise LossAuditError(f"{output} is the audited dataset itself; name another to write to")
 
 
-def _cleaned(losses: Losses, rows: Rows, decisions: Mapping[int, Decision], written: int) -> Cleaned:
+def _cleaned(losses: LossesTable, rows: Rows, decisions: Mapping[int, Decision], written: int) -> Cleaned:
     verdicts = Counter(decision.verdict for decision in decisions.values())
     changes, labels = _changes(losses, {row: d.label for row, d in decisions.items() if d.label is not None})
     return Cleaned(
@@ -302,7 +302,7 @@ def _cleaned(losses: Losses, rows: Rows, decisions: Mapping[int, Decision], writ
 
 
 def _changes(
-    losses: Losses, relabelled: Mapping[int, str]
+    losses: LossesTable, relabelled: Mapping[int, str]
 ) -> tuple[tuple[Change, ...], tuple[LabelChange, ...] | None]:
     """What was changed to what; of multi-label rows also label by label."""
     sets = losses.is_multi_label

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.shortening import shortened
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SETS, own_schema
 
 _NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
@@ -79,7 +79,7 @@ class Record:
 class Records(Sequence[Record]):
     """The n rows of highest loss (fewer if fewer have one), by falling loss, as records made on demand."""
 
-    def __init__(self, losses: Losses, n: int) -> None:
+    def __init__(self, losses: LossesTable, n: int) -> None:
         """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
         text = losses.text_column
         if text is None:
@@ -150,7 +150,7 @@ class Records(Sequence[Record]):
         return tuple(sorted(zip(self._classes, stored, strict=True), key=lambda pair: -pair[1]))
 
 
-def records_of(losses: Losses, n: int) -> list[Record]:
+def records_of(losses: LossesTable, n: int) -> list[Record]:
     """Exactly n records (fewer if fewer rows have a loss), by falling loss.
 
     Raises LossAuditError if the losses file holds no texts.
@@ -158,13 +158,13 @@ def records_of(losses: Losses, n: int) -> list[Record]:
     return list(Records(losses, n))
 
 
-def text_pair_column(losses: Losses) -> str | None:
+def text_pair_column(losses: LossesTable) -> str | None:
     """The column with the second text of each row, None where there is one text alone."""
     told = losses.facts.text_pair_column
     return str(told) if told in losses.schema.names else None
 
 
-def label_columns(losses: Losses) -> list[str]:
+def label_columns(losses: LossesTable) -> list[str]:
     """The columns in which the source holds the labels, one or a column of 0 and 1 for each label."""
     given = losses.facts.given
     columns = given.form.columns if given.form else None
@@ -190,7 +190,7 @@ def _has_null_items(column: pa.ChunkedArray) -> bool:
     return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
 
 
-def label_names(losses: Losses) -> list[str]:
+def label_names(losses: LossesTable) -> list[str]:
     """The model's labels by class index: as the audit says, else those that the table happens to show."""
     if losses.facts.labels is not None:
         return list(losses.facts.labels)
@@ -200,7 +200,7 @@ def label_names(losses: Losses) -> list[str]:
     return sorted(seen, key=lambda name: (seen[name], name))
 
 
-def probability_names(losses: Losses) -> list[str]:
+def probability_names(losses: LossesTable) -> list[str]:
     """What the entries of `probabilities` are called, [] where that can't be told for sure."""
     if "probabilities" not in losses.schema.names:
         return []
@@ -212,7 +212,7 @@ def probability_names(losses: Losses) -> list[str]:
     return names if told else []
 
 
-def _seen_in_sets(losses: Losses) -> set[str]:
+def _seen_in_sets(losses: LossesTable) -> set[str]:
     """The labels that stand in a multi-label table."""
     seen: set[str] = set()
     for batch in losses.batches(SETS.names):
@@ -222,7 +222,7 @@ def _seen_in_sets(losses: Losses) -> set[str]:
     return seen
 
 
-def _seen_classes(losses: Losses) -> dict[str, float]:
+def _seen_classes(losses: LossesTable) -> dict[str, float]:
     """The labels that stand in the table, each with its class index (infinity where the table has none)."""
     seen: dict[str, float] = {}
     for index, name in (("label", "label_name"), ("prediction", "prediction_name")):

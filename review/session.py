@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SETS
 
 from .estimate import Estimate, wrong_share
@@ -84,7 +84,7 @@ class MovedError(LossAuditError):
 class Session:
     """A review of the n rows of highest loss. Threads may share it."""
 
-    def __init__(self, losses: Losses, records: Records, store: DecisionStore) -> None:
+    def __init__(self, losses: LossesTable, records: Records, store: DecisionStore) -> None:
         """See `open`."""
         self.losses_path = losses.path
         self.store_path = store.path
@@ -100,7 +100,7 @@ class Session:
     @classmethod
     def open(cls, losses_path: Path, n: int) -> Self:
         """The review of a losses file, with the store beside it. Raises LossAuditError if either can't be used."""
-        losses = Losses.open(losses_path)
+        losses = LossesTable.open(losses_path)
         records = Records(losses, n)
         if not records:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")

@@ -10,7 +10,7 @@ import datasets
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.labels.cells import SEPARATORS
 from lossaudit.engine.labels.form import LabelForm
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
 
 from .label_sets import names_of
@@ -20,7 +20,7 @@ from .source_rows import Source
 from .store import Decision
 
 
-def writer_of(losses: Losses, source: Source, decisions: Mapping[int, Decision]) -> LabelWriter:
+def writer_of(losses: LossesTable, source: Source, decisions: Mapping[int, Decision]) -> LabelWriter:
     """What writes labels as the source has them."""
     column = losses.facts.source.label_column or ""
     if not losses.is_multi_label:
@@ -59,7 +59,7 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: So
     return SetInCell(column, values, between_labels(separator, texts), in_list=False)
 
 
-def _values(losses: Losses, source: Source, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
+def _values(losses: LossesTable, source: Source, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
     """What the source's label column holds for each label that was decided on: as in a row that has it already."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = label_names(losses)

@@ -18,7 +18,7 @@ from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 _ROWS = 4096
@@ -58,7 +58,7 @@ class Source:
             raise LossAuditError(f"the files hold {count:,} rows where the audit saw {len(self.rows):,}; audit again")
 
 
-def open_source(losses: Losses, workplace: Path | None = None) -> Rows:
+def open_source(losses: LossesTable, workplace: Path | None = None) -> Rows:
     """The dataset that was audited. workplace: see `open_dataset`.
 
     Raises LossAuditError if it can't be told, is gone, or changed since.

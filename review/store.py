@@ -18,7 +18,7 @@ from typing import Self
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import private_mode
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """What a person can say of an example: the label is wrong and this one is right, the label is right, can't tell, and
@@ -265,7 +265,7 @@ def _decisions(rows: Iterable[tuple[int, str, str | None, str, str, str]]) -> li
 def _hash_of_ranking(losses_path: Path) -> str:
     """A hash of ids, losses and given labels, each column hashed by itself so that batches' bounds don't matter."""
     columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
-    for batch in Losses.open(losses_path).batches(list(columns)):
+    for batch in LossesTable.open(losses_path).batches(list(columns)):
         columns["id"].update(batch["id"].to_numpy(zero_copy_only=False).astype("<i8").tobytes())
         columns["loss"].update(batch["loss"].to_numpy(zero_copy_only=False).astype("<f8").tobytes())
         columns["label_name"].update("".join(f"{name}\0" for name in batch["label_name"].to_pylist()).encode())

@@ -23,7 +23,7 @@ from .schema import is_multi_label, own_schema
 _PIECE_ROWS = 65_536
 
 
-class Losses:
+class LossesTable:
     """The rows of a losses table, in the order of the file."""
 
     def __init__(self, path: Path, schema: pa.Schema, rows: int, source: "pq.ParquetFile | pa.Table") -> None:

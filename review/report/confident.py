@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..estimate import wrong_share
 from ..records import probability_names
@@ -49,13 +49,13 @@ class WrongLabels:
     """Rows of highest loss that should hold most of them."""
 
 
-def wrong_labels(losses: Losses) -> WrongLabels | Missing:
+def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:
     """The estimate of a losses table, in two passes. See `estimate_wrong`."""
     coder = Coder(losses)
     return estimate_wrong(losses, coder, gather(losses, coder, top=1).classes)
 
 
-def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
+def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
     """The estimate by confident learning, or why there is none: how many rows are confidently taken for another class.
 
     A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from lossaudit.engine.table.facts import Facts, RunFacts
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 
-def facts_shown(losses: Losses) -> list[tuple[str, str]]:
+def facts_shown(losses: LossesTable) -> list[tuple[str, str]]:
     """(what, value) pairs in the order to read them in; what the file doesn't say is left out."""
     facts, source = losses.facts, losses.facts.source
     shown: list[tuple[str, str | None]] = [
@@ -32,7 +32,7 @@ def facts_shown(losses: Losses) -> list[tuple[str, str]]:
     return [(what, value) for what, value in shown if value]
 
 
-def _labels(losses: Losses) -> str | None:
+def _labels(losses: LossesTable) -> str | None:
     labels = losses.facts.labels
     if labels is None:
         return None
@@ -56,5 +56,5 @@ def _library(backend: str) -> str:
     return {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}.get(backend, backend)
 
 
-def _written(losses: Losses) -> str:
+def _written(losses: LossesTable) -> str:
     return datetime.fromtimestamp(losses.path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")

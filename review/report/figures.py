@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.outcomes import STATUSES
 
 from ..records import label_names
@@ -136,7 +136,7 @@ class Figures:
 class Coder:
     """Names of labels to class indices. A name that comes new gets the next one."""
 
-    def __init__(self, losses: Losses) -> None:
+    def __init__(self, losses: LossesTable) -> None:
         self.names = label_names(losses)
         self._codes: dict[str, int] = {}
         for index, name in enumerate(self.names):
@@ -170,7 +170,7 @@ def pair_keys(given: Ints, predicted: Ints) -> Ints:
     return given << 32 | predicted
 
 
-def gather(losses: Losses, coder: Coder, top: int) -> Figures:
+def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
     """The figures of a losses table whose `top` highest losses are to be set apart.
 
     Raises LossAuditError if the file can't be read or holds something else.

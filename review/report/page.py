@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside
 from lossaudit.engine.shortening import shortened
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.version import __version__
 
 from . import charts
@@ -101,14 +101,14 @@ def write_report(losses_path: Path, path: Path, top: int | None = None) -> Repor
     Raises LossAuditError if either file can't be used.
     """
     check_report(path)
-    report = make_report(Losses.open(losses_path), top)
+    report = make_report(LossesTable.open(losses_path), top)
     page = render(report)
     with file_beside(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return report
 
 
-def make_report(losses: Losses, top: int | None = None) -> Report:
+def make_report(losses: LossesTable, top: int | None = None) -> Report:
     """Counts everything that the page shows. See `write_report`."""
     if top is None:
         exact = losses.facts.exact_top

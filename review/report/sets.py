@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import each_holds
 from ..records import label_names, probability_names
@@ -67,7 +67,7 @@ class SetFigures:
     """The most frequent first."""
 
 
-def gather_sets(losses: Losses, cut: float | None) -> SetFigures:
+def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
     """The figures of a multi-label table. cut: the least loss of the top, None without ranked rows."""
     counts = _Counts(losses, np.inf if cut is None else cut)
     columns = [*_COLUMNS, *(["probabilities"] if counts.has_probabilities else [])]
@@ -77,7 +77,7 @@ def gather_sets(losses: Losses, cut: float | None) -> SetFigures:
 
 
 def top_of_doubts(
-    losses: Losses, doubts: Sequence[DoubtFigures], each: int
+    losses: LossesTable, doubts: Sequence[DoubtFigures], each: int
 ) -> list[tuple[DoubtFigures, list[Example]]]:
     """For each doubt the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
     names = label_names(losses)
@@ -104,7 +104,7 @@ def _places(column: pa.ChunkedArray | pa.Array, names: list[str], path: Path) ->
 class _Counts:
     """Counts ranked rows up."""
 
-    def __init__(self, losses: Losses, cut: float) -> None:
+    def __init__(self, losses: LossesTable, cut: float) -> None:
         self.names = label_names(losses)
         self.has_probabilities = bool(probability_names(losses))
         self._path, self._cut = losses.path, cut

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from lossaudit.engine.errors import LossAuditError
 
 if TYPE_CHECKING:  # the command line names the sinks without loading what they work with
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
 
     from ..records import Record
 
@@ -67,7 +67,7 @@ class About:
         return tuple(labels) or None
 
     @classmethod
-    def of(cls, losses: "Losses") -> "About":
+    def of(cls, losses: "LossesTable") -> "About":
         """Told by a losses file, or guessed from its name where its format carries no facts."""
         from ..records import label_names, text_pair_column
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import LabelSets
 from ..records import label_names, text_pair_column
@@ -44,7 +44,7 @@ class _Row:
     text_pair: str | None
 
 
-def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
+def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
     """Adds to the losses file's store what people decided in the sink.
 
     origin: what the decisions' origin says. Raises LossAuditError if the sink can't be read, or if no answered
@@ -83,7 +83,7 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
     return pulled
 
 
-def _rows(losses: Losses, wanted: set[int]) -> dict[int, _Row]:
+def _rows(losses: LossesTable, wanted: set[int]) -> dict[int, _Row]:
     """The given labels and texts of these rows, as far as the losses file has them."""
     texts = list(filter(None, [losses.text_column, text_pair_column(losses)]))
     sets = LabelSets(label_names(losses)) if losses.is_multi_label else None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 pytest.importorskip("ray", reason="the extra `ray` isn't installed")
 ROWS = 40_000
@@ -110,5 +110,5 @@ def test_a_node_that_dies_changes_nothing(lossaudit, bundle_folder, data, nodes,
     assert "2 nodes with 1 + 1 CPUs" in said
     happened = [json.loads(line)["event"] for line in events.read_text().splitlines()]
     assert (happened[0], happened[-1]) == ("started", "finished")
-    here, ray = (Losses.open(tmp_path / f"{name}.parquet") for name in ("here", "ray"))
+    here, ray = (LossesTable.open(tmp_path / f"{name}.parquet") for name in ("here", "ray"))
     assert ray.top(ROWS).equals(here.top(ROWS))

@@ -7,7 +7,7 @@ import pytest
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import AuditOptions
 from lossaudit.engine.table.facts import OutOfSample
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.fitting import Fit, check_target
 
 WORDS = {"money": "bank shares profit oil", "sport": "team cup striker coach", "science": "probe ice planet chip"}
@@ -29,7 +29,7 @@ def losses_of(encoder_folder, columns, target, **arguments):
     with prepared.keep_parts(check_target(target)) as kept:
         fitted = prepared.run(kept, target)
         kept.discard()
-    return fitted, Losses.open(target / "losses.parquet")
+    return fitted, LossesTable.open(target / "losses.parquet")
 
 
 def test_heads_and_neighbours_find_the_wrong_labels(encoder_folder, texts, tmp_path):

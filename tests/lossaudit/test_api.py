@@ -11,7 +11,7 @@ import pytest
 
 import lossaudit as la
 from lossaudit.engine.labels.given import Seen
-from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.losses import LossesTable
 
 FP32 = {"precision": "fp32", "tune": False}
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lossaudit.engine.table.formats import ENDINGS
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.label_sets import LabelSets, names_of
 from lossaudit.review.records import label_names, records_of
 from lossaudit.review.session import Session
@@ -148,7 +148,7 @@ def test_of_many_labels_those_that_anybody_speaks_of_are_shown(tmp_path, serving
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_records_of_any_format(ending, tmp_path):
-    losses = Losses.open(write_sets(sets_table(ROWS), tmp_path / f"sets{ending}"))
+    losses = LossesTable.open(write_sets(sets_table(ROWS), tmp_path / f"sets{ending}"))
     records = records_of(losses, 9)
     assert [record.doubt.given for record in records][:3] == [("joy", "anger"), ("joy",), ()]
     assert records[0].doubt.told == "anger (given, 1%)"
@@ -162,7 +162,7 @@ def test_records_of_any_format(ending, tmp_path):
 def test_the_labels_own_columns_are_no_metadata(tmp_path):
     table = sets_table(ROWS, source_loss=[1] * 6, calm=[0] * 6, page=[7] * 6)
     form = {"kind": "columns", "columns": ["source_loss", "calm"]}
-    losses = Losses.open(write_sets(table, tmp_path / "sets.parquet", label_form=form))
+    losses = LossesTable.open(write_sets(table, tmp_path / "sets.parquet", label_form=form))
     assert records_of(losses, 1)[0].metadata == {"page": 7}
 
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 
@@ -207,5 +207,5 @@ def _write_fifty(losses_file, name):
 
 
 def test_the_store_and_the_records_speak_of_the_same_rows(losses_file, store):
-    store.add([decision(record.row) for record in records_of(Losses.open(losses_file), 3)])
+    store.add([decision(record.row) for record in records_of(LossesTable.open(losses_file), 3)])
     assert sorted(store.decisions()) == [0, 1, 2]

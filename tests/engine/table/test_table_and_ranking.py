@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossaudit.engine.table.facts import Facts
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import ONE_LABEL, PLACE, Filters, places_of_top, rank
 from lossaudit.engine.table.schema import source_names
 
@@ -30,7 +30,7 @@ LOSSES = st.lists(st.floats(0, 20) | st.sampled_from([1.0, 2.0]), max_size=40)
 
 
 def top(table, n, filters, piece_rows=7):
-    """The top of a table that comes in pieces, as `Losses.top` takes it."""
+    """The top of a table that comes in pieces, as `LossesTable.top` takes it."""
     placed = table.append_column(PLACE, pa.array(range(len(table)), pa.int64()))
     starts = range(0, len(table), piece_rows)
     pieces = (placed.slice(start, piece_rows).select([*filters.columns(ONE_LABEL), PLACE]) for start in starts)
@@ -78,7 +78,7 @@ class TestFilters:
     def test_truncated_needs_the_column(self, refused, tmp_path):
         table = losses(1, 2)
         with refused("losses.parquet", "--truncated"):
-            Losses(tmp_path / "losses.parquet", table.schema, 2, table).top(1, Filters(truncated=True))
+            LossesTable(tmp_path / "losses.parquet", table.schema, 2, table).top(1, Filters(truncated=True))
 
     def test_rows_without_a_loss_are_no_suspects(self):
         assert self.ids(losses(1, None, 3)) == [2, 0]
@@ -86,7 +86,7 @@ class TestFilters:
 
 class TestTextColumn:
     def text_column(self, table):
-        return Losses(Path("losses.parquet"), table.schema, len(table), table).text_column
+        return LossesTable(Path("losses.parquet"), table.schema, len(table), table).text_column
 
     def test_is_the_audits_own_word(self):
         table = losses(1, text=["a"], body=["b"])

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About
 from lossaudit.review.store import DecisionStore
@@ -148,7 +148,7 @@ def about():
 @pytest.fixture
 def losses(losses_file):
     """Twelve rows; the row of id n has rank n + 1."""
-    return Losses.open(losses_file)
+    return LossesTable.open(losses_file)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def sets(tmp_path):
     """Six multi-label rows of two texts; the row of id n has rank n + 1."""
     pairs = [f"said <b>Ann</b> {n}" for n in range(len(ROWS))]
     table = sets_table(ROWS, text_pair=pairs, genre=["chat"] * len(ROWS))
-    return Losses.open(write_sets(table, tmp_path / "sets.parquet", text_pair_column="text_pair"))
+    return LossesTable.open(write_sets(table, tmp_path / "sets.parquet", text_pair_column="text_pair"))
 
 
 @pytest.fixture
