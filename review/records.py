@@ -17,9 +17,8 @@ import pyarrow.compute as pc
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
-from lossaudit.engine.table.schema import SETS, own_schema
+from lossaudit.engine.table.schema import own_schema
 
-_NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_METADATA = 300
 """Characters of a metadata text that are kept: it stands beside the example, it isn't the example."""
 
@@ -81,20 +80,20 @@ class Records(Sequence[Record]):
 
     def __init__(self, losses: LossesTable, n: int) -> None:
         """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
-        text = losses.text_column
-        if text is None:
+        if losses.text_column is None:
             raise LossAuditError(
                 f"{losses.path} has no column with the texts, so there is nothing to look at; "
                 "run `lossaudit audit` again, which writes them beside the losses"
             )
-        self.text_columns = (text, *filter(None, [text_pair_column(losses)]))
+        self.text_columns = losses.text_columns
         """One, or two where an example is a pair of texts."""
         self.is_multi_label = losses.is_multi_label
-        needed = [*_NEEDED, *(SETS.names if self.is_multi_label else ())]
-        self.table = _checked(losses.top(n), needed, self.text_columns, losses.path)
+        self.required = losses.required
+        """The columns that each record needs, its texts aside."""
+        self.table = _checked(losses.top(n), self.required, self.text_columns, losses.path)
         """The rows themselves, ranked: the losses table's columns."""
-        self._classes = probability_names(losses)
-        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *label_columns(losses)}
+        self._classes = losses.probability_names
+        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
 
     def __len__(self) -> int:
@@ -158,19 +157,6 @@ def records_of(losses: LossesTable, n: int) -> list[Record]:
     return list(Records(losses, n))
 
 
-def text_pair_column(losses: LossesTable) -> str | None:
-    """The column with the second text of each row, None where there is one text alone."""
-    told = losses.facts.text_pair_column
-    return str(told) if told in losses.schema.names else None
-
-
-def label_columns(losses: LossesTable) -> list[str]:
-    """The columns in which the source holds the labels, one or a column of 0 and 1 for each label."""
-    given = losses.facts.given
-    columns = given.form.columns if given.form else None
-    return [name for name in (given.column, *(columns or ())) if name]
-
-
 def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path: Path) -> pa.Table:
     """The table with the columns that a record needs in the types that they should have, and nothing missing."""
     own = own_schema(table.column_names)
@@ -188,51 +174,6 @@ def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path:
 
 def _has_null_items(column: pa.ChunkedArray) -> bool:
     return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
-
-
-def label_names(losses: LossesTable) -> list[str]:
-    """The model's labels by class index: as the audit says, else those that the table happens to show."""
-    if losses.facts.labels is not None:
-        return list(losses.facts.labels)
-    if losses.is_multi_label:
-        return sorted(_seen_in_sets(losses))
-    seen = _seen_classes(losses)
-    return sorted(seen, key=lambda name: (seen[name], name))
-
-
-def probability_names(losses: LossesTable) -> list[str]:
-    """What the entries of `probabilities` are called, [] where that can't be told for sure."""
-    if "probabilities" not in losses.schema.names:
-        return []
-    names = label_names(losses)
-    if losses.facts.labels is not None:
-        return names
-    # A set says no class's index.
-    told = not losses.is_multi_label and sorted(_seen_classes(losses).values()) == list(range(len(names)))
-    return names if told else []
-
-
-def _seen_in_sets(losses: LossesTable) -> set[str]:
-    """The labels that stand in a multi-label table."""
-    seen: set[str] = set()
-    for batch in losses.batches(SETS.names):
-        for name in SETS.names:
-            column = pc.list_flatten(batch[name]) if pa.types.is_list(batch[name].type) else batch[name]
-            seen.update(filter(None, column.unique().to_pylist()))
-    return seen
-
-
-def _seen_classes(losses: LossesTable) -> dict[str, float]:
-    """The labels that stand in the table, each with its class index (infinity where the table has none)."""
-    seen: dict[str, float] = {}
-    for index, name in (("label", "label_name"), ("prediction", "prediction_name")):
-        has_index = index in losses.schema.names
-        for batch in losses.batches([index, name] if has_index else [name]):
-            for pair in pa.table(batch).group_by(batch.schema.names).aggregate([]).to_pylist():
-                # A given label without a class index isn't one of the model's.
-                if pair[name] is not None and not (has_index and pair[index] is None):
-                    seen[pair[name]] = pair[index] if has_index else math.inf
-    return seen
 
 
 def _scalar(value: object) -> object:

@@ -14,19 +14,17 @@ import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
-from lossaudit.engine.table.schema import SETS
 
 from .estimate import Estimate, wrong_share
 from .label_sets import LabelSets, names_of
 from .queries import UNDECIDED, Columns, Places, Query
-from .records import Doubt, Record, Records, label_names
+from .records import Doubt, Record, Records
 from .store import VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
 """Verdicts of a bulk: every record gets its own prediction; its given labels and one more, or without that one."""
 Choice = str | Sequence[str]
 """What a record is relabelled as: a label, or a set of labels where records have sets."""
-_LISTED = ("id", "label_name", "prediction_name", "probability", "loss")
 _SNIPPET = 160
 """Characters of a text in the list."""
 
@@ -89,7 +87,7 @@ class Session:
         self.losses_path = losses.path
         self.store_path = store.path
         self.records = records
-        self.labels = label_names(losses)
+        self.labels = losses.label_names
         self.columns = Columns(records, self.labels)
         self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
@@ -151,7 +149,7 @@ class Session:
         records = self.records
         table = records.table.take(self._checked(ranks) - 1)
         starts = [pc.utf8_slice_codeunits(table[name], 0, 2 * _SNIPPET).to_pylist() for name in records.text_columns]
-        rows = table.select([*_LISTED, *(SETS.names if records.is_multi_label else ())]).to_pylist()
+        rows = table.select(records.required).to_pylist()
         with self._lock:
             self._catch_up()
             return [

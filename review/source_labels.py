@@ -15,7 +15,6 @@ from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
 
 from .label_sets import names_of
 from .label_writers import LabelWriter, OneLabel, SetInCell, SetInIndicators, between_labels, in_columns
-from .records import label_names
 from .source_rows import Source
 from .store import Decision
 
@@ -26,7 +25,7 @@ def writer_of(losses: LossesTable, source: Source, decisions: Mapping[int, Decis
     if not losses.is_multi_label:
         return OneLabel(column, _values(losses, source, column, decisions))
     form = losses.facts.given.form or LabelForm(None)
-    labels = label_names(losses)
+    labels = losses.label_names
     for decision in decisions.values():
         if unknown := set(names_of(decision.label or "[]")) - set(labels):
             raise LossAuditError(f"the decisions name a label {min(unknown)!r}, which the model doesn't have")
@@ -62,7 +61,7 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: So
 def _values(losses: LossesTable, source: Source, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
     """What the source's label column holds for each label that was decided on: as in a row that has it already."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
-    names = label_names(losses)
+    names = losses.label_names
     first: dict[str, int] = {}
     for batch in losses.batches(["id", "label", "label_name"]):
         for row in batch.to_pylist():

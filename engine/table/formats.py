@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, brief
 from ..files import file_beside, files_of
-from .schema import is_multi_label, own_schema
+from .schema import REQUIRED, is_multi_label, own_schema
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
-_REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 _NAMES_OF = {"label_name": "labels", "prediction_name": "predictions"}
 """A multi-label row's names in one text, and in a list."""
 _PROBABILITIES = "probabilities"
@@ -103,7 +102,7 @@ def read_table(path: Path) -> pa.Table:
     check_losses(table.schema, path)
     table = _typed(table, path)
     suspects = table.filter(pc.is_valid(table["loss"]))
-    incomplete = [name for name in _REQUIRED if suspects[name].null_count]
+    incomplete = [name for name in REQUIRED if suspects[name].null_count]
     if incomplete or table["id"].null_count:
         raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete or ['id'])}")
     return table
@@ -111,7 +110,7 @@ def read_table(path: Path) -> pa.Table:
 
 def check_losses(schema: pa.Schema, path: Path) -> None:
     """Raises LossAuditError if a file's columns aren't those of a losses table."""
-    missing = [name for name in _REQUIRED if name not in schema.names]
+    missing = [name for name in REQUIRED if name not in schema.names]
     if missing:
         raise LossAuditError(
             f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"

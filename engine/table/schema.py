@@ -36,6 +36,8 @@ SETS = pa.schema(
 )
 MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
 """A table of a multi-label model."""
+REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
+"""The columns that a losses table of any version has."""
 
 
 def own_schema(names: Sequence[str]) -> pa.Schema:

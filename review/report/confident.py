@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from lossaudit.engine.table.losses import LossesTable
 
 from ..estimate import wrong_share
-from ..records import probability_names
 from .bins import Ints
 from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
@@ -68,7 +67,7 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
     """
     if losses.is_multi_label:
         return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
-    known = probability_names(losses)
+    known = losses.probability_names
     if not sum(c.rows for c in classes):
         return Missing("No row has a loss.")
     if not known:

@@ -11,13 +11,12 @@ import pyarrow.compute as pc
 from lossaudit.engine.data.arrow_types import is_text
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.schema import REQUIRED
 
 from ..label_sets import NO_LABEL
-from ..records import text_pair_column
 from .bins import Floats, Ints
 from .figures import Coder, PairFigures, pair_keys, ranked_rows
 
-_SHOWN = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_TEXT, _LONGEST_BRIEF = 400, 160
 """Characters of a text that are shown, of a pair's example and in a list of the worst rows."""
 _TEXT_ROWS = 4096
@@ -139,9 +138,9 @@ def _examples(
     losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
 ) -> list[Example]:
     """The rows at these places, in their order."""
-    text, pair = losses.text_column, text_pair_column(losses)
+    text, pair = losses.text_column, losses.text_pair_column
     texts = filter(None, (text, pair))
-    names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
+    names = [*REQUIRED, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
     rows = losses.take(places.tolist(), names).to_pylist()
 
     def named(label: str | None) -> str | None:

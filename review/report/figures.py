@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.outcomes import STATUSES
+from lossaudit.engine.table.schema import REQUIRED
 
-from ..records import label_names
 from .bins import CONFIDENCE_BINS, LENGTH_EDGES, LOSS_EDGES, Floats, Ints, confidence_bins, length_bins, loss_bins
 
-_NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _WHERE_THERE = ("tokens", "unknown_tokens", "truncated", "status")
 
 
@@ -137,7 +136,7 @@ class Coder:
     """Names of labels to class indices. A name that comes new gets the next one."""
 
     def __init__(self, losses: LossesTable) -> None:
-        self.names = label_names(losses)
+        self.names = list(losses.label_names)
         self._codes: dict[str, int] = {}
         for index, name in enumerate(self.names):
             self._codes.setdefault(name, index)
@@ -177,7 +176,7 @@ def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
     """
     there = [name for name in _WHERE_THERE if name in losses.schema.names]
     counts = _Counts(None if losses.is_multi_label else coder, top)
-    for piece in losses.pieces([*_NEEDED, *there]):
+    for piece in losses.pieces([*REQUIRED, *there]):
         counts.add(piece)
     return counts.figures(there)
 

@@ -16,7 +16,6 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import each_holds
-from ..records import label_names, probability_names
 from .bins import Floats, Ints
 from .examples import Example, top_of_groups
 from .figures import ranked_rows
@@ -80,19 +79,19 @@ def top_of_doubts(
     losses: LossesTable, doubts: Sequence[DoubtFigures], each: int
 ) -> list[tuple[DoubtFigures, list[Example]]]:
     """For each doubt the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
-    names = label_names(losses)
+    names = losses.label_names
     wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
     columns = ["labels", "worst_label"]
     examples = top_of_groups(losses, columns, lambda rows: _doubts(rows, names, losses.path), wanted, each)
     return list(zip(doubts, examples, strict=True))
 
 
-def _doubts(rows: pa.Table, names: list[str], path: Path) -> Ints:
+def _doubts(rows: pa.Table, names: tuple[str, ...], path: Path) -> Ints:
     """(n,) one number for the doubt of each row: the label's place, and whether it is given."""
     return _places(rows["worst_label"], names, path) << 1 | each_holds(rows["labels"], rows["worst_label"])
 
 
-def _places(column: pa.ChunkedArray | pa.Array, names: list[str], path: Path) -> Ints:
+def _places(column: pa.ChunkedArray | pa.Array, names: tuple[str, ...], path: Path) -> Ints:
     """(n,) the labels' places among the model's. Raises LossAuditError for another label."""
     places = pc.index_in(column, value_set=pa.array(names, pa.string()))
     if places.null_count:
@@ -105,8 +104,8 @@ class _Counts:
     """Counts ranked rows up."""
 
     def __init__(self, losses: LossesTable, cut: float) -> None:
-        self.names = label_names(losses)
-        self.has_probabilities = bool(probability_names(losses))
+        self.names = losses.label_names
+        self.has_probabilities = bool(losses.probability_names)
         self._path, self._cut = losses.path, cut
         self._sums = np.zeros((3, len(self.names)), dtype=np.int64)
         """Rows that have a label, that have it alone given and alone predicted, by label."""

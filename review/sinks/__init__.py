@@ -69,14 +69,12 @@ class About:
     @classmethod
     def of(cls, losses: "LossesTable") -> "About":
         """Told by a losses file, or guessed from its name where its format carries no facts."""
-        from ..records import label_names, text_pair_column
-
         return cls(
             model=losses.facts.model or f"model of {losses.path.name}",
             dataset=losses.facts.source.name or losses.path.stem,
-            labels=tuple(label_names(losses)),
+            labels=losses.label_names,
             multi_label=losses.is_multi_label,
-            text_pair=(str(losses.text_column), pair) if (pair := text_pair_column(losses)) else None,
+            text_pair=(str(losses.text_column), pair) if (pair := losses.text_pair_column) else None,
         )
 
 

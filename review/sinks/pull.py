@@ -12,7 +12,6 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import LabelSets
-from ..records import label_names, text_pair_column
 from ..store import Decision, DecisionStore
 from . import Answer, Held, Sink
 
@@ -67,7 +66,7 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
             f"none of the {len(answered):,} answered records of {sink.address} is of {losses.path}: they have other "
             "rows or texts; pull them with the losses file that they were logged from"
         )
-    read = _Reader(label_names(losses), losses.is_multi_label)
+    read = _Reader(losses.label_names, losses.is_multi_label)
     decisions = [
         decision
         for held in answered
@@ -85,8 +84,8 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
 
 def _rows(losses: LossesTable, wanted: set[int]) -> dict[int, _Row]:
     """The given labels and texts of these rows, as far as the losses file has them."""
-    texts = list(filter(None, [losses.text_column, text_pair_column(losses)]))
-    sets = LabelSets(label_names(losses)) if losses.is_multi_label else None
+    texts = losses.text_columns
+    sets = LabelSets(losses.label_names) if losses.is_multi_label else None
     given = "label_name" if sets is None else "labels"
     columns = ["id", given, *texts]
     ids = pa.array(sorted(wanted), type=pa.int64())

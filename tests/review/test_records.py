@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lossaudit.engine.table.formats import ENDINGS
 from lossaudit.engine.table.losses import LossesTable
-from lossaudit.review.records import Records, label_names, records_of
+from lossaudit.review.records import Records, records_of
 
 ROWS = [
     ("World", "Sports", 1.5, "first"),
@@ -48,15 +48,15 @@ def test_without_probabilities_there_is_the_predictions_own(make_losses):
 
 def test_without_facts_classes_count_only_where_the_table_shows_all(make_losses):
     whole = LossesTable.open(make_losses(ROWS, facts=False))
-    assert label_names(whole) == ["World", "Sports", "Business", "Sci/Tech"]
+    assert whole.label_names == ("World", "Sports", "Business", "Sci/Tech")
     assert len(records_of(whole, 1)[0].probabilities) == 4
     part = LossesTable.open(make_losses(ROWS[:2], facts=False))
-    assert label_names(part) == ["World", "Sports", "Business"]
+    assert part.label_names == ("World", "Sports", "Business")
     assert records_of(part, 1)[0].probabilities == (("Business", 0.9),)
 
 
 def test_labels_are_the_models_and_not_what_the_data_calls_them(make_losses):
-    assert label_names(LossesTable.open(make_losses(ROWS))) == ["World", "Sports", "Business", "Sci/Tech"]
+    assert LossesTable.open(make_losses(ROWS)).label_names == ("World", "Sports", "Business", "Sci/Tech")
 
 
 def test_metadata_is_what_a_person_can_read_at_a_glance(make_losses):

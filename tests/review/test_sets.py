@@ -8,7 +8,7 @@ import pytest
 from lossaudit.engine.table.formats import ENDINGS
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.label_sets import LabelSets, names_of
-from lossaudit.review.records import label_names, records_of
+from lossaudit.review.records import records_of
 from lossaudit.review.session import Session
 from tests.review.browsing import decided
 from tests.review.sets import LABELS, ROWS, sets_table, write_sets
@@ -154,7 +154,7 @@ def test_records_of_any_format(ending, tmp_path):
     assert records[0].doubt.told == "anger (given, 1%)"
     assert records[1].doubt.told == "love (missing, 98%)"
     assert records[0].metadata == {}
-    assert sorted(label_names(losses)) == sorted(LABELS)
+    assert sorted(losses.label_names) == sorted(LABELS)
     if ending == ".parquet":
         assert [name for name, _ in records[0].probabilities] == ["joy", "love", "fear", "anger"]
 
