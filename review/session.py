@@ -102,7 +102,7 @@ class Session:
         records = Records(losses, n)
         if not records:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
-        store = DecisionStore.open(losses_path)
+        store = DecisionStore.open(losses)
         try:
             return cls(losses, records, store)
         except BaseException:

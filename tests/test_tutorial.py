@@ -38,7 +38,7 @@ def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
             continue
         for line in code.splitlines():
             if "apply" in line:  # by now a person has looked
-                with DecisionStore.open(tmp_path / "losses.parquet") as store:
+                with DecisionStore.open(LossesTable.open(tmp_path / "losses.parquet")) as store:
                     row = LossesTable.open(tmp_path / "losses.parquet").top(1)["id"][0].as_py()
                     store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
             command = [sys.executable, "-m", *shlex.split(line)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside
+from lossaudit.engine.files import check_output_file, file_beside
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.version import __version__
@@ -78,13 +78,7 @@ def check_report(path: Path) -> None:
 
     A report that is there already is replaced, any other file is not.
     """
-    if path.suffix.lower() not in _ENDINGS:
-        raise LossAuditError(f"{path} is no name for a report, which is a web page; end it in .html")
-    if path.is_dir():
-        raise LossAuditError(f"{path} is a folder; name a file in it")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise LossAuditError(f"cannot write {path}: {existing} is not a folder")
+    check_output_file(path, path.suffix.lower(), _ENDINGS)
     try:
         if path.exists():
             with path.open("rb") as file:
@@ -122,7 +116,7 @@ def make_report(losses: LossesTable, top: int | None = None) -> Report:
         name=losses.path.name,
         figures=figures,
         wrong=wrong,
-        reviewed=reviewed(losses.path),
+        reviewed=reviewed(losses),
         classes=_worst_classes(figures.classes, wrong),
         pairs=top_of_pairs(losses, coder, figures.pairs[:_MOST_PAIRS], _EXAMPLES_A_PAIR),
         sets=sets,

@@ -74,7 +74,7 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
         for decision in _decisions(held.row, held.answers, rows[held.row].given, read, origin, pulled)
     ]
     if decisions:
-        with DecisionStore.open(losses.path) as store:
+        with DecisionStore.open(losses) as store:
             new = [decision for decision in decisions if not _is_known(decision, store)]
             store.add(new)
         pulled.new = Counter(decision.verdict for decision in new)

@@ -101,7 +101,7 @@ def run(arguments):
         return review(arguments)
     if arguments[0] == "apply":  # by now a person has looked
         losses = Path(arguments[1])
-        with DecisionStore.open(losses) as store:
+        with DecisionStore.open(LossesTable.open(losses)) as store:
             row = LossesTable.open(losses).top(1)["id"][0].as_py()
             store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
     return call(*arguments)

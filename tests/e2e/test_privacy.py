@@ -72,7 +72,7 @@ def story(place):
             patched.chdir(place)
             for name, line in STORY.items():
                 if name == "apply":
-                    with DecisionStore.open(place / "losses.parquet") as store:
+                    with DecisionStore.open(LossesTable.open(place / "losses.parquet")) as store:
                         row = LossesTable.open(place / "losses.parquet").top(1)["id"][0].as_py()
                         store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
                 started = (sys.executable, "-c", ENDS_ITSELF) if name == "review" else LOSSAUDIT

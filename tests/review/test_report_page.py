@@ -179,7 +179,7 @@ def test_the_facts_of_the_run(page_of, table):
 
 
 def decide(path, *verdicts):
-    with DecisionStore.open(path) as store:
+    with DecisionStore.open(LossesTable.open(path)) as store:
         store.add(
             Decision(row, verdict, "World" if verdict == "relabel" else None, "Ada", "page", utc_now())
             for row, verdict in enumerate(verdicts)
@@ -256,8 +256,8 @@ def test_names_that_are_refused(tmp_path, refused):
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").write_text("")
     for name, why in (
-        ("report.pdf", "end it in .html"),
-        ("report", "end it in .html"),
+        ("report.pdf", "must end in .html"),
+        ("report", "must end in .html"),
         ("folder.html", "is a folder"),
         ("file/report.html", "is not a folder"),
     ):
@@ -273,7 +273,7 @@ def test_the_command(table, tmp_path):
     assert "top 20: loss" in (tmp_path / "report.html").read_text()
     refused = CliRunner().invoke(main, ["report", str(losses), "-o", str(losses)])
     assert refused.exit_code == 2
-    assert "end it in .html" in refused.stderr
+    assert "must end in .html" in refused.stderr
 
 
 def test_audit_writes_it_in_one_go(bundle_folder, data_csv, tmp_path):

@@ -74,7 +74,7 @@ def test_the_page_says_what_it_leaves_out_and_escapes_the_rest(tmp_path):
     rows = [(["<b>joy</b>" if label == "joy" else label for label in given], *rest) for given, *rest in ROWS]
     table = sets_table(rows, labels, second=["<i>why</i>"] * 6)
     path = write_sets(table, tmp_path / "sets.parquet", labels, text_pair_column="second")
-    with DecisionStore.open(path) as store:
+    with DecisionStore.open(LossesTable.open(path)) as store:
         store.add([Decision(0, "relabel", "[]", "Ada", "page", utc_now())])
     page = render(make_report(LossesTable.open(path)))
     assert "the given set of labels for 33.3%" in page

@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.session import Session
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.requesting import ORIGIN
@@ -184,7 +185,7 @@ def test_labels_of_all_kinds_are_told_apart(make_losses, serving):
 def test_what_others_decide_meanwhile_is_seen(client, losses_file):
     client.decide(0, "keep")
     before = client.get("/api/version").json()["version"]
-    with DecisionStore.open(losses_file) as other:
+    with DecisionStore.open(LossesTable.open(losses_file)) as other:
         other.add([Decision(row, "discard", None, "Bob", "label-studio", utc_now()) for row in (0, 5)])
     assert client.get("/api/version").json()["version"] > before
     assert client.view(status="discard")["ranks"] == [1, 6]
@@ -224,7 +225,7 @@ def test_rows_that_are_not_whole_are_refused(make_losses, refused):
 
 
 def test_a_session_reviews_the_n_and_keeps_decisions_about_others(losses_file):
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         store.add([Decision(11, "keep", None, "Ada", "jsonl", utc_now())])
     session = Session.open(losses_file, 3)
     assert (len(session.records), session.decided(), session.progress().counts["keep"]) == (3, 1, 0)

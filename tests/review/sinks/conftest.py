@@ -174,7 +174,7 @@ def decided_sets(sets):
     """The decisions about the multi-label rows: the set for relabel, else the verdict."""
 
     def read():
-        with DecisionStore.open(sets.path, create=False) as store:
+        with DecisionStore.open(sets, create=False) as store:
             return {row: json.loads(d.label) if d.label else d.verdict for row, d in sorted(store.decisions().items())}
 
     return read
@@ -200,7 +200,7 @@ def decided(losses):
     """The decisions that count in the store beside the losses, as (verdict, label, annotator, origin) by row."""
 
     def read():
-        with DecisionStore.open(losses.path, create=False) as store:
+        with DecisionStore.open(losses, create=False) as store:
             return {
                 row: (decision.verdict, decision.label, decision.annotator, decision.origin)
                 for row, decision in store.decisions().items()
@@ -214,7 +214,7 @@ def history(losses):
     """All decisions in the store about a row."""
 
     def read(row):
-        with DecisionStore.open(losses.path, create=False) as store:
+        with DecisionStore.open(losses, create=False) as store:
             return store.history(row)
 
     return read
