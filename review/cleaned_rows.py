@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lossaudit.engine.data.source import quiet
+from lossaudit.engine.data.source import quiet_datasets
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of, file_beside, folder_beside, open_text
 from lossaudit.engine.table.schema import storable
@@ -123,7 +123,7 @@ def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
         # `datasets` makes the folder's files from one that holds the rows.
         stream = f"{beside}/rows.arrow"
         written = _write_arrow(tables, lambda schema: pa.ipc.new_stream(stream, schema))
-        with quiet():
+        with quiet_datasets():
             datasets.Dataset.from_file(stream).save_to_disk(folder)
         return written
 

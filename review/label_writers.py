@@ -42,7 +42,7 @@ class LabelWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class OneLabel:
+class LabelInCell:
     """A column that holds one label a row."""
 
     column: str
@@ -186,7 +186,7 @@ def writer_of(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, 
     """What writes labels as the source has them. Raises LossAuditError where that can't be told."""
     if not losses.is_multi_label:
         column = _label_column(losses)
-        return OneLabel(column, _values(losses, source, column, decisions))
+        return LabelInCell(column, _values(losses, source, column, decisions))
     form = losses.facts.given.form or LabelForm(None)
     labels = losses.label_names
     for decision in decisions.values():

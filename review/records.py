@@ -24,7 +24,7 @@ _LONGEST_METADATA = 300
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DoubtedSet:
     """What a multi-label record has in the place of one given and one predicted label."""
 
     given: tuple[str, ...]
@@ -71,7 +71,7 @@ class Record:
     """Scalars of the source's other columns; long texts are shortened."""
     text_pair: str | None = None
     """The second text, where an example is two."""
-    doubt: Doubt | None = None
+    doubt: DoubtedSet | None = None
     """Of a multi-label record."""
 
 
@@ -135,11 +135,11 @@ class Records(Sequence[Record]):
             doubt=self.doubt(row),
         )
 
-    def doubt(self, row: Mapping[str, Any]) -> Doubt | None:
+    def doubt(self, row: Mapping[str, Any]) -> DoubtedSet | None:
         """What a row of a multi-label table says of its sets; None in other tables."""
         if not self.is_multi_label:
             return None
-        return Doubt(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
+        return DoubtedSet(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
 
     def _probabilities(self, row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
         stored = row.get("probabilities")

@@ -1,6 +1,6 @@
 """Reads a dataset's labels for a model of which any may be right: rows come in, (n, classes) of 0 and 1 go out.
 
-`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `label_survey.py` finds out
+`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `survey.py` finds out
 which of them a dataset has, and aligns it with the model.
 """
 

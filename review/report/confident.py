@@ -18,7 +18,7 @@ from ..estimate import wrong_share
 from .bins import Ints
 from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
-Floats = NDArray[np.float32]
+_Float32s = NDArray[np.float32]
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and probabilities, that are held at once."""
@@ -91,7 +91,7 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
     return _from_counts([c.rows for c in classes], elsewhere.tolist())
 
 
-def _matrix(column: pa.ChunkedArray, classes: int) -> Floats | None:
+def _matrix(column: pa.ChunkedArray, classes: int) -> _Float32s | None:
     """(rows, classes), or None where a row hasn't got as many."""
     if column.null_count or pc.any(pc.not_equal(pc.list_value_length(column), classes)).as_py():
         return None
@@ -99,7 +99,7 @@ def _matrix(column: pa.ChunkedArray, classes: int) -> Floats | None:
     return np.asarray(values).reshape(len(column), classes)
 
 
-def confidently_another(given: Ints, probabilities: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+def confidently_another(given: Ints, probabilities: _Float32s, thresholds: _Float32s) -> NDArray[np.bool_]:
     """(n,) whether a row is confidently taken for another class than the given one. See `estimate_wrong`.
 
     given: (n,) class indices. probabilities: (n, classes). thresholds: (classes,) the mean probability of each class

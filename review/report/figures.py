@@ -175,13 +175,13 @@ def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
     Raises LossAuditError if the file can't be read or holds something else.
     """
     there = [name for name in _WHERE_THERE if name in losses.schema.names]
-    counts = _Counts(None if losses.is_multi_label else coder, top)
+    counts = _RowCounts(None if losses.is_multi_label else coder, top)
     for piece in losses.pieces([*REQUIRED, *there]):
         counts.add(piece)
     return counts.figures(there)
 
 
-class _Counts:
+class _RowCounts:
     """Counts pieces up."""
 
     def __init__(self, coder: Coder | None, top: int) -> None:

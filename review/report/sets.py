@@ -68,7 +68,7 @@ class SetFigures:
 
 def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
     """The figures of a multi-label table. cut: the least loss of the top, None without ranked rows."""
-    counts = _Counts(losses, np.inf if cut is None else cut)
+    counts = _LabelCounts(losses, np.inf if cut is None else cut)
     columns = [*_COLUMNS, *(["probabilities"] if counts.has_probabilities else [])]
     for piece in losses.pieces(columns, min(_MOST_ROWS, max(1, _MOST_CELLS // max(1, len(counts.names))))):
         counts.add(ranked_rows(piece))
@@ -100,7 +100,7 @@ def _places(column: pa.ChunkedArray | pa.Array, names: tuple[str, ...], path: Pa
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 
-class _Counts:
+class _LabelCounts:
     """Counts ranked rows up."""
 
     def __init__(self, losses: LossesTable, cut: float) -> None:

@@ -106,7 +106,7 @@ class Held:
     def has_texts(self, text: str, text_pair: str | None) -> bool:
         """Whether its texts are these, as far as it tells."""
         told = [(self.text, text), (self.text_pair, text_pair or "")]
-        return all(said is None or storable(said) == storable(there) for said, there in told)
+        return all(said is None or without_nul(said) == without_nul(there) for said, there in told)
 
 
 class Sink(Protocol):
@@ -149,7 +149,7 @@ def connect(kind: str, place: Place, about: About) -> Sink:
     return sink
 
 
-def storable(text: str) -> str:
+def without_nul(text: str) -> str:
     """A text as any server's database can hold it: PostgreSQL has no NUL in texts."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 

@@ -8,8 +8,8 @@ import pytest
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.schema import SCHEMA
+from lossaudit.review.reviewing import Review
 from lossaudit.review.server import make_app
-from lossaudit.review.session import Session
 from tests.review.browsing import Server, expect
 from tests.review.requesting import ORIGIN, TOKEN, Client
 from tests.review.sets import ROWS, sets_table, write_sets
@@ -67,19 +67,19 @@ def pairs_file(make_losses):
 
 @pytest.fixture
 def serving(losses_file):
-    """Opens a session on a losses file and gives a client that has no token yet."""
+    """Opens a review on a losses file and gives a client that has no token yet."""
     opened = []
 
     def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN):
-        session = Session.open(path, n)
-        client = Client(make_app(session, TOKEN, host, 8765), base_url)
-        opened.append((client, session))
+        review = Review.open(path, n)
+        client = Client(make_app(review, TOKEN, host, 8765), base_url)
+        opened.append((client, review))
         return client
 
     yield serve
-    for client, session in opened:
+    for client, review in opened:
         client.close()
-        session.close()
+        review.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from lossaudit.engine.table.formats import ENDINGS
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.label_sets import LabelSets, names_of
 from lossaudit.review.records import records_of
-from lossaudit.review.session import Session
+from lossaudit.review.reviewing import Review
 from tests.review.browsing import decided
 from tests.review.sets import LABELS, ROWS, sets_table, write_sets
 
@@ -171,7 +171,7 @@ def test_a_set_with_nothing_in_the_place_of_a_label_is_refused(tmp_path, refused
     at = table.schema.get_field_index("labels")
     spoilt = pa.array([["joy", None], *([["joy"]] * 5)], pa.list_(pa.string()))
     with refused("without labels"):
-        Session.open(write_sets(table.set_column(at, "labels", spoilt), tmp_path / "sets.parquet"), 6)
+        Review.open(write_sets(table.set_column(at, "labels", spoilt), tmp_path / "sets.parquet"), 6)
 
 
 def test_sets_are_equal_texts():

@@ -8,7 +8,7 @@ import pytest
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.facts import SourceFacts
 from lossaudit.review.records import records_of
-from lossaudit.review.sinks import About, Held, Place, connect, storable, utc
+from lossaudit.review.sinks import About, Held, Place, connect, utc, without_nul
 from lossaudit.review.sinks.log import log_records
 
 
@@ -107,7 +107,7 @@ def test_records_of_another_losses_file_are_refused_before_anything_is_sent(othe
 
 def test_a_rounded_loss_and_a_nul_are_no_other_file(sink, records, on_stage):
     nul = dataclasses.replace(records[0], text="a\0b")
-    sink.kept = [Held(0, storable("a\0b"), records[0].loss + 1e-8), Held(1, None, None)]
+    sink.kept = [Held(0, without_nul("a\0b"), records[0].loss + 1e-8), Held(1, None, None)]
     assert log_records([nul, *records[1:]], sink, on_stage).there == 2
 
 
