@@ -81,7 +81,7 @@ def _run(ctx: click.Context, command: click.Command, line: str, **arguments: obj
 
 
 def _print_found(losses: Path, planted: int) -> None:
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
 
-    found = sum(Losses.open(losses).top(planted)["planted"].to_pylist())
+    found = sum(LossesTable.open(losses).top(planted)["planted"].to_pylist())
     out.print(f"\nOf the {planted} planted mistakes, {found} stand in the top {planted} by loss.", style="bold")

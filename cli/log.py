@@ -48,7 +48,7 @@ def log(
                  ARGILLA_API_URL, ARGILLA_API_KEY
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.records import Records
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.log import log_records
@@ -56,7 +56,7 @@ def log(
     place = checked_place(kind, Place(name, url, key, workspace, output), "-o")
     if place.file is not None and place.file.exists() and losses.exists() and place.file.samefile(losses):
         raise click.UsageError(f"{place.file} is the losses file itself; name another with -o")
-    table = Losses.open(losses)
+    table = LossesTable.open(losses)
     records = Records(table, rows)
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with rows_bar() as on_stage:

@@ -51,12 +51,12 @@ def pull(
                  ARGILLA_API_URL, ARGILLA_API_KEY
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.pull import pull as pull_decisions
 
     place = checked_place(kind, Place(name, url, key, workspace, file), "FILE")
-    table = Losses.open(losses)
+    table = LossesTable.open(losses)
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with steps("Pulling") as on_step:
             on_step(sink.address)

@@ -57,11 +57,11 @@ def print_report(report: "Report", path: Path) -> None:
 
 def print_wrong(losses: Path) -> None:
     """Says how many labels of a losses file are probably wrong, where it holds what tells that."""
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.report.confident import wrong_labels
 
-    table = Losses.open(losses)
-    learnt = "" if "out_of_sample" in table.facts else ", and more if the model was trained on these rows"
+    table = LossesTable.open(losses)
+    learnt = "" if table.facts.out_of_sample else ", and more if the model was trained on these rows"
     _print_wrong(wrong_labels(table), learnt)
 
 

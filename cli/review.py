@@ -15,7 +15,7 @@ from .command import Command
 from .console import err, out
 
 if TYPE_CHECKING:
-    from lossaudit.review.listening import Place
+    from lossaudit.review.listening import Listener
 
 _EXAMPLES = """
 lossaudit review losses.parquet
@@ -45,32 +45,32 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
     import secrets
 
     from lossaudit.review.listening import listen, serve
+    from lossaudit.review.reviewing import Review
     from lossaudit.review.server import make_app
-    from lossaudit.review.session import Session
 
     if annotator is not None and not annotator.strip():
         raise LossAuditError("--annotator is empty; give a name, or leave it out and the page asks")
-    session = Session.open(losses, rows)
+    opened = Review.open(losses, rows)
     try:
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
-        app = make_app(session, token, place.host, place.port, annotator)
+        app = make_app(opened, token, place.host, place.port, annotator)
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-            _say_where(place, token, port, f"{len(session.records):,} records, {session.decided():,} decided")
+            _say_where(place, token, port, f"{len(opened.records):,} records, {opened.decided():,} decided")
             if not no_open:
                 # Some browsers block until they are closed.
                 threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
             serve(app, place)
-        decided = session.decided()
+        decided = opened.decided()
     finally:
-        session.close()
+        opened.close()
     rows_are = "row is" if decided == 1 else "rows are"
-    out.print(f"\n{decided:,} {rows_are} decided, stored in {session.store_path}", soft_wrap=True)
+    out.print(f"\n{decided:,} {rows_are} decided, stored in {opened.store_path}", soft_wrap=True)
     if decided:
         out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
 
 
-def _say_where(place: "Place", token: str, asked: int, what: str) -> None:
+def _say_where(place: "Listener", token: str, asked: int, what: str) -> None:
     if asked not in (0, place.port):
         err.print(f"Port {asked} is taken; this is on {place.port}.")
     if not place.is_private:

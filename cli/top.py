@@ -47,16 +47,14 @@ def top(
     format_: str,
 ) -> None:
     """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
-    from lossaudit.engine.table.formats import write_csv, write_jsonl
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.formats import write_text
+    from lossaudit.engine.table.losses import LossesTable
     from lossaudit.engine.table.ranking import Filters
 
-    table = Losses.open(losses)
+    table = LossesTable.open(losses)
     found = table.top(rows, Filters(given, predicted, min_loss, truncated))
-    if format_ == "jsonl":
-        write_jsonl([found], found.schema, sys.stdout)
-    elif format_ == "csv":
-        write_csv([found], found.schema, sys.stdout)
+    if format_ in ("jsonl", "csv"):
+        write_text([found], found.schema, f".{format_}", sys.stdout)
     else:
         print_rows(found, table.text_columns)
         if len(found) < rows:

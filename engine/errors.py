@@ -1,5 +1,7 @@
 """The one error that a user of lossaudit is meant to read."""
 
+from .shortening import shortened
+
 
 class LossAuditError(Exception):
     """A user's mistake or a bad input.
@@ -12,4 +14,4 @@ class LossAuditError(Exception):
 def brief(error: BaseException, width: int = 200) -> str:
     """Another library's error in one line, shortened to `width` characters, to quote in ours."""
     line = " ".join(str(error).split()) or type(error).__name__
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return shortened(line, width)

@@ -7,17 +7,44 @@ here (docs/privacy.md). Also the hashes that bundles carry.
 import contextlib
 import errno
 import glob
+import gzip
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, TextIO, cast
 
 import platformdirs
 
 from .errors import LossAuditError
+
+
+def check_output_file(
+    path: Path, ending: str, endings: Sequence[str], dataset: Iterable[Path] = (), otherwise: str = ""
+) -> None:
+    """Raises LossAuditError if a file can't be written to `path`; call it before the work.
+
+    ending: the path's own. endings: those that are known. dataset: what is audited, which must not be written over.
+    otherwise: what else the name may be, to end the message with.
+    """
+    if ending not in endings:
+        raise LossAuditError(f"can't tell the format of {path}; its name must end in {', '.join(endings)}{otherwise}")
+    if path.is_dir():
+        raise LossAuditError(f"{path} is a folder; name a file in it")
+    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    if not existing.is_dir():
+        raise LossAuditError(f"cannot write {path}: {existing} is not a folder")
+    check_not_of(path, dataset)
+
+
+def check_not_of(path: Path, dataset: Iterable[Path]) -> None:
+    """Raises LossAuditError if `path` is one of the files or folders of a dataset."""
+    if path.exists() and any(own.exists() and path.samefile(own) for own in dataset):
+        what = "folder" if path.is_dir() else "file"
+        raise LossAuditError(f"{path} is a {what} of the dataset; name another to write to")
 
 
 @contextlib.contextmanager
@@ -136,6 +163,13 @@ def cache_folder() -> Path:
 def ending_of(file: Path) -> str:
     """A file's format by its name, in lower case, `.gz` left out; "" if it has none."""
     return Path(file.name.removesuffix(".gz")).suffix.lower()
+
+
+def open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
+    """Opens a text file, through gzip where its name ends in .gz; what is written has no line ends translated."""
+    encoding, newline = ("utf-8", "") if mode == "w" else ("utf-8-sig", None)
+    opened = gzip.open if path.suffix == ".gz" else open
+    return cast(TextIO, opened(path, f"{mode}t", encoding=encoding, newline=newline))
 
 
 def sha256_of(path: Path) -> str:

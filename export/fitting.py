@@ -34,8 +34,8 @@ from lossaudit.engine.run.audit import Audit, Audited, AuditOptions, quietly
 from lossaudit.engine.run.features import States, encode_all, shard_logits
 from lossaudit.engine.run.kept_parts import KeptParts, folder_for
 from lossaudit.engine.run.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
+from lossaudit.engine.table.facts import Facts, OutOfSample
 from lossaudit.engine.table.formats import check_output, write_table
-from lossaudit.engine.table.schema import facts_of, with_facts
 from lossaudit.version import __version__
 
 from .config import CLASSIFIER
@@ -48,7 +48,6 @@ LOSS, BLEND = "loss", "blend"
 """What judges a row: heads alone, or heads and the labels of the nearest texts (docs/noise.md)."""
 LOSSES, BUNDLE = "losses.parquet", "bundle"
 """What stands in the folder that a fit writes."""
-_FACT = "out_of_sample"
 _MOSTLY_DIFFERENT = 100
 """Rows from which on labels that are mostly different aren't taken for labels."""
 
@@ -137,10 +136,13 @@ class Fit:
             bundle = write_head_bundle(
                 self.encoder, heads.of_all, tuple(self.classes), self.audit.max_length, heads.fitted, target / BUNDLE
             )
-            out_of_sample = {"folds": self.folds, "seed": SEED, "score": self.score, "weights": heads.weights}
-            facts = facts_of(audited.schema) | {_FACT: out_of_sample}
-            facts["run"]["scored"] = heads.encoded
-            schema = with_facts(audited.schema, facts)
+            facts = Facts.of(audited.schema)
+            facts = replace(
+                facts,
+                run=replace(facts.run, scored=heads.encoded),
+                out_of_sample=OutOfSample(self.folds, SEED, self.score, heads.weights),
+            )
+            schema = facts.stored_in(audited.schema)
             write_table(audited.rows(), schema, target / LOSSES, kept.scratch)
         return Fitted(replace(audited, schema=schema), bundle, heads.weights)
 
@@ -234,7 +236,7 @@ def check_target(target: Path, dataset: str | None = None) -> Path:
 
 def _is_of_a_fit(losses: Path) -> bool:
     try:
-        return _FACT in facts_of(pq.read_schema(losses))
+        return Facts.of(pq.read_schema(losses)).out_of_sample is not None
     except (OSError, pa.ArrowException):
         return False
 

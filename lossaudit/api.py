@@ -23,7 +23,7 @@ from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.formats import check_output, write_table
-from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.opening import export_model, extra, open_encoder, open_model
 
 from .losses import Losses

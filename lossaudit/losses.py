@@ -14,8 +14,10 @@ import pyarrow as pa
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.run.tasks import MultiLabel
 from lossaudit.engine.scores.loss import Floats, Ints
+from lossaudit.engine.shortening import shortened
+from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally
 
@@ -48,7 +50,7 @@ class Losses:
         Examples:
             >>> losses.facts["labels"]
         """
-        return self._table.facts
+        return stored_facts(self._table.schema)
 
     def top(
         self,
@@ -128,7 +130,7 @@ class Losses:
         Examples:
             >>> losses.summary().accuracy
         """
-        tally = (SetTally if self._table.is_multi_label else Tally)(len(self.facts.get("labels") or ()))
+        tally = (SetTally if self._table.is_multi_label else Tally)(len(self._table.facts.labels or ()))
         missing = [name for name in tally.columns if name not in self._table.schema.names]
         if missing:
             raise LossAuditError(f"{self._table.path} has no column {missing[0]!r}; run the audit again")
@@ -166,10 +168,10 @@ class Losses:
             >>> losses.labels()
         """
         if self._table.is_multi_label:
-            names = self.facts.get("labels")
+            names = self._table.facts.labels
             if not names:
                 raise LossAuditError(f"{self._table.path} doesn't say the order of the labels; save it as .parquet")
-            return np.asarray(MultiLabel(tuple(names)).labels_of(self._ranked(["labels"])), dtype=np.int64)
+            return np.asarray(MultiLabel(names).labels_of(self._ranked(["labels"])), dtype=np.int64)
         return np.asarray(self._ranked(["label"])["label"].to_numpy(), dtype=np.int64)
 
     def pred_probs(self) -> Floats:
@@ -216,7 +218,7 @@ class Losses:
         return table.sort_by("id").combine_chunks()
 
     def __repr__(self) -> str:
-        return f"<lossaudit.Losses: {len(self):,} rows of {self.facts.get('model', self._table.path)}>"
+        return f"<lossaudit.Losses: {len(self):,} rows of {self._table.facts.model or self._table.path}>"
 
     def _repr_html_(self) -> str:
         """The top rows, for notebooks."""
@@ -234,5 +236,4 @@ class Losses:
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
-    text = str(value)
-    return html.escape(text if len(text) <= 200 else f"{text[:199]}…")
+    return html.escape(shortened(str(value), 200))

@@ -1,7 +1,7 @@
 """How a source's rows hold labels: a decision's label or set of labels comes in, the cells that say it go out.
 
-Sets are written in the source's own form, which the audit tells (`label_form`, docs/losses.md): in a list, in a text
-with separators, or as a 0 or 1 for each label. What stays of a cell stays as it is written there.
+`writer_of` finds out by the facts of the audit and by the source's rows. Sets are written in the source's own form: in
+a list, in a text with separators, or as a 0 or 1 for each label. What stays of a cell stays as it is written there.
 """
 
 import json
@@ -10,11 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import datasets
+
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.labels.cells import SEPARATORS
+from lossaudit.engine.labels.form import LabelForm
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
+from lossaudit.engine.table.text_rows import Row
 
+from .audited_rows import AuditedRows
 from .label_sets import names_of, shown
-
-Row = dict[str, Any]
+from .store import Decision
 
 
 class LabelWriter(Protocol):
@@ -35,7 +42,7 @@ class LabelWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class OneLabel:
+class LabelInCell:
     """A column that holds one label a row."""
 
     column: str
@@ -173,6 +180,84 @@ class SetInColumns:
     def told(self, row: Mapping[str, Any]) -> Any:
         """The labels' names: there is no one column to repeat."""
         return ", ".join(name for name, column in self.column_of.items() if is_set(row.get(column)))
+
+
+def writer_of(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision]) -> LabelWriter:
+    """What writes labels as the source has them. Raises LossAuditError where that can't be told."""
+    if not losses.is_multi_label:
+        column = _label_column(losses)
+        return LabelInCell(column, _values(losses, source, column, decisions))
+    form = losses.facts.given.form or LabelForm(None)
+    labels = losses.label_names
+    for decision in decisions.values():
+        if unknown := set(names_of(decision.label or "[]")) - set(labels):
+            raise LossAuditError(f"the decisions name a label {min(unknown)!r}, which the model doesn't have")
+    if form.kind == "columns":
+        own = {ours: name for name, ours in source_names(source.features, None, MULTI_LABEL_SCHEMA).items()}
+        of_labels = {label: own[ours] for label, ours in zip(labels, form.columns or (), strict=False)}
+        return in_columns(of_labels, source.cells(tuple(of_labels.values())))
+    column = _label_column(losses)
+    source.check()
+    if form.kind == "indicators":
+        return SetInIndicators(column, labels)
+    return _set_in_cell(column, form, labels, source)
+
+
+def _label_column(losses: LossesTable) -> str:
+    column = losses.facts.source.label_column
+    if column is None:
+        raise LossAuditError(f"{losses.path} doesn't say which column of the dataset holds the labels; audit it again")
+    return column
+
+
+def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: AuditedRows) -> SetInCell:
+    """The writer of cells that name labels. form: `label_form` (docs/losses.md)."""
+    kind, feature = form.kind, source.features[column]
+    in_list = kind == "list"
+    values = {label: value for label, value in zip(labels, form.values or [], strict=False) if value is not None}
+    holds_texts = source.has_texts_alone or _holds_names(getattr(feature, "feature", feature))
+    holds_texts = holds_texts or any(isinstance(value, str) for value in values.values())
+    if holds_texts or kind == "separated":
+        values = {label: str(values.get(label, label)) for label in labels}
+    if in_list or not (holds_texts or kind == "separated"):
+        as_json = isinstance(feature, datasets.Json) and not source.as_text
+        return SetInCell(column, values, between=None, in_list=in_list, as_json=as_json)
+    # A text of one label a row gets a separator that no label has.
+    names = "".join(values.values())
+    separator = form.separator or next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])
+    texts = (row.get(column) for row in source.cells([column]))
+    return SetInCell(column, values, between_labels(separator, texts), in_list=False)
+
+
+def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
+    """What the source's label column holds for each label that was decided on: as in a row that has it already."""
+    wanted = {decision.label for decision in decisions.values() if decision.label is not None}
+    names = losses.label_names
+    first: dict[str, int] = {}
+    for batch in losses.batches(["id", "label", "label_name"]):
+        for row in batch.to_pylist():
+            if row["label"] is not None and row["label_name"] in wanted:
+                first[row["label_name"]] = min(row["id"], first.get(row["label_name"], row["id"]))
+    wanted_places = {*first.values()}
+    held = {place: row.get(column) for place, row in enumerate(source.cells([column])) if place in wanted_places}
+    values = {name: held[place] for name, place in first.items()}
+    known = dict(zip(names, losses.facts.given.values or [], strict=False))
+    for name in sorted(wanted - set(values)):
+        if name not in names:
+            raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
+        value = known.get(name)
+        if value is None and not _holds_names(source.features[column]):
+            raise LossAuditError(
+                f"no row of the dataset has the label {name!r}, so how its column writes it isn't known; "
+                "decide these rows otherwise, or add a row with it"
+            )
+        value = name if value is None else value
+        values[name] = str(value) if source.as_text and isinstance(next(iter(held.values()), ""), str) else value
+    return values
+
+
+def _holds_names(feature: object) -> bool:
+    return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
 
 
 def in_columns(column_of: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> SetInColumns:

@@ -16,7 +16,7 @@ _LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
-class Place:
+class Listener:
     """A socket that listens, and where."""
 
     socket: socket.socket
@@ -45,7 +45,7 @@ class Place:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={token}"
 
 
-def listen(host: str, port: int) -> Place:
+def listen(host: str, port: int) -> Listener:
     """Listens on the first free port from `port` on; 0 is any free one. Raises LossAuditError if none can be had."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -64,12 +64,12 @@ def listen(host: str, port: int) -> Place:
             listening.close()
             why = error.strerror or str(error)
             continue
-        return Place(listening, host, listening.getsockname()[1])
+        return Listener(listening, host, listening.getsockname()[1])
     where = f"ports {port} to {last}" if last > port else f"port {port}"
     raise LossAuditError(f"can't listen on {where} of {host!r}: {why}; name another --port or --host")
 
 
-def serve(app: ASGIApp, place: Place) -> None:
+def serve(app: ASGIApp, place: Listener) -> None:
     """Serves until Ctrl-C, a KeyboardInterrupt, after which all requests under way have been answered."""
     config = uvicorn.Config(
         app,

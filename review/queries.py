@@ -20,7 +20,7 @@ from .store import VERDICTS
 
 UNDECIDED = 0
 """The code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
-STATUSES = ("all", "undecided", "decided", *VERDICTS)
+DECISION_STATUSES = ("all", "undecided", "decided", *VERDICTS)
 SORTS = ("loss", "pair", "probability", "id", "length")
 """Highest loss first; the most frequent pair of given and predicted label first (of sets: the doubt that is the most
 frequent); surest prediction first; the dataset's order; shortest text first. Ties always by rank."""
@@ -39,20 +39,20 @@ class Query:
     doubted: str | None = None
     """The label of a multi-label record that is doubted most."""
     status: str = "all"
-    """One of STATUSES."""
+    """One of DECISION_STATUSES."""
     text: str = ""
     """A part of the text, in any case."""
     sort: str = "loss"
     """One of SORTS."""
 
     def __post_init__(self) -> None:
-        if self.status not in STATUSES:
-            raise LossAuditError(f"there is no status {self.status!r}; there are {', '.join(STATUSES)}")
+        if self.status not in DECISION_STATUSES:
+            raise LossAuditError(f"there is no status {self.status!r}; there are {', '.join(DECISION_STATUSES)}")
         if self.sort not in SORTS:
             raise LossAuditError(f"can't sort by {self.sort!r}; there are {', '.join(SORTS)}")
 
 
-class LabelColumn:
+class NameColumn:
     """A column of label names: the different ones, and each record's place among them."""
 
     def __init__(self, names: pa.ChunkedArray) -> None:
@@ -77,8 +77,8 @@ class SetColumn:
 
     def __init__(self, column: pa.ChunkedArray, sets: LabelSets) -> None:
         column = column.combine_chunks()
-        self._stored = LabelColumn(pa.chunked_array([[sets.stored(labels) for labels in column.to_pylist()]]))
-        self._labels = LabelColumn(pa.chunked_array([column.flatten()]))
+        self._stored = NameColumn(pa.chunked_array([[sets.stored(labels) for labels in column.to_pylist()]]))
+        self._labels = NameColumn(pa.chunked_array([column.flatten()]))
         self._parents: Places = pc.list_parent_indices(column).to_numpy()
         self._rows = len(column)
 
@@ -95,29 +95,29 @@ class SetColumn:
         return self._labels.counts()
 
 
-class Columns:
+class RecordColumns:
     """The n records as columns that queries look at; at least one record."""
 
     def __init__(self, records: Records, labels: Sequence[str]) -> None:
         """labels: the model's, by class index."""
         table = records.table
         self.ids: Places = table["id"].to_numpy()
-        self.doubted: LabelColumn | None = None
+        self.doubted: NameColumn | None = None
         """The doubted labels of multi-label records."""
-        self.given: LabelColumn | SetColumn
-        self.predicted: LabelColumn | SetColumn
+        self.given: NameColumn | SetColumn
+        self.predicted: NameColumn | SetColumn
         self._probability = table["probability"].to_numpy()
         self._texts: list[pa.ChunkedArray] = [table[name] for name in records.text_columns]
         if records.is_multi_label:
             sets, doubted = LabelSets(labels), table["worst_label"]
             self.given = SetColumn(table["labels"], sets)
             self.predicted = SetColumn(table["predictions"], sets)
-            self.doubted = LabelColumn(doubted)
+            self.doubted = NameColumn(doubted)
             pairs = self.doubted.codes * 2 + each_holds(table["labels"], doubted)
             # Of a label that is given the model doubts that it is there.
             self._probability = np.maximum(self._probability, 1 - self._probability)
         else:
-            self.given, self.predicted = (LabelColumn(table[name]) for name in ("label_name", "prediction_name"))
+            self.given, self.predicted = (NameColumn(table[name]) for name in ("label_name", "prediction_name"))
             pairs = self.given.codes * len(self.predicted.names) + self.predicted.codes
         _, which, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
         self._by_pair = np.lexsort((np.arange(len(pairs)), pairs, -sizes[which]))

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
-from lossaudit.engine.table.schema import SETS, own_schema
+from lossaudit.engine.shortening import shortened
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.schema import own_schema
 
-_NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_METADATA = 300
 """Characters of a metadata text that are kept: it stands beside the example, it isn't the example."""
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DoubtedSet:
     """What a multi-label record has in the place of one given and one predicted label."""
 
     given: tuple[str, ...]
@@ -71,29 +71,29 @@ class Record:
     """Scalars of the source's other columns; long texts are shortened."""
     text_pair: str | None = None
     """The second text, where an example is two."""
-    doubt: Doubt | None = None
+    doubt: DoubtedSet | None = None
     """Of a multi-label record."""
 
 
 class Records(Sequence[Record]):
     """The n rows of highest loss (fewer if fewer have one), by falling loss, as records made on demand."""
 
-    def __init__(self, losses: Losses, n: int) -> None:
+    def __init__(self, losses: LossesTable, n: int) -> None:
         """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
-        text = losses.text_column
-        if text is None:
+        if losses.text_column is None:
             raise LossAuditError(
                 f"{losses.path} has no column with the texts, so there is nothing to look at; "
                 "run `lossaudit audit` again, which writes them beside the losses"
             )
-        self.text_columns = (text, *filter(None, [text_pair_column(losses)]))
+        self.text_columns = losses.text_columns
         """One, or two where an example is a pair of texts."""
         self.is_multi_label = losses.is_multi_label
-        needed = [*_NEEDED, *(SETS.names if self.is_multi_label else ())]
-        self.table = _checked(losses.top(n), needed, self.text_columns, losses.path)
+        self.required = losses.required
+        """The columns that each record needs, its texts aside."""
+        self.table = _checked(losses.top(n), self.required, self.text_columns, losses.path)
         """The rows themselves, ranked: the losses table's columns."""
-        self._classes = probability_names(losses)
-        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *label_columns(losses)}
+        self._classes = losses.probability_names
+        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
 
     def __len__(self) -> int:
@@ -135,11 +135,11 @@ class Records(Sequence[Record]):
             doubt=self.doubt(row),
         )
 
-    def doubt(self, row: Mapping[str, Any]) -> Doubt | None:
+    def doubt(self, row: Mapping[str, Any]) -> DoubtedSet | None:
         """What a row of a multi-label table says of its sets; None in other tables."""
         if not self.is_multi_label:
             return None
-        return Doubt(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
+        return DoubtedSet(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
 
     def _probabilities(self, row: dict[str, Any]) -> tuple[tuple[str, float], ...]:
         stored = row.get("probabilities")
@@ -149,24 +149,12 @@ class Records(Sequence[Record]):
         return tuple(sorted(zip(self._classes, stored, strict=True), key=lambda pair: -pair[1]))
 
 
-def records_of(losses: Losses, n: int) -> list[Record]:
+def records_of(losses: LossesTable, n: int) -> list[Record]:
     """Exactly n records (fewer if fewer rows have a loss), by falling loss.
 
     Raises LossAuditError if the losses file holds no texts.
     """
     return list(Records(losses, n))
-
-
-def text_pair_column(losses: Losses) -> str | None:
-    """The column with the second text of each row, None where there is one text alone."""
-    told = losses.facts.get("text_pair_column")
-    return str(told) if told in losses.schema.names else None
-
-
-def label_columns(losses: Losses) -> list[str]:
-    """The columns in which the source holds the labels, one or a column of 0 and 1 for each label."""
-    form = losses.facts.get("label_form") or {}
-    return [str(name) for name in (losses.facts.get("label_column"), *(form.get("columns") or ())) if name]
 
 
 def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path: Path) -> pa.Table:
@@ -188,56 +176,10 @@ def _has_null_items(column: pa.ChunkedArray) -> bool:
     return pa.types.is_list(column.type) and bool(pc.list_flatten(column).null_count)
 
 
-def label_names(losses: Losses) -> list[str]:
-    """The model's labels by class index: as the audit says, else those that the table happens to show."""
-    labels = losses.facts.get("labels")
-    if isinstance(labels, list):
-        return [str(label) for label in labels]
-    if losses.is_multi_label:
-        return sorted(_seen_in_sets(losses))
-    seen = _seen_classes(losses)
-    return sorted(seen, key=lambda name: (seen[name], name))
-
-
-def probability_names(losses: Losses) -> list[str]:
-    """What the entries of `probabilities` are called, [] where that can't be told for sure."""
-    if "probabilities" not in losses.schema.names:
-        return []
-    names = label_names(losses)
-    if "labels" in losses.facts:
-        return names
-    # A set says no class's index.
-    told = not losses.is_multi_label and sorted(_seen_classes(losses).values()) == list(range(len(names)))
-    return names if told else []
-
-
-def _seen_in_sets(losses: Losses) -> set[str]:
-    """The labels that stand in a multi-label table."""
-    seen: set[str] = set()
-    for batch in losses.batches(SETS.names):
-        for name in SETS.names:
-            column = pc.list_flatten(batch[name]) if pa.types.is_list(batch[name].type) else batch[name]
-            seen.update(filter(None, column.unique().to_pylist()))
-    return seen
-
-
-def _seen_classes(losses: Losses) -> dict[str, float]:
-    """The labels that stand in the table, each with its class index (infinity where the table has none)."""
-    seen: dict[str, float] = {}
-    for index, name in (("label", "label_name"), ("prediction", "prediction_name")):
-        has_index = index in losses.schema.names
-        for batch in losses.batches([index, name] if has_index else [name]):
-            for pair in pa.table(batch).group_by(batch.schema.names).aggregate([]).to_pylist():
-                # A given label without a class index isn't one of the model's.
-                if pair[name] is not None and not (has_index and pair[index] is None):
-                    seen[pair[name]] = pair[index] if has_index else math.inf
-    return seen
-
-
 def _scalar(value: object) -> object:
     """A value that JSON can hold and a person can read at a glance; None for anything else."""
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST_METADATA else value[: _LONGEST_METADATA - 1] + "…"
+        return shortened(value, _LONGEST_METADATA)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (bool, int)):

@@ -1,4 +1,4 @@
-"""The review page's server: a session comes in, an application that serves the page and its JSON goes out.
+"""The review page's server: a review comes in, an application that serves the page and its JSON goes out.
 
 Requests carry and answers give plain JSON; `Guard` lets only the page's own through.
 """
@@ -23,8 +23,8 @@ from lossaudit.engine.errors import LossAuditError
 
 from .guard import Guard
 from .queries import Query
-from .records import Doubt
-from .session import Item, MovedError, Session, Shown
+from .records import DoubtedSet
+from .reviewing import Item, MovedError, Review, Shown
 from .store import Decision
 
 _PAGE = Path(__file__).parent / "page"
@@ -34,19 +34,19 @@ _MOST_CLASSES = 10
 """Classes that a record is shown with: as many as there are digits. All in the model's order where they fit."""
 _LONGEST_NAME = 100
 
-Answer = dict[str, Any]
+Json = dict[str, Any]
 
 
 class _BadRequestError(Exception):
     """What the page would never send."""
 
 
-def make_app(session: Session, token: str, host: str, port: int, annotator: str | None = None) -> Starlette:
-    """The application for a session; it answers at `host` and `port` to who has the token.
+def make_app(review: Review, token: str, host: str, port: int, annotator: str | None = None) -> Starlette:
+    """The application for a review; it answers at `host` and `port` to who has the token.
 
     annotator: the name to begin with; None lets the page ask.
     """
-    api = _Api(session, annotator)
+    api = _Api(review, annotator)
     routes = [
         Route("/", api.page),
         Mount("/static", StaticFiles(directory=_PAGE / "static")),
@@ -66,82 +66,82 @@ def make_app(session: Session, token: str, host: str, port: int, annotator: str 
 class _Api:
     """What the page asks for; each takes a query string's or a body's values and gives what JSON can hold."""
 
-    def __init__(self, session: Session, annotator: str | None) -> None:
-        self.session = session
+    def __init__(self, review: Review, annotator: str | None) -> None:
+        self.review = review
         self._annotator = annotator
-        self._order = {label: place for place, label in enumerate(session.labels)}
+        self._order = {label: place for place, label in enumerate(review.labels)}
         templates = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
         self._template = templates.get_template("page.html")
 
     async def page(self, request: Request) -> Response:  # noqa: ARG002
-        return HTMLResponse(self._template.render(losses=self.session.losses_path.name))
+        return HTMLResponse(self._template.render(losses=self.review.losses_path.name))
 
-    def start(self, values: Answer) -> Answer:  # noqa: ARG002
+    def start(self, values: Json) -> Json:  # noqa: ARG002
         """What doesn't change while the server runs, and who has decided so far."""
-        session = self.session
+        review = self.review
         return {
-            "losses": str(session.losses_path),
-            "store": str(session.store_path),
-            "labels": session.labels,
-            "multi_label": session.records.is_multi_label,
-            "text_columns": session.records.text_columns,
-            "given": session.columns.given.counts(),
-            "predicted": session.columns.predicted.counts(),
-            "doubted": session.columns.doubted.counts() if session.columns.doubted else [],
+            "losses": str(review.losses_path),
+            "store": str(review.store_path),
+            "labels": review.labels,
+            "multi_label": review.records.is_multi_label,
+            "text_columns": review.records.text_columns,
+            "given": review.columns.given.counts(),
+            "predicted": review.columns.predicted.counts(),
+            "doubted": review.columns.doubted.counts() if review.columns.doubted else [],
             "annotator": self._annotator,
-            "annotators": session.annotators(),
+            "annotators": review.annotators(),
         }
 
-    def version(self, values: Answer) -> Answer:  # noqa: ARG002
-        return {"version": self.session.version(), "progress": self._progress()}
+    def version(self, values: Json) -> Json:  # noqa: ARG002
+        return {"version": self.review.version(), "progress": self._progress()}
 
-    def view(self, values: Answer) -> Answer:
-        version = self.session.version()
-        view = self.session.view(_query(values))
+    def view(self, values: Json) -> Json:
+        version = self.review.version()
+        view = self.review.view(_query(values))
         return {**dataclasses.asdict(view), "version": version, "progress": self._progress()}
 
-    def items(self, values: Answer) -> Answer:
-        version = self.session.version()
-        items = self.session.items(_ranks(values))
+    def items(self, values: Json) -> Json:
+        version = self.review.version()
+        items = self.review.items(_ranks(values))
         return {"version": version, "items": [self._item(item) for item in items]}
 
-    def records(self, values: Answer) -> Answer:
-        version = self.session.version()
-        records = self.session.shown(_ranks(values))
+    def records(self, values: Json) -> Json:
+        version = self.review.version()
+        records = self.review.shown(_ranks(values))
         return {"version": version, "records": [self._shown(record) for record in records]}
 
-    def decide(self, values: Answer) -> Answer:
+    def decide(self, values: Json) -> Json:
         row, verdict, label = values.get("row"), values.get("verdict"), values.get("label")
         if type(row) is not int or not isinstance(verdict, str) or not _is_choice(label):
             raise _BadRequestError("a decision has a row, a verdict and, to relabel, a label or a list of labels")
-        shown = self.session.decide(row, verdict, label, _annotator(values))
-        return {"record": self._shown(shown), "version": self.session.version(), "progress": self._progress()}
+        shown = self.review.decide(row, verdict, label, _annotator(values))
+        return {"record": self._shown(shown), "version": self.review.version(), "progress": self._progress()}
 
-    def decide_all(self, values: Answer) -> Answer:
+    def decide_all(self, values: Json) -> Json:
         verdict, label, expected = values.get("verdict"), values.get("label"), values.get("expected")
         query = values.get("query")
         if not isinstance(verdict, str) or not _is_choice(label) or type(expected) is not int:
             raise _BadRequestError("a bulk decision has a verdict, an expected number and, to relabel, a label")
         if not isinstance(query, dict):
             raise _BadRequestError("a bulk decision has a query")
-        decided = self.session.decide_all(_query(query), verdict, label, _annotator(values), expected)
-        return {"decided": decided, "version": self.session.version(), "progress": self._progress()}
+        decided = self.review.decide_all(_query(query), verdict, label, _annotator(values), expected)
+        return {"decided": decided, "version": self.review.version(), "progress": self._progress()}
 
-    def undo(self, values: Answer) -> Answer:
-        undone = self.session.undo(_annotator(values))
+    def undo(self, values: Json) -> Json:
+        undone = self.review.undo(_annotator(values))
         rows = [decision.row for decision in undone]
-        ranks = self.session.ranks_of(rows[:1])
+        ranks = self.review.ranks_of(rows[:1])
         return {
             "undone": len(rows),
             "first": {"row": rows[0], "rank": ranks[0], "origin": undone[0].origin} if rows else None,
-            "version": self.session.version(),
+            "version": self.review.version(),
             "progress": self._progress(),
         }
 
-    def _progress(self) -> Answer:
-        return dataclasses.asdict(self.session.progress())
+    def _progress(self) -> Json:
+        return dataclasses.asdict(self.review.progress())
 
-    def _shown(self, shown: Shown) -> Answer:
+    def _shown(self, shown: Shown) -> Json:
         record = shown.record
         return {
             "rank": record.rank,
@@ -158,13 +158,13 @@ class _Api:
             "history": [self._decision(decision) for decision in shown.history],
         }
 
-    def _item(self, item: Item) -> Answer:
+    def _item(self, item: Item) -> Json:
         decision = None if item.decision is None else self._decision(item.decision)
         doubt = _doubt(item.doubt)
         return dataclasses.asdict(item) | {"loss": _finite(item.loss), "decision": decision, "doubt": doubt}
 
-    def _decision(self, decision: Decision) -> Answer:
-        return dataclasses.asdict(decision) | {"label": self.session.decided_labels(decision)}
+    def _decision(self, decision: Decision) -> Json:
+        return dataclasses.asdict(decision) | {"label": self.review.decided_labels(decision)}
 
     def _classes(self, shown: Shown) -> list[tuple[str, float | None]]:
         """The classes to show, each with its probability if that is known."""
@@ -186,12 +186,12 @@ class _Api:
             return list(self._order)
         return sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
 
-    def _of_sets(self, doubt: Doubt, history: list[Decision], known: dict[str, float]) -> list[str]:
+    def _of_sets(self, doubt: DoubtedSet, history: list[Decision], known: dict[str, float]) -> list[str]:
         """The labels of a multi-label record: those that anybody speaks of, however many, and the likeliest.
 
         In the model's order where all fit, else the doubted one and then by falling probability.
         """
-        decided = self.session.decided_labels(history[-1]) if history else None
+        decided = self.review.decided_labels(history[-1]) if history else None
         spoken_of = {doubt.worst: None} | dict.fromkeys([*doubt.given, *doubt.predicted, *(decided or ())])
         likeliest = [name for name in self._likeliest(known) if name not in spoken_of]
         names = [*spoken_of, *likeliest[: max(0, _MOST_CLASSES - len(spoken_of))]]
@@ -200,7 +200,7 @@ class _Api:
         return sorted(names, key=lambda name: (name != doubt.worst, -known.get(name, 0.0)))
 
 
-def _doubt(doubt: Doubt | None) -> Answer | None:
+def _doubt(doubt: DoubtedSet | None) -> Json | None:
     if doubt is None:
         return None
     return dataclasses.asdict(doubt) | {"is_given": doubt.is_given, "probability": _finite(doubt.probability)}
@@ -217,7 +217,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _query(values: Answer) -> Query:
+def _query(values: Json) -> Query:
     known = {field.name for field in dataclasses.fields(Query)}
     if unknown := set(values) - known:
         raise _BadRequestError(f"there is no filter {', '.join(sorted(unknown))}")
@@ -226,28 +226,28 @@ def _query(values: Answer) -> Query:
     return Query(**values)
 
 
-def _ranks(values: Answer) -> list[int]:
+def _ranks(values: Json) -> list[int]:
     asked = values.get("ranks", "").split(",")
     if len(asked) > _MOST_RANKS or not all(rank.isascii() and rank.isdigit() and len(rank) < 16 for rank in asked):
         raise _BadRequestError(f"ranks are up to {_MOST_RANKS} numbers between commas")
     return [int(rank) for rank in asked]
 
 
-def _annotator(values: Answer) -> str:
+def _annotator(values: Json) -> str:
     name = values.get("annotator")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise _BadRequestError(f"an annotator has a name of up to {_LONGEST_NAME} characters")
     return name.strip()
 
 
-def _get(answer: Callable[[Answer], Answer]) -> Callable[[Request], Awaitable[Response]]:
+def _get(answer: Callable[[Json], Json]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         return await _answered(answer, dict(request.query_params))
 
     return endpoint
 
 
-def _post(answer: Callable[[Answer], Answer]) -> Callable[[Request], Awaitable[Response]]:
+def _post(answer: Callable[[Json], Json]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             values = json.loads(await request.body())
@@ -260,7 +260,7 @@ def _post(answer: Callable[[Answer], Answer]) -> Callable[[Request], Awaitable[R
     return endpoint
 
 
-async def _answered(answer: Callable[[Answer], Answer], values: Answer) -> Response:
+async def _answered(answer: Callable[[Json], Json], values: Json) -> Response:
     """The answer as JSON. Threads do the work, since it waits for the disk."""
     try:
         return JSONResponse(await run_in_threadpool(answer, values))

@@ -18,7 +18,7 @@ from typing import Self
 
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import private_mode
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """What a person can say of an example: the label is wrong and this one is right, the label is right, can't tell, and
@@ -73,18 +73,18 @@ class DecisionStore:
         self._connection = connection
 
     @classmethod
-    def open(cls, losses_path: Path, *, create: bool = True) -> Self:
+    def open(cls, losses: LossesTable, *, create: bool = True) -> Self:
         """The store beside a losses file, which is made if it isn't there and `create` is set.
 
         Raises LossAuditError if there is none and none may be made, if the file there is no store, or if its
         decisions are about another losses file.
         """
-        ranked = _hash_of_ranking(losses_path)
-        path = store_path(losses_path)
+        ranked = _hash_of_ranking(losses)
+        path = store_path(losses.path)
         if not create and not path.is_file():
             raise LossAuditError(
-                f"there are no decisions about {losses_path} yet (no file {path}); "
-                f"make some with `lossaudit review {losses_path}`"
+                f"there are no decisions about {losses.path} yet (no file {path}); "
+                f"make some with `lossaudit review {losses.path}`"
             )
         with contextlib.suppress(OSError):  # it is there, or SQLite says below why it can't be
             # SQLite would leave the permissions to the umask; its files beside this one get the same.
@@ -93,7 +93,7 @@ class DecisionStore:
             connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             store = cls(path, connection)
-            store._prepare(losses_path, ranked)
+            store._prepare(losses.path, ranked)
         except BaseException:
             connection.close()
             raise
@@ -262,10 +262,10 @@ def _decisions(rows: Iterable[tuple[int, str, str | None, str, str, str]]) -> li
     return [Decision(*row) for row in rows]
 
 
-def _hash_of_ranking(losses_path: Path) -> str:
+def _hash_of_ranking(losses: LossesTable) -> str:
     """A hash of ids, losses and given labels, each column hashed by itself so that batches' bounds don't matter."""
     columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
-    for batch in Losses.open(losses_path).batches(list(columns)):
+    for batch in losses.batches(list(columns)):
         columns["id"].update(batch["id"].to_numpy(zero_copy_only=False).astype("<i8").tobytes())
         columns["loss"].update(batch["loss"].to_numpy(zero_copy_only=False).astype("<f8").tobytes())
         columns["label_name"].update("".join(f"{name}\0" for name in batch["label_name"].to_pylist()).encode())

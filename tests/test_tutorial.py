@@ -18,7 +18,7 @@ def blocks():
 
 
 def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.store import Decision, DecisionStore, utc_now
 
     monkeypatch.chdir(tmp_path)
@@ -31,18 +31,18 @@ def test_the_tutorial_runs(blocks, checkpoint, data_csv, tmp_path, monkeypatch):
             if (
                 "predicted=" in code
             ):  # a random model may predict one label alone, so it is asked for a pair that it has
-                row = Losses.open(tmp_path / "losses.parquet").top(1).to_pylist()[0]
+                row = LossesTable.open(tmp_path / "losses.parquet").top(1).to_pylist()[0]
                 assert 'given="Business", predicted="Sci/Tech"' in code
                 code = code.replace("Business", row["label_name"]).replace("Sci/Tech", row["prediction_name"])
             exec(compile(code, "docs/tutorial.md", "exec"), names)
             continue
         for line in code.splitlines():
             if "apply" in line:  # by now a person has looked
-                with DecisionStore.open(tmp_path / "losses.parquet") as store:
-                    row = Losses.open(tmp_path / "losses.parquet").top(1)["id"][0].as_py()
+                with DecisionStore.open(LossesTable.open(tmp_path / "losses.parquet")) as store:
+                    row = LossesTable.open(tmp_path / "losses.parquet").top(1)["id"][0].as_py()
                     store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
             command = [sys.executable, "-m", *shlex.split(line)]
             subprocess.run(command, check=True, capture_output=True)
-    assert Losses.open(tmp_path / "losses.parquet").text_column == "text"
+    assert LossesTable.open(tmp_path / "losses.parquet").text_column == "text"
     assert (tmp_path / "cleaned.parquet").is_file()
     assert len(names["pred_probs"]) == 60

@@ -18,6 +18,7 @@ from datasets import ClassLabel
 from numpy.typing import NDArray
 
 from ..errors import LossAuditError
+from ..shortening import shortened
 from .given import MISSING, NOT_IN_MODEL, Given, Key, Seen, both, stored
 
 _SHOWN = 12
@@ -261,4 +262,4 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    return repr(name if len(name) <= 60 else f"{name[:59]}…")
+    return repr(shortened(name, 60))

@@ -1,6 +1,6 @@
 """Reads a dataset's labels for a model of which any may be right: rows come in, (n, classes) of 0 and 1 go out.
 
-`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `label_survey.py` finds out
+`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `survey.py` finds out
 which of them a dataset has, and aligns it with the model.
 """
 
@@ -18,6 +18,7 @@ from ..data.columns import find_label_column
 from ..errors import LossAuditError
 from .alignment import LabelAlignment, index_by_name, values_of_classes
 from .cells import Cells, Floats, cells, indicator_lists, indicators
+from .form import GivenFacts, LabelForm
 from .given import MISSING, NOT_IN_MODEL, GivenLabels
 
 LIST, SEPARATED, SINGLE, COLUMNS, INDICATORS = "list", "separated", "single", "columns", "indicators"
@@ -57,14 +58,14 @@ class NamedSets:
         ours = [self.model_labels[index] for index in np.unique(here[here >= 0])]
         return [*ours, *dict.fromkeys(str(name) for name in self.alignment.names_of(others))]
 
-    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:
         """What the run's facts say of it (docs/losses.md). names: of the source's columns in the losses table."""
         feature = getattr(features[self.column], "feature", features[self.column])
         values = values_of_classes(self.alignment, feature, self.model_labels)
         if self.kind == SEPARATED:
             values = [None if value is None else str(value) for value in values]
         separator = self.separator if self.kind == SEPARATED else None
-        return _facts(names[self.column], self.kind, separator, values)
+        return GivenFacts(names[self.column], form=LabelForm(self.kind, separator, tuple(values)))
 
 
 @dataclass(frozen=True)
@@ -90,22 +91,12 @@ class Indicators:
             return indicator_lists(source[self.column], len(self.alignment.classes), start)
         return indicators([source[name] for name in self.columns], start, self.columns)
 
-    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:  # noqa: ARG002
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:  # noqa: ARG002
         """See `NamedSets.facts`."""
         if self.column is not None:
-            return _facts(names[self.column], INDICATORS)
-        return _facts(None, COLUMNS, columns=[names[name] for name in self.columns])
-
-
-def _facts(
-    column: str | None,
-    kind: str,
-    separator: str | None = None,
-    values: list[Any] | None = None,
-    columns: list[str | None] | None = None,
-) -> dict[str, Any]:
-    form = {"kind": kind, "separator": separator, "values": values, "columns": columns}
-    return {"label_column": column, "label_values": None, "label_form": form}
+            return GivenFacts(names[self.column], form=LabelForm(INDICATORS))
+        columns = tuple(names[name] or name for name in self.columns)
+        return GivenFacts(form=LabelForm(COLUMNS, columns=columns))
 
 
 def find_sets(

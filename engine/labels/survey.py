@@ -32,7 +32,7 @@ def align_sets(
     model_labels: tuple[str, ...],
     label_map: Mapping[str, str] | None = None,
 ) -> NamedSets | Indicators:
-    """Aligns what `label_sets.find_sets` found with the model's labels.
+    """Aligns what `sets.find_sets` found with the model's labels.
 
     label_map: as in `labels.align`, of the single labels. Raises LossAuditError where no row has a label, or most of
     those with labels have one that isn't in the model.

@@ -32,9 +32,10 @@ from ..model.encoding import TextEncoder
 from ..model.precision import Choice, choice_from, choose
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop
+from ..table.facts import Facts, RunFacts, SourceFacts
 from ..table.merge import ranked
 from ..table.outcomes import too_many_failed
-from ..table.schema import source_names, with_facts
+from ..table.schema import source_names
 from ..table.summary import Summary, Tally
 from .kept_parts import KeptParts, part_stem
 from .rescoring import Rescoring
@@ -228,7 +229,7 @@ class Audit:
         seconds = time.perf_counter() - begun
         return Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self), kept.scratch),
-            schema=with_facts(part.schema, self._facts(exact, scored, seconds)),
+            schema=self._facts(exact, scored, seconds).stored_in(part.schema),
             summary=tally.summary(),
             exact=exact,
             scored=scored,
@@ -333,41 +334,34 @@ class Audit:
             "provider": options.provider,
         }
 
-    def _facts(self, exact: ExactTop | None, scored: int, seconds: float) -> dict[str, Any]:
-        """docs/losses.md describes them."""
-        model, origin = self.bundle.manifest.source, self.rows.origin
+    def _facts(self, exact: ExactTop | None, scored: int, seconds: float) -> Facts:
+        manifest, origin, choice = self.bundle.manifest, self.rows.origin, self.choice
         pair = self.text_pair_column
-        return {
-            "model": model.name,
-            "revision": model.revision,
-            "task": self.bundle.manifest.task,
-            "labels": list(self.bundle.manifest.labels),
-            "text_column": self._names[self.text_column],
-            "text_pair_column": pair and self._names[pair],
-            "max_length": self.max_length,
-            "stride": self.options.stride,
-            "precision": self.choice.precision,
-            "graph": self.choice.first.graph,
-            "backend": self.choice.first.backend,
-            "exact_top": self.choice.top if exact else None,
-            "run": {
-                "versions": {
-                    "lossaudit": __version__,
-                    **dict(zip(backends.available(), backends.versions(), strict=True)),
-                },
-                "scored": scored,
-                "seconds": round(seconds, 3),
-            },
-            "source": {
-                "name": origin.name if origin else None,
-                "config": origin.config if origin else None,
-                "split": origin.split if origin else None,
-                "limit": self.options.limit,
-                "rows": len(self),
-                "fingerprint": self.rows.fingerprint,
-                "text_column": self.text_column,
-                "text_pair_column": pair,
-                "label_column": self.label_column,
-            },
-            **self._labels.facts(self.rows.features, self._names),
-        }
+        versions = dict(zip(backends.available(), backends.versions(), strict=True))
+        return Facts(
+            model=manifest.source.name,
+            revision=manifest.source.revision,
+            task=manifest.task,
+            labels=tuple(manifest.labels),
+            text_column=self._names[self.text_column],
+            text_pair_column=pair and self._names[pair],
+            max_length=self.max_length,
+            stride=self.options.stride,
+            precision=choice.precision,
+            graph=choice.first.graph,
+            backend=choice.first.backend,
+            exact_top=choice.top if exact else None,
+            run=RunFacts({"lossaudit": __version__, **versions}, scored, round(seconds, 3)),
+            source=SourceFacts(
+                name=origin.name if origin else None,
+                config=origin.config if origin else None,
+                split=origin.split if origin else None,
+                limit=self.options.limit,
+                rows=len(self),
+                fingerprint=self.rows.fingerprint,
+                text_column=self.text_column,
+                text_pair_column=pair,
+                label_column=self.label_column,
+            ),
+            given=self._labels.facts(self.rows.features, self._names),
+        )

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..data.columns import find_label_column
 from ..errors import LossAuditError
 from ..labels.alignment import LabelAlignment, align, values_of_classes
+from ..labels.form import GivenFacts
 from ..labels.given import MISSING, NOT_IN_MODEL, GivenLabels, given_labels
 from ..labels.sets import find_sets
 from ..labels.survey import Pieces, align_sets
@@ -43,7 +44,7 @@ class LabelReader(Protocol):
     def read(self, source: pa.Table) -> GivenLabels:
         """The labels of source rows."""
 
-    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:
         """What the run's facts say of them (docs/losses.md). names: of the columns in the losses table."""
 
 
@@ -102,12 +103,10 @@ class LabelColumn:
         names = self.alignment.names_of(source[self.name].take(pa.array(rows)))
         return GivenLabels(labels, dict(zip(rows.tolist(), names, strict=True)))
 
-    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> dict[str, Any]:
+    def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:
         """See `LabelReader.facts`."""
-        return {
-            "label_column": names[self.name] or "label",
-            "label_values": values_of_classes(self.alignment, features[self.name], self.model_labels),
-        }
+        values = values_of_classes(self.alignment, features[self.name], self.model_labels)
+        return GivenFacts(names[self.name] or "label", tuple(values))
 
 
 @dataclass(frozen=True)

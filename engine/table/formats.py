@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,11 +13,11 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, brief
-from ..files import file_beside, files_of
-from .schema import is_multi_label, own_schema
+from ..files import check_output_file, file_beside, files_of
+from .schema import REQUIRED, is_multi_label, own_schema
+from .text_rows import write_rows
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
-_REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 _NAMES_OF = {"label_name": "labels", "prediction_name": "predictions"}
 """A multi-label row's names in one text, and in a list."""
 _PROBABILITIES = "probabilities"
@@ -33,15 +32,7 @@ def check_output(path: Path, dataset: str | None = None) -> None:
 
     dataset: the name of the audited dataset, whose files must not be written over.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise LossAuditError(f"can't tell the format of {path}; its name must end in {', '.join(ENDINGS)}")
-    if path.is_dir():
-        raise LossAuditError(f"{path} is a folder; name a file in it")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise LossAuditError(f"cannot write {path}: {existing} is not a folder")
-    if dataset is not None and path.exists() and any(path.samefile(file) for file in files_of(dataset)):
-        raise LossAuditError(f"{path} is a file of the dataset; name another to write the losses to")
+    check_output_file(path, path.suffix.lower(), ENDINGS, files_of(dataset) if dataset is not None else ())
 
 
 def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scratch: Path | None = None) -> None:
@@ -57,32 +48,13 @@ def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scrat
                     parquet.write_table(piece.cast(schema), row_group_size=_ROW_GROUP)
             return
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            _TEXT_WRITERS[path.suffix.lower()](pieces, schema, file)
+            write_text(pieces, schema, path.suffix.lower(), file)
 
 
-def write_jsonl(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:  # noqa: ARG001 - as the others
-    """One JSON object a line. JSON has no NaN or infinity: they are written as null."""
-    for row in _rows(pieces):
-        file.write(_json(row) + "\n")
-
-
-def write_json(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:  # noqa: ARG001 - as the others
-    """One JSON array of objects, as in `write_jsonl`."""
-    file.write("[")
-    separator = "\n"
-    for row in _rows(pieces):
-        file.write(separator + _json(row))
-        separator = ",\n"
-    file.write("\n]\n")
-
-
-def write_csv(pieces: Iterable[pa.Table], schema: pa.Schema, file: TextIO) -> None:
-    """A header and one line a row; nested values are written as JSON, missing ones are empty."""
-    # All strings are quoted: only when needed, Python leaves a lone carriage return bare, which ends the row.
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(schema.names)
-    for row in _rows(pieces):
-        writer.writerow([_cell(value) for value in row.values()])
+def write_text(pieces: Iterable[pa.Table], schema: pa.Schema, ending: str, file: TextIO) -> None:
+    """Writes a table, piece by piece, in the text format with this ending."""
+    # Some programs tell a quoted 007 or NA from a number and from nothing.
+    write_rows(_rows(pieces), schema.names, ending, file, quote_texts=True)
 
 
 def read_table(path: Path) -> pa.Table:
@@ -103,7 +75,7 @@ def read_table(path: Path) -> pa.Table:
     check_losses(table.schema, path)
     table = _typed(table, path)
     suspects = table.filter(pc.is_valid(table["loss"]))
-    incomplete = [name for name in _REQUIRED if suspects[name].null_count]
+    incomplete = [name for name in REQUIRED if suspects[name].null_count]
     if incomplete or table["id"].null_count:
         raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete or ['id'])}")
     return table
@@ -111,7 +83,7 @@ def read_table(path: Path) -> pa.Table:
 
 def check_losses(schema: pa.Schema, path: Path) -> None:
     """Raises LossAuditError if a file's columns aren't those of a losses table."""
-    missing = [name for name in _REQUIRED if name not in schema.names]
+    missing = [name for name in REQUIRED if name not in schema.names]
     if missing:
         raise LossAuditError(
             f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"
@@ -163,27 +135,6 @@ def _values(column: pa.Array) -> list[Any]:
         return [" ".join(column.slice(row, 1).to_string().split()) for row in range(len(column))]
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, (dict, list)):
-        return _json(value)
-    return value
-
-
-def _json(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
-    except ValueError:
-        return _json(_finite(value))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _read_parquet(path: Path) -> pa.Table:
     return pq.read_table(path, memory_map=True)
 
@@ -223,11 +174,6 @@ def _whole(path: Path) -> int:
     return min(path.stat().st_size + 1, _MOST_BYTES)
 
 
-_TEXT_WRITERS: dict[str, Callable[[Iterable[pa.Table], pa.Schema, TextIO], None]] = {
-    ".jsonl": write_jsonl,
-    ".json": write_json,
-    ".csv": write_csv,
-}
 _READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".parquet": _read_parquet,
     ".jsonl": _read_jsonl,

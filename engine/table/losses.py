@@ -4,33 +4,37 @@ A path comes in, rows go out. Parquet is read in pieces, so that ten million row
 thousand; the text formats are read whole.
 """
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..data.arrow_types import is_text
 from ..data.names import TEXT_NAMES
 from ..errors import LossAuditError, brief
+from .facts import Facts
 from .formats import check_losses, read_table
-from .ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
-from .schema import facts_of, is_multi_label, own_schema
+from .ranking import LABEL_SETS, ONE_LABEL, PLACE, Filters, places_of_top
+from .schema import REQUIRED, SETS, is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
 
 
-class Losses:
+class LossesTable:
     """The rows of a losses table, in the order of the file."""
 
     def __init__(self, path: Path, schema: pa.Schema, rows: int, source: "pq.ParquetFile | pa.Table") -> None:
         """See `open`."""
         self.path = path
         self.schema = schema
-        self.facts: dict[str, Any] = facts_of(schema)
-        """What the audit says of itself (docs/losses.md); {} where the file's format carries none."""
+        self.facts = Facts.of(schema)
+        """What the audit says of itself; nothing where the file's format carries no facts."""
         self._rows = rows
         self._source = source
 
@@ -64,7 +68,7 @@ class Losses:
     @property
     def text_column(self) -> str | None:
         """The column that holds the text: the audit's own word for it, else a guess from names and types."""
-        told = self.facts.get("text_column")
+        told = self.facts.text_column
         if told in self.schema.names:
             return str(told)
         own = own_schema(self.schema.names)
@@ -72,11 +76,70 @@ class Losses:
         return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
 
     @property
+    def text_pair_column(self) -> str | None:
+        """The column that holds the second text of each row; None where there is one text alone."""
+        told = self.facts.text_pair_column
+        return told if told in self.schema.names else None
+
+    @property
     def text_columns(self) -> list[str]:
         """The text column, and of pairs that of the second texts; none in a table without texts."""
-        second = self.facts.get("text_pair_column")
-        columns = [self.text_column, str(second) if second in self.schema.names else None]
-        return [name for name in columns if name is not None]
+        return [name for name in (self.text_column, self.text_pair_column) if name is not None]
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The source's columns that hold the labels: one, or a column of 0 and 1 for each label."""
+        given = self.facts.given
+        columns = (given.form.columns if given.form else None) or ()
+        return [name for name in (given.column, *columns) if name]
+
+    @property
+    def required(self) -> list[str]:
+        """The columns that say something of every row with a loss."""
+        return [*REQUIRED, *(SETS.names if self.is_multi_label else ())]
+
+    @functools.cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The model's labels by class index: as the audit says, else those that the table happens to show."""
+        if self.facts.labels is not None:
+            return self.facts.labels
+        if self.is_multi_label:
+            return tuple(sorted(self._seen_in_sets()))
+        seen = self._seen_classes
+        return tuple(sorted(seen, key=lambda name: (seen[name], name)))
+
+    @property
+    def probability_names(self) -> tuple[str, ...]:
+        """What the entries of `probabilities` are called; () where that can't be told for sure."""
+        if "probabilities" not in self.schema.names:
+            return ()
+        if self.facts.labels is not None:
+            return self.label_names
+        # A set says no class's index.
+        shows_all = not self.is_multi_label and sorted(self._seen_classes.values()) == [*range(len(self.label_names))]
+        return self.label_names if shows_all else ()
+
+    def _seen_in_sets(self) -> set[str]:
+        """The labels that stand in a multi-label table."""
+        seen: set[str] = set()
+        for batch in self.batches(SETS.names):
+            for name in SETS.names:
+                column = pc.list_flatten(batch[name]) if pa.types.is_list(batch[name].type) else batch[name]
+                seen.update(filter(None, column.unique().to_pylist()))
+        return seen
+
+    @functools.cached_property
+    def _seen_classes(self) -> dict[str, float]:
+        """The labels that stand in the table, each with its class index (infinity where the table has none)."""
+        seen: dict[str, float] = {}
+        for index, name in (("label", "label_name"), ("prediction", "prediction_name")):
+            has_index = index in self.schema.names
+            for batch in self.batches([index, name] if has_index else [name]):
+                for pair in pa.table(batch).group_by(batch.schema.names).aggregate([]).to_pylist():
+                    # A given label without a class index isn't one of the model's.
+                    if pair[name] is not None and not (has_index and pair[index] is None):
+                        seen[pair[name]] = pair[index] if has_index else math.inf
+        return seen
 
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
         """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
@@ -86,7 +149,7 @@ class Losses:
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
-        labels = SETS if self.is_multi_label else ONE_LABEL
+        labels = LABEL_SETS if self.is_multi_label else ONE_LABEL
         return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:

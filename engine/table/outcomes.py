@@ -5,14 +5,10 @@ Only `ok` and `truncated` rows have a loss and are ranked; every other status sa
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # `top` reads tables without loading a tokenizer
-    pass
 
 OK, TRUNCATED = "ok", "truncated"
 EMPTY_TEXT, BAD_TEXT = "empty_text", "bad_text"

@@ -39,7 +39,7 @@ class LabelColumns:
     predicted: str
 
 
-ONE_LABEL, SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
+ONE_LABEL, LABEL_SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
 
 
 def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:

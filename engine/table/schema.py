@@ -1,19 +1,14 @@
 """The losses table: one row per example, the model's figures first and the source's own columns after them.
 
-`run/shard_table.py` makes it from a shard's scores; `facts` travel with it in the Arrow schema's metadata (and so
-in Parquet): which model and data it came from and which column holds the text. docs/losses.md describes it.
+`run/shard_table.py` makes it from a shard's scores; facts.py has what travels with it. docs/losses.md describes it.
 """
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..data.utf8 import mended
-
-if TYPE_CHECKING:  # `top` reads tables without loading a runtime
-    pass
 
 SCHEMA = pa.schema(
     [
@@ -41,7 +36,8 @@ SETS = pa.schema(
 )
 MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
 """A table of a multi-label model."""
-_FACTS = b"lossaudit"
+REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
+"""The columns that a losses table of any version has."""
 
 
 def own_schema(names: Sequence[str]) -> pa.Schema:
@@ -89,18 +85,3 @@ def source_names(
                 new_name = None
         names[column] = new_name
     return names
-
-
-def with_facts(schema: pa.Schema, facts: dict[str, Any]) -> pa.Schema:
-    """The schema with facts of the run (anything JSON holds) in its metadata."""
-    return schema.with_metadata({_FACTS: json.dumps(facts, ensure_ascii=False).encode()})
-
-
-def facts_of(schema: pa.Schema) -> dict[str, Any]:
-    """The facts of a table with this schema, {} where it carries none (it was read from CSV or JSON)."""
-    stored = (schema.metadata or {}).get(_FACTS)
-    try:
-        facts = json.loads(stored) if stored else {}
-    except ValueError:
-        return {}
-    return facts if isinstance(facts, dict) else {}

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from lossaudit.engine.shortening import shortened
+
 from ..estimate import wrong_share
 from .bins import CONFIDENCE_BINS, LOSS_BINS_A_DECADE, LOSS_EDGES, loss_quantiles
 from .figures import ConfidenceFigures, Figures, LengthFigures, PairFigures
@@ -23,7 +25,8 @@ _BIN_MERGE = 4
 MOST_LABELS = 12
 """Labels that a heat map has room for."""
 _LEVELS = 5
-_LONGEST_LABEL = 15
+_LONGEST_LABEL, _LONGEST_NAME = 15, 60
+"""Characters of a label's name that are shown beside a heat map, and in a tooltip."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
         for column, predicted in enumerate(names):
             rows = count.get((given, predicted), 0)
             css = "same" if row == column else f"heat-{_level(rows, most)}"
-            tip = "" if row == column else f"given {_cut(given)}, predicted {_cut(predicted)}: {rows:,} rows"
+            tip = "" if row == column else f"{_pair(given, predicted)}: {rows:,} rows"
             x = left + column * wide
             marks.append(Rect(x + 1, y + 1, wide - 2, high - 2, css, tip))
             if rows:
@@ -213,7 +216,7 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
     marks.append(Label((left + right) / 2, 16, "predicted", "middle axis-title"))
     marks.append(Label(14, (top + bottom) / 2, "given", "middle axis-title", turn=-90))
     said = "Rows whose prediction isn't the given label, by given and predicted label. " + "; ".join(
-        f"given {_cut(p.given)}, predicted {_cut(p.predicted)}: {p.rows:,}" for p in pairs[:3]
+        f"{_pair(p.given, p.predicted)}: {p.rows:,}" for p in pairs[:3]
     )
     return Chart("confusion", said, marks, height=bottom + 8, legend=_heat_legend(most))
 
@@ -291,15 +294,14 @@ def _power(exponent: int) -> str:
 
 def _short(name: str) -> str:
     """A name that fits beside a heat map. Its middle goes, since names of many classes often begin alike."""
-    half = _LONGEST_LABEL // 2
-    return name if len(name) <= _LONGEST_LABEL else f"{name[:half]}…{name[-half:]}"
+    return shortened(name, _LONGEST_LABEL, "both")
+
+
+def _pair(given: str, predicted: str) -> str:
+    return f"given {shortened(given, _LONGEST_NAME)}, predicted {shortened(predicted, _LONGEST_NAME)}"
 
 
 def _brief(rows: int, width: float) -> str:
     """A count that fits a cell."""
     fits = len(f"{rows:,}") * 8 < width
     return f"{rows:,}" if fits or rows < 1000 else f"{rows / 1000:.0f}k" if rows < 999_500 else f"{rows / 1e6:.0f}M"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 60 else name[:59] + "…"

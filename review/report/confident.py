@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..estimate import wrong_share
-from ..records import probability_names
 from .bins import Ints
 from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
-Floats = NDArray[np.float32]
+_Float32s = NDArray[np.float32]
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and probabilities, that are held at once."""
@@ -49,13 +48,13 @@ class WrongLabels:
     """Rows of highest loss that should hold most of them."""
 
 
-def wrong_labels(losses: Losses) -> WrongLabels | Missing:
+def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:
     """The estimate of a losses table, in two passes. See `estimate_wrong`."""
     coder = Coder(losses)
     return estimate_wrong(losses, coder, gather(losses, coder, top=1).classes)
 
 
-def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
+def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
     """The estimate by confident learning, or why there is none: how many rows are confidently taken for another class.
 
     A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than
@@ -68,7 +67,7 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
     """
     if losses.is_multi_label:
         return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
-    known = probability_names(losses)
+    known = losses.probability_names
     if not sum(c.rows for c in classes):
         return Missing("No row has a loss.")
     if not known:
@@ -92,7 +91,7 @@ def estimate_wrong(losses: Losses, coder: Coder, classes: tuple[ClassFigures, ..
     return _from_counts([c.rows for c in classes], elsewhere.tolist())
 
 
-def _matrix(column: pa.ChunkedArray, classes: int) -> Floats | None:
+def _matrix(column: pa.ChunkedArray, classes: int) -> _Float32s | None:
     """(rows, classes), or None where a row hasn't got as many."""
     if column.null_count or pc.any(pc.not_equal(pc.list_value_length(column), classes)).as_py():
         return None
@@ -100,7 +99,7 @@ def _matrix(column: pa.ChunkedArray, classes: int) -> Floats | None:
     return np.asarray(values).reshape(len(column), classes)
 
 
-def confidently_another(given: Ints, probabilities: Floats, thresholds: Floats) -> NDArray[np.bool_]:
+def confidently_another(given: Ints, probabilities: _Float32s, thresholds: _Float32s) -> NDArray[np.bool_]:
     """(n,) whether a row is confidently taken for another class than the given one. See `estimate_wrong`.
 
     given: (n,) class indices. probabilities: (n, classes). thresholds: (classes,) the mean probability of each class

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.data.arrow_types import is_text
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.shortening import shortened
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.schema import REQUIRED
 
 from ..label_sets import NO_LABEL
-from ..records import text_pair_column
 from .bins import Floats, Ints
 from .figures import Coder, PairFigures, pair_keys, ranked_rows
 
-_SHOWN = ("id", "label_name", "prediction_name", "probability", "loss")
 _LONGEST_TEXT, _LONGEST_BRIEF = 400, 160
 """Characters of a text that are shown, of a pair's example and in a list of the worst rows."""
 _TEXT_ROWS = 4096
@@ -46,7 +46,7 @@ class Example:
 
 
 def top_of_pairs(
-    losses: Losses, coder: Coder, pairs: Sequence[PairFigures], each: int
+    losses: LossesTable, coder: Coder, pairs: Sequence[PairFigures], each: int
 ) -> list[tuple[PairFigures, list[Example]]]:
     """For each pair the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
     wanted = np.array([_key(coder, pair) for pair in pairs], dtype=np.int64)
@@ -59,7 +59,7 @@ def top_of_pairs(
 
 
 def top_of_groups(
-    losses: Losses, columns: Sequence[str], keys_of: Callable[[pa.Table], Ints], wanted: Ints, each: int
+    losses: LossesTable, columns: Sequence[str], keys_of: Callable[[pa.Table], Ints], wanted: Ints, each: int
 ) -> list[list[Example]]:
     """For each wanted group the `each` rows of highest loss, fewer if it hasn't as many; ties by id.
 
@@ -82,7 +82,7 @@ def top_of_groups(
     return [[example for example, key in zip(examples, keys, strict=True) if key == mine] for mine in wanted]
 
 
-def most_cut(losses: Losses, n: int) -> list[Example]:
+def most_cut(losses: LossesTable, n: int) -> list[Example]:
     """The n rows with the longest texts among those that were cut, by falling number of characters."""
     text = losses.text_column
     if text is None or "truncated" not in losses.schema.names:
@@ -96,7 +96,7 @@ def most_cut(losses: Losses, n: int) -> list[Example]:
     return worst.examples(losses)
 
 
-def mostly_unknown(losses: Losses, n: int) -> tuple[int, list[Example]]:
+def mostly_unknown(losses: LossesTable, n: int) -> tuple[int, list[Example]]:
     """How many rows have at least half of their tokens unknown (special ones left out), and the n worst of them."""
     if not {"tokens", "unknown_tokens"} <= set(losses.schema.names):
         return 0, []
@@ -121,7 +121,7 @@ class _Worst:
         order = np.lexsort((places, -measures))[: self._n]
         self._measures, self._places = measures[order], places[order]
 
-    def examples(self, losses: Losses) -> list[Example]:
+    def examples(self, losses: LossesTable) -> list[Example]:
         return _examples(losses, self._places, self._measures, _LONGEST_BRIEF)
 
 
@@ -135,12 +135,12 @@ def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[An
 
 
 def _examples(
-    losses: Losses, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
+    losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
 ) -> list[Example]:
     """The rows at these places, in their order."""
-    text, pair = losses.text_column, text_pair_column(losses)
+    text, pair = losses.text_column, losses.text_pair_column
     texts = filter(None, (text, pair))
-    names = [*_SHOWN, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
+    names = [*REQUIRED, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
     rows = losses.take(places.tolist(), names).to_pylist()
 
     def named(label: str | None) -> str | None:
@@ -154,20 +154,16 @@ def _examples(
             named(row["prediction_name"]),
             row["probability"],
             row["loss"],
-            None if text is None else _beginning(str(row[text] or ""), longest),
+            None if text is None else shortened(str(row[text] or ""), longest),
             measure,
             row.get("tokens"),
-            None if pair is None else _beginning(str(row[pair] or ""), longest),
+            None if pair is None else shortened(str(row[pair] or ""), longest),
         )
         for row, measure in zip(rows, looked_for, strict=True)
     ]
 
 
-def _beginning(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
-
-
-def _with_places(losses: Losses, columns: list[str]) -> Iterator[pa.Table]:
+def _with_places(losses: LossesTable, columns: list[str]) -> Iterator[pa.Table]:
     start = 0
     for batch in losses.batches(columns, _TEXT_ROWS):
         yield pa.table(batch).append_column("place", pa.array(np.arange(start, start + len(batch))))

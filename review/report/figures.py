@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.outcomes import STATUSES
+from lossaudit.engine.table.schema import REQUIRED
 
-from ..records import label_names
 from .bins import CONFIDENCE_BINS, LENGTH_EDGES, LOSS_EDGES, Floats, Ints, confidence_bins, length_bins, loss_bins
 
-_NEEDED = ("id", "label_name", "prediction_name", "probability", "loss")
 _WHERE_THERE = ("tokens", "unknown_tokens", "truncated", "status")
 
 
@@ -136,8 +135,8 @@ class Figures:
 class Coder:
     """Names of labels to class indices. A name that comes new gets the next one."""
 
-    def __init__(self, losses: Losses) -> None:
-        self.names = label_names(losses)
+    def __init__(self, losses: LossesTable) -> None:
+        self.names = list(losses.label_names)
         self._codes: dict[str, int] = {}
         for index, name in enumerate(self.names):
             self._codes.setdefault(name, index)
@@ -170,19 +169,19 @@ def pair_keys(given: Ints, predicted: Ints) -> Ints:
     return given << 32 | predicted
 
 
-def gather(losses: Losses, coder: Coder, top: int) -> Figures:
+def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
     """The figures of a losses table whose `top` highest losses are to be set apart.
 
     Raises LossAuditError if the file can't be read or holds something else.
     """
     there = [name for name in _WHERE_THERE if name in losses.schema.names]
-    counts = _Counts(None if losses.is_multi_label else coder, top)
-    for piece in losses.pieces([*_NEEDED, *there]):
+    counts = _RowCounts(None if losses.is_multi_label else coder, top)
+    for piece in losses.pieces([*REQUIRED, *there]):
         counts.add(piece)
     return counts.figures(there)
 
 
-class _Counts:
+class _RowCounts:
     """Counts pieces up."""
 
     def __init__(self, coder: Coder | None, top: int) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import file_beside
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.files import check_output_file, file_beside
+from lossaudit.engine.shortening import shortened
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.version import __version__
 
 from . import charts
@@ -77,13 +78,7 @@ def check_report(path: Path) -> None:
 
     A report that is there already is replaced, any other file is not.
     """
-    if path.suffix.lower() not in _ENDINGS:
-        raise LossAuditError(f"{path} is no name for a report, which is a web page; end it in .html")
-    if path.is_dir():
-        raise LossAuditError(f"{path} is a folder; name a file in it")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise LossAuditError(f"cannot write {path}: {existing} is not a folder")
+    check_output_file(path, path.suffix.lower(), _ENDINGS)
     try:
         if path.exists():
             with path.open("rb") as file:
@@ -100,18 +95,18 @@ def write_report(losses_path: Path, path: Path, top: int | None = None) -> Repor
     Raises LossAuditError if either file can't be used.
     """
     check_report(path)
-    report = make_report(Losses.open(losses_path), top)
+    report = make_report(LossesTable.open(losses_path), top)
     page = render(report)
     with file_beside(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return report
 
 
-def make_report(losses: Losses, top: int | None = None) -> Report:
+def make_report(losses: LossesTable, top: int | None = None) -> Report:
     """Counts everything that the page shows. See `write_report`."""
     if top is None:
-        exact = losses.facts.get("exact_top")
-        top = exact if isinstance(exact, int) and exact > 0 else DEFAULT_TOP
+        exact = losses.facts.exact_top
+        top = exact if exact is not None and exact > 0 else DEFAULT_TOP
     coder = Coder(losses)
     figures = gather(losses, coder, top)
     wrong = estimate_wrong(losses, coder, figures.classes)
@@ -121,7 +116,7 @@ def make_report(losses: Losses, top: int | None = None) -> Report:
         name=losses.path.name,
         figures=figures,
         wrong=wrong,
-        reviewed=reviewed(losses.path),
+        reviewed=reviewed(losses),
         classes=_worst_classes(figures.classes, wrong),
         pairs=top_of_pairs(losses, coder, figures.pairs[:_MOST_PAIRS], _EXAMPLES_A_PAIR),
         sets=sets,
@@ -154,7 +149,7 @@ def render(report: Report) -> str:
     templates = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters |= {"plain": plain, "name": lambda value: shortened(plain(value)), "percent": percent}
+    templates.filters |= {"plain": plain, "name": lambda value: shortened(plain(value), _LONGEST), "percent": percent}
     templates.tests["missing"] = lambda value: isinstance(value, Missing)
     style = (_HERE / "report.css").read_text(encoding="utf-8")
     figures = report.figures
@@ -187,10 +182,6 @@ def render(report: Report) -> str:
 def plain(value: object) -> str:
     """A text with a dot for every character that can't be seen or turns the direction of others."""
     return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in str(value))
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def percent(share: float) -> str:

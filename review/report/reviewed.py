@@ -1,10 +1,10 @@
-"""What people decided about a losses file, as a report tells it: its path comes in, counts and a share go out."""
+"""What people decided about a losses file, as a report tells it: it comes in, counts and a share go out."""
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table.losses import LossesTable
 
 from ..estimate import Estimate, wrong_share
 from ..store import VERDICTS, DecisionStore, store_path
@@ -22,12 +22,12 @@ class Reviewed:
     """The share of wrong labels among the rows that were relabelled or kept; None without any."""
 
 
-def reviewed(losses_path: Path) -> Reviewed | Missing:
+def reviewed(losses: LossesTable) -> Reviewed | Missing:
     """What the store beside a losses file holds, or why it can't be told."""
-    if not store_path(losses_path).is_file():
+    if not store_path(losses.path).is_file():
         return Missing("Nobody has looked at these rows yet. The command “lossaudit review” opens a page to do it on.")
     try:
-        with DecisionStore.open(losses_path, create=False) as store:
+        with DecisionStore.open(losses, create=False) as store:
             decisions = store.decisions()
     except LossAuditError as error:
         return Missing(f"The decisions can't be read: {error}.")

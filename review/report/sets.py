@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import each_holds
-from ..records import label_names, probability_names
 from .bins import Floats, Ints
 from .examples import Example, top_of_groups
 from .figures import ranked_rows
@@ -67,9 +66,9 @@ class SetFigures:
     """The most frequent first."""
 
 
-def gather_sets(losses: Losses, cut: float | None) -> SetFigures:
+def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
     """The figures of a multi-label table. cut: the least loss of the top, None without ranked rows."""
-    counts = _Counts(losses, np.inf if cut is None else cut)
+    counts = _LabelCounts(losses, np.inf if cut is None else cut)
     columns = [*_COLUMNS, *(["probabilities"] if counts.has_probabilities else [])]
     for piece in losses.pieces(columns, min(_MOST_ROWS, max(1, _MOST_CELLS // max(1, len(counts.names))))):
         counts.add(ranked_rows(piece))
@@ -77,22 +76,22 @@ def gather_sets(losses: Losses, cut: float | None) -> SetFigures:
 
 
 def top_of_doubts(
-    losses: Losses, doubts: Sequence[DoubtFigures], each: int
+    losses: LossesTable, doubts: Sequence[DoubtFigures], each: int
 ) -> list[tuple[DoubtFigures, list[Example]]]:
     """For each doubt the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
-    names = label_names(losses)
+    names = losses.label_names
     wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
     columns = ["labels", "worst_label"]
     examples = top_of_groups(losses, columns, lambda rows: _doubts(rows, names, losses.path), wanted, each)
     return list(zip(doubts, examples, strict=True))
 
 
-def _doubts(rows: pa.Table, names: list[str], path: Path) -> Ints:
+def _doubts(rows: pa.Table, names: tuple[str, ...], path: Path) -> Ints:
     """(n,) one number for the doubt of each row: the label's place, and whether it is given."""
     return _places(rows["worst_label"], names, path) << 1 | each_holds(rows["labels"], rows["worst_label"])
 
 
-def _places(column: pa.ChunkedArray | pa.Array, names: list[str], path: Path) -> Ints:
+def _places(column: pa.ChunkedArray | pa.Array, names: tuple[str, ...], path: Path) -> Ints:
     """(n,) the labels' places among the model's. Raises LossAuditError for another label."""
     places = pc.index_in(column, value_set=pa.array(names, pa.string()))
     if places.null_count:
@@ -101,12 +100,12 @@ def _places(column: pa.ChunkedArray | pa.Array, names: list[str], path: Path) ->
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 
-class _Counts:
+class _LabelCounts:
     """Counts ranked rows up."""
 
-    def __init__(self, losses: Losses, cut: float) -> None:
-        self.names = label_names(losses)
-        self.has_probabilities = bool(probability_names(losses))
+    def __init__(self, losses: LossesTable, cut: float) -> None:
+        self.names = losses.label_names
+        self.has_probabilities = bool(losses.probability_names)
         self._path, self._cut = losses.path, cut
         self._sums = np.zeros((3, len(self.names)), dtype=np.int64)
         """Rows that have a label, that have it alone given and alone predicted, by label."""

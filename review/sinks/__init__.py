@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lossaudit.engine.errors import LossAuditError
 
 if TYPE_CHECKING:  # the command line names the sinks without loading what they work with
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
 
     from ..records import Record
 
@@ -67,17 +67,14 @@ class About:
         return tuple(labels) or None
 
     @classmethod
-    def of(cls, losses: "Losses") -> "About":
+    def of(cls, losses: "LossesTable") -> "About":
         """Told by a losses file, or guessed from its name where its format carries no facts."""
-        from ..records import label_names, text_pair_column
-
-        source: dict[str, Any] = losses.facts.get("source") or {}
         return cls(
-            model=str(losses.facts.get("model") or f"model of {losses.path.name}"),
-            dataset=str(source.get("name") or losses.path.stem),
-            labels=tuple(label_names(losses)),
+            model=losses.facts.model or f"model of {losses.path.name}",
+            dataset=losses.facts.source.name or losses.path.stem,
+            labels=losses.label_names,
             multi_label=losses.is_multi_label,
-            text_pair=(str(losses.text_column), pair) if (pair := text_pair_column(losses)) else None,
+            text_pair=(str(losses.text_column), pair) if (pair := losses.text_pair_column) else None,
         )
 
 
@@ -109,7 +106,7 @@ class Held:
     def has_texts(self, text: str, text_pair: str | None) -> bool:
         """Whether its texts are these, as far as it tells."""
         told = [(self.text, text), (self.text_pair, text_pair or "")]
-        return all(said is None or storable(said) == storable(there) for said, there in told)
+        return all(said is None or without_nul(said) == without_nul(there) for said, there in told)
 
 
 class Sink(Protocol):
@@ -152,12 +149,7 @@ def connect(kind: str, place: Place, about: About) -> Sink:
     return sink
 
 
-def shortened(name: str, most: int) -> str:
-    """A name in at most `most` characters; its end stays, which tells most in a path."""
-    return name if len(name) <= most else "…" + name[1 - most :]
-
-
-def storable(text: str) -> str:
+def without_nul(text: str) -> str:
     """A text as any server's database can hold it: PostgreSQL has no NUL in texts."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 

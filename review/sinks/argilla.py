@@ -17,10 +17,11 @@ import argilla as rg
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..label_sets import NO_LABEL, shown
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable, utc
+from . import About, Answer, Held, Place, utc, without_nul
 from .http import Account, Server, ServerError, checked_key, checked_url, persistently
 
 _URL = "http://localhost:6900"
@@ -178,13 +179,13 @@ class Argilla:
             )
 
     def _record(self, record: Record) -> Any:
-        agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT))
+        agent = _NOT_IN_AGENT.sub("_", shortened(self._about.model, _LONGEST_AGENT, "end"))
         value, score = self._suggested(record)
         suggestion = rg.Suggestion(_QUESTION, value, score=score, agent=agent, type="model")
-        fields = {_TEXT: storable(record.text)}
+        fields = {_TEXT: without_nul(record.text)}
         terms: dict[str, str | list[str]] = {_GIVEN_TERM: record.label}
         if record.text_pair is not None:
-            fields[_PAIR] = storable(record.text_pair)
+            fields[_PAIR] = without_nul(record.text_pair)
         fields[_GIVEN] = record.label
         if (doubt := record.doubt) is not None:
             fields |= {_GIVEN: shown(doubt.given), _DOUBTED: doubt.told}

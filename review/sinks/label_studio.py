@@ -14,10 +14,11 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..label_sets import shown
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable
+from . import About, Answer, Held, Place, without_nul
 from .http import Account, Server, ServerError, checked_key, checked_url, pause
 
 _URL = "http://localhost:8080"
@@ -164,10 +165,10 @@ class LabelStudio:
             "type": "choices",
             "value": {"choices": self._predicted(record)},
         }
-        pair = {} if record.text_pair is None else {_PAIR: storable(record.text_pair)}
+        pair = {} if record.text_pair is None else {_PAIR: without_nul(record.text_pair)}
         return {
             "data": {
-                _OBJECT: storable(record.text),
+                _OBJECT: without_nul(record.text),
                 **pair,
                 "given_label": record.label if doubt is None else shown(doubt.given),
                 **({} if doubt is None else {"doubted_label": doubt.told}),
@@ -177,7 +178,7 @@ class LabelStudio:
             },
             "predictions": [
                 {
-                    "model_version": shortened(self._about.model, _LONGEST_VERSION),
+                    "model_version": shortened(self._about.model, _LONGEST_VERSION, "end"),
                     "score": record.probabilities[0][1] if doubt is None else doubt.sureness,
                     "result": [result],
                 }

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import LabelSets
-from ..records import label_names, text_pair_column
 from ..store import Decision, DecisionStore
 from . import Answer, Held, Sink
 
@@ -44,7 +43,7 @@ class _Row:
     text_pair: str | None
 
 
-def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
+def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
     """Adds to the losses file's store what people decided in the sink.
 
     origin: what the decisions' origin says. Raises LossAuditError if the sink can't be read, or if no answered
@@ -67,7 +66,7 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
             f"none of the {len(answered):,} answered records of {sink.address} is of {losses.path}: they have other "
             "rows or texts; pull them with the losses file that they were logged from"
         )
-    read = _Reader(label_names(losses), losses.is_multi_label)
+    read = _Reader(losses.label_names, losses.is_multi_label)
     decisions = [
         decision
         for held in answered
@@ -75,7 +74,7 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
         for decision in _decisions(held.row, held.answers, rows[held.row].given, read, origin, pulled)
     ]
     if decisions:
-        with DecisionStore.open(losses.path) as store:
+        with DecisionStore.open(losses) as store:
             new = [decision for decision in decisions if not _is_known(decision, store)]
             store.add(new)
         pulled.new = Counter(decision.verdict for decision in new)
@@ -83,10 +82,10 @@ def pull(losses: Losses, sink: Sink, origin: str) -> Pulled:
     return pulled
 
 
-def _rows(losses: Losses, wanted: set[int]) -> dict[int, _Row]:
+def _rows(losses: LossesTable, wanted: set[int]) -> dict[int, _Row]:
     """The given labels and texts of these rows, as far as the losses file has them."""
-    texts = list(filter(None, [losses.text_column, text_pair_column(losses)]))
-    sets = LabelSets(label_names(losses)) if losses.is_multi_label else None
+    texts = losses.text_columns
+    sets = LabelSets(losses.label_names) if losses.is_multi_label else None
     given = "label_name" if sets is None else "labels"
     columns = ["id", given, *texts]
     ids = pa.array(sorted(wanted), type=pa.int64())

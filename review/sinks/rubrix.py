@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.shortening import shortened
 
 from ..records import Record
-from . import About, Answer, Held, Place, shortened, storable, utc
+from . import About, Answer, Held, Place, utc, without_nul
 from .http import Account, Server, ServerError, checked_key, checked_url
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
@@ -129,7 +130,7 @@ class Rubrix:
 
     def _inputs(self, record: Record) -> dict[str, str]:
         texts = [record.text] if record.text_pair is None else [record.text, record.text_pair]
-        return dict(zip(self._fields, map(storable, texts), strict=True))
+        return dict(zip(self._fields, map(without_nul, texts), strict=True))
 
     def _page(self, last: str | None) -> list[dict[str, Any]]:
         """The next records by id, as lines of JSON; the server also tells of a failure in such a line."""
@@ -197,7 +198,7 @@ def connect(place: Place, about: About) -> Rubrix:
 
 def _agent(name: str) -> str:
     """A name as an agent, of which Rubrix makes the name of a field: dots part it, and no part may be empty."""
-    return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT) or "lossaudit"
+    return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT, "end") or "lossaudit"
 
 
 def _fields(text_pair: tuple[str, str] | None) -> tuple[str, ...]:

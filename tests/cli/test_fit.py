@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_next_commands_take_what_it_wrote(fit, run, topics, tmp_path):
     assert run("top", tmp_path / "fitted" / "losses.parquet").exit_code == 0
     output = tmp_path / "losses.csv"
     assert run("audit", tmp_path / "fitted" / "bundle", topics, "-o", output, "--no-tune").exit_code == 0
-    assert len(Losses.open(output)) == 60
+    assert len(LossesTable.open(output)) == 60
 
 
 @pytest.mark.parametrize("kind", ["an encoder", "a classifier"])

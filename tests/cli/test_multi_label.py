@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -86,7 +86,7 @@ def test_where_the_model_agrees_nothing_is_to_be_changed(run, audited, data):
 
 def test_filters_take_rows_with_a_label_among_others(run, audited, data, fails):
     _, losses = audited(data)
-    table = Losses.open(losses).take(range(60))
+    table = LossesTable.open(losses).take(range(60))
     # A random model may predict nothing at all.
     predictions = pa.array([list(LABELS[n % 3 : 3]) for n in range(60)], table.schema.field("predictions").type)
     table = table.set_column(table.column_names.index("predictions"), "predictions", predictions)

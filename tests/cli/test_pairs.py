@@ -6,7 +6,7 @@ import pytest
 
 import lossaudit
 from bench.families import FAMILIES
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.exporter import export_bundle
 
 
@@ -40,7 +40,7 @@ def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
     assert "Text column: premise (asked for)" in said
     assert "Second text column: hypothesis (asked for)" in said
     assert "has no template for pairs" not in said
-    assert Losses.open(tmp_path / "losses.parquet").facts["text_pair_column"] == "hypothesis"
+    assert LossesTable.open(tmp_path / "losses.parquet").facts.text_pair_column == "hypothesis"
 
 
 def test_top_shows_both_texts(said_by, bundle_folder, tmp_path):
@@ -76,6 +76,6 @@ def test_what_does_not_go_is_refused_in_a_line(options, says, fails, bundle_fold
 
 def test_a_long_text_is_read_in_windows(said_by, bundle_folder, data_csv, tmp_path):
     said_by("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.parquet", "--stride", 8, "--max-length", 16)
-    losses = Losses.open(tmp_path / "losses.parquet")
-    assert losses.facts["stride"] == 8
+    losses = LossesTable.open(tmp_path / "losses.parquet")
+    assert losses.facts.stride == 8
     assert max(losses.top(60)["tokens"].to_pylist()) > 100

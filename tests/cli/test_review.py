@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_mistakes_are_one_line(options, part, losses, run):
 
 
 def test_a_file_without_texts(losses, run):
-    table = Losses.open(losses).top(10).drop_columns(["text"])
+    table = LossesTable.open(losses).top(10).drop_columns(["text"])
     bare = losses.with_name("bare.parquet")
     write_table([table], table.schema, bare)
     result = run("review", bare, "--no-open")

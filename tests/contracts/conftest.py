@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.review.store import DecisionStore
 from tests.review.sets import LABELS as SET_LABELS
@@ -200,7 +201,7 @@ def decided_sets(sets):
     """The decisions about the multi-label rows: the set for relabel, else the verdict."""
 
     def read():
-        with DecisionStore.open(sets, create=False) as store:
+        with DecisionStore.open(LossesTable.open(sets), create=False) as store:
             return {row: json.loads(d.label) if d.label else d.verdict for row, d in sorted(store.decisions().items())}
 
     return read
@@ -211,7 +212,7 @@ def decided(losses):
     """The decisions that count, as (verdict, label, annotator) by row."""
 
     def read():
-        with DecisionStore.open(losses, create=False) as store:
+        with DecisionStore.open(LossesTable.open(losses), create=False) as store:
             return {row: (said.verdict, said.label, said.annotator) for row, said in store.decisions().items()}
 
     return read

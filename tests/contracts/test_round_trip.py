@@ -2,8 +2,8 @@
 
 import json
 
+from lossaudit.review.reviewing import Review
 from lossaudit.review.server import make_app
-from lossaudit.review.session import Session
 from tests.e2e.conftest import lossaudit  # noqa: F401 - a fixture, as are the next ones
 from tests.e2e.test_round_trip import PLANTED, bundle, planted, trec  # noqa: F401
 from tests.review.requesting import ORIGIN, TOKEN, Client
@@ -29,12 +29,12 @@ def test_what_people_decide_is_what_is_corrected(lossaudit, bundle, planted, stu
     found = wrong & set(tasks)
     assert len(found) > 0.7 * PLANTED
 
-    session = Session.open(losses, LOOKED_AT)
-    client = Client(make_app(session, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
+    review = Review.open(losses, LOOKED_AT)
+    client = Client(make_app(review, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
     for row in list(tasks)[::2]:
         client.decide(row, *(("relabel", true[row]) if row in wrong else ("keep", None)))
     client.close()
-    session.close()
+    review.close()
     for row in list(tasks)[1::2]:
         studio.annotate(tasks[row], true[row])
     assert f"Pulled {LOOKED_AT // 2} new decisions" in run("pull", losses, "--from", "label-studio", *server)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About
 
@@ -63,7 +63,7 @@ def recorder():
 def test_our_json_is_that_of_the_official_client(file, bulks, python, recorder, lossaudit, request):
     url, came = recorder
     losses = request.getfixturevalue(file)
-    about, records = About.of(Losses.open(losses)), records_of(Losses.open(losses), 1100)
+    about, records = About.of(LossesTable.open(losses)), records_of(LossesTable.open(losses), 1100)
     given = json.dumps([dataclasses.asdict(record) for record in records])
     arguments = [url, "a-key", NAME, about.model, about.dataset]
     command = [python, SCRIPTS / "log_with_the_client.py", *arguments]

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from lossaudit.cli.main import main
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.documents import HOUSE, command_lines, examples, scripts
 
@@ -63,7 +63,7 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
         lines = [json.dumps({"text": r["text"], "category": LABELS[r["label"]]}) + "\n" for r in rows[part::2]]
         (folder / "parts" / f"{part}.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode()))
     made("audit", folder / "bundle", folder / "reviews.csv", "-o", folder / "losses.parquet")
-    table = Losses.open(folder / "losses.parquet").top(60)
+    table = LossesTable.open(folder / "losses.parquet").top(60)
     # A random model may predict one label alone, and the documents ask for pairs of them.
     names = [LABELS[row % len(LABELS)] for row in range(len(table))]
     table = table.set_column(table.schema.get_field_index("prediction_name"), "prediction_name", [names])
@@ -101,8 +101,8 @@ def run(arguments):
         return review(arguments)
     if arguments[0] == "apply":  # by now a person has looked
         losses = Path(arguments[1])
-        with DecisionStore.open(losses) as store:
-            row = Losses.open(losses).top(1)["id"][0].as_py()
+        with DecisionStore.open(LossesTable.open(losses)) as store:
+            row = LossesTable.open(losses).top(1)["id"][0].as_py()
             store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
     return call(*arguments)
 

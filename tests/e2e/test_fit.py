@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lossaudit.engine.table.formats import read_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 
 
 def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write_file, tmp_path):
@@ -73,5 +73,5 @@ def test_planted_mistakes_come_out_on_top_of_a_real_encoder(lossaudit, shared, t
     encoder = Path(found.origin).parent / "model"
     made = lossaudit("fit", encoder, data, "-o", tmp_path / "fitted", "--no-tune")
     assert made.returncode == 0, made.stderr
-    top = Losses.open(tmp_path / "fitted" / "losses.parquet").top(75)["id"].to_pylist()
+    top = LossesTable.open(tmp_path / "fitted" / "losses.parquet").top(75)["id"].to_pylist()
     assert len(wrong & set(top)) > 37

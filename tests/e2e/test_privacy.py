@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lossaudit.cli.main import main
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.watching import means, watched, without_switches
 
@@ -72,8 +72,8 @@ def story(place):
             patched.chdir(place)
             for name, line in STORY.items():
                 if name == "apply":
-                    with DecisionStore.open(place / "losses.parquet") as store:
-                        row = Losses.open(place / "losses.parquet").top(1)["id"][0].as_py()
+                    with DecisionStore.open(LossesTable.open(place / "losses.parquet")) as store:
+                        row = LossesTable.open(place / "losses.parquet").top(1)["id"][0].as_py()
                         store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
                 started = (sys.executable, "-c", ENDS_ITSELF) if name == "review" else LOSSAUDIT
                 seen[name] = watched([*started, *line.split()], place / "home", TMPDIR=str(place / "home"))

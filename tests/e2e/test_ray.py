@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from tests.watching import means, watched
 
 if not importlib.util.find_spec("ray"):  # not imported, for that is when Ray reads its environment
@@ -149,7 +149,7 @@ def test_a_node_that_dies_changes_nothing(lossaudit, bundle_folder, data, nodes,
     assert "accepts anybody" not in said
     happened = [json.loads(line)["event"] for line in events.read_text().splitlines()]
     assert (happened[0], happened[-1]) == ("started", "finished")
-    here, ray = (Losses.open(tmp_path / f"{name}.parquet") for name in ("here", "ray"))
+    here, ray = (LossesTable.open(tmp_path / f"{name}.parquet") for name in ("here", "ray"))
     assert ray.top(ROWS).equals(here.top(ROWS))
 
 

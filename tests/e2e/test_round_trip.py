@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from lossaudit.review.reviewing import Review
 from lossaudit.review.server import make_app
-from lossaudit.review.session import Session
 from tests.review.requesting import ORIGIN, TOKEN, Client
 
 PLANTED, LOOKED_AT = 200, 500
@@ -80,13 +80,13 @@ def test_what_people_decide_is_what_is_corrected_and_nothing_else(lossaudit, bun
     assert len(found) > 0.7 * PLANTED, "most of the planted mistakes are among the highest losses"
 
     # Every second record is decided on the page, the others in the file.
-    session = Session.open(losses, LOOKED_AT)
-    client = Client(make_app(session, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
+    review = Review.open(losses, LOOKED_AT)
+    client = Client(make_app(review, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
     for record in sent[::2]:
         answer = ("relabel", true[record["id"]]) if record["id"] in wrong else ("keep", None)
         client.decide(record["id"], *answer)
     client.close()
-    session.close()
+    review.close()
     for record in sent[1::2]:
         record |= {"annotation": true[record["id"]], "annotated_at": datetime.now(UTC).isoformat()}
     records.write_text("".join(json.dumps(record) + "\n" for record in sent), encoding="utf-8")

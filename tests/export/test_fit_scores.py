@@ -6,7 +6,8 @@ import pytest
 
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import AuditOptions
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.facts import OutOfSample
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.fitting import Fit, check_target
 
 WORDS = {"money": "bank shares profit oil", "sport": "team cup striker coach", "science": "probe ice planet chip"}
@@ -28,7 +29,7 @@ def losses_of(encoder_folder, columns, target, **arguments):
     with prepared.keep_parts(check_target(target)) as kept:
         fitted = prepared.run(kept, target)
         kept.discard()
-    return fitted, Losses.open(target / "losses.parquet")
+    return fitted, LossesTable.open(target / "losses.parquet")
 
 
 def test_heads_and_neighbours_find_the_wrong_labels(encoder_folder, texts, tmp_path):
@@ -36,7 +37,7 @@ def test_heads_and_neighbours_find_the_wrong_labels(encoder_folder, texts, tmp_p
     own, neighbours = fitted.weights
     assert own >= 0.1
     assert neighbours > 0
-    assert losses.facts["out_of_sample"] == {"folds": 5, "seed": 0, "score": "blend", "weights": [own, neighbours]}
+    assert losses.facts.out_of_sample == OutOfSample(5, 0, "blend", (own, neighbours))
     assert len({*losses.top(5)["id"].to_pylist()} & {7, 32, 57, 82, 107}) >= 4
 
 

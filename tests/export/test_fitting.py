@@ -10,7 +10,7 @@ import pytest
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.scores.loss import score
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export import fitting
 from lossaudit.export.fitting import Fit, check_target
 from lossaudit.export.heads import out_of_fold_logits
@@ -64,7 +64,7 @@ class TestLosses:
         _, table = fit(frame)
         losses = table["loss"].to_numpy()
         assert losses[list(WRONG)].mean() > 1.2 * losses.mean()
-        written = Losses.open(tmp_path / "out" / "losses.parquet").top(90)["loss"].to_pylist()
+        written = LossesTable.open(tmp_path / "out" / "losses.parquet").top(90)["loss"].to_pylist()
         assert written == sorted(losses, reverse=True)
         assert table["text"].to_pylist() == frame["text"]
         assert table["label_name"].to_pylist() == frame["label"]
@@ -101,12 +101,12 @@ class TestLosses:
 
     def test_the_facts_say_that_it_is_out_of_sample(self, fit, frame, tmp_path, encoder):
         fit(frame, folds=3)
-        facts = Losses.open(tmp_path / "out" / "losses.parquet").facts
-        assert (facts["out_of_sample"]["folds"], facts["out_of_sample"]["seed"]) == (3, 0)
-        assert facts["labels"] == sorted(TOPICS)
-        assert facts["model"] == encoder.manifest.source.name
-        assert facts["precision"] == "fp32"
-        assert facts["run"]["scored"] == 90
+        facts = LossesTable.open(tmp_path / "out" / "losses.parquet").facts
+        assert (facts.out_of_sample.folds, facts.out_of_sample.seed) == (3, 0)
+        assert facts.labels == tuple(sorted(TOPICS))
+        assert facts.model == encoder.manifest.source.name
+        assert facts.precision == "fp32"
+        assert facts.run.scored == 90
 
     def test_the_column_says_what_computed_the_states(self, fit, frame):
         _, table = fit(frame, precision="int8")
@@ -266,5 +266,5 @@ class TestInterruptions:
     def test_a_fit_may_be_run_again_on_its_own_folder(self, fit, frame, tmp_path):
         fit(frame)
         fit(frame, folds=2)
-        facts = Losses.open(tmp_path / "out" / "losses.parquet").facts
-        assert facts["out_of_sample"]["folds"] == 2
+        facts = LossesTable.open(tmp_path / "out" / "losses.parquet").facts
+        assert facts.out_of_sample.folds == 2

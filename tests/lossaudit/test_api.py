@@ -11,7 +11,7 @@ import pytest
 
 import lossaudit as la
 from lossaudit.engine.labels.given import Seen
-from lossaudit.engine.table.losses import Losses as LossesTable
+from lossaudit.engine.table.losses import LossesTable
 
 FP32 = {"precision": "fp32", "tune": False}
 
@@ -240,7 +240,7 @@ def test_the_package_is_light_and_complete():
 def test_without_an_extra_the_error_names_it(call, extra, tmp_path):
     code = f"""
 import sys
-sys.modules |= dict.fromkeys(["torch", "transformers", "optimum", "onnx"])
+sys.modules |= dict.fromkeys(["torch", "transformers", "optimum"])
 import lossaudit as la, pandas as pd
 frame = pd.DataFrame({{"text": ["a"], "label": [0]}})
 try:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.store import DecisionStore
 
 
@@ -43,5 +44,5 @@ def press(page, *keys):
 
 def decided(path):
     """What the store of a losses file holds: (verdict, label) by row."""
-    with DecisionStore.open(path, create=False) as store:
+    with DecisionStore.open(LossesTable.open(path), create=False) as store:
         return {row: (d.verdict, d.label) for row, d in sorted(store.decisions().items())}

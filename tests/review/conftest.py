@@ -5,10 +5,11 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
+from lossaudit.review.reviewing import Review
 from lossaudit.review.server import make_app
-from lossaudit.review.session import Session
 from tests.review.browsing import Server, expect
 from tests.review.requesting import ORIGIN, TOKEN, Client
 from tests.review.sets import ROWS, sets_table, write_sets
@@ -33,7 +34,8 @@ def make_losses(tmp_path):
             made = made.append_column(column, pa.array(values))
         told = {"labels": list(labels), "text_column": "text", "label_column": "label"}
         if facts:
-            made = made.cast(with_facts(made.schema, told | (facts if isinstance(facts, dict) else {})))
+            told |= facts if isinstance(facts, dict) else {}
+            made = made.cast(Facts.from_json(told).stored_in(made.schema))
         path = tmp_path / name
         write_table([made], made.schema, path)
         return path
@@ -65,19 +67,19 @@ def pairs_file(make_losses):
 
 @pytest.fixture
 def serving(losses_file):
-    """Opens a session on a losses file and gives a client that has no token yet."""
+    """Opens a review on a losses file and gives a client that has no token yet."""
     opened = []
 
     def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN):
-        session = Session.open(path, n)
-        client = Client(make_app(session, TOKEN, host, 8765), base_url)
-        opened.append((client, session))
+        review = Review.open(path, n)
+        client = Client(make_app(review, TOKEN, host, 8765), base_url)
+        opened.append((client, review))
         return client
 
     yield serve
-    for client, session in opened:
+    for client, review in opened:
         client.close()
-        session.close()
+        review.close()
 
 
 @pytest.fixture

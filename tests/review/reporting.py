@@ -3,9 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.ranking import rank
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
 
 
 def losses_table(given, probabilities, names, unlabelled=0, **columns):
@@ -41,5 +42,5 @@ def losses_table(given, probabilities, names, unlabelled=0, **columns):
 def write_losses(table, path, names=None, **facts):
     """Writes it with the facts of an audit; without any if `names` is None."""
     told = {"labels": list(names), "text_column": "text", "label_column": "label"} | facts if names else {}
-    write_table([table], with_facts(table.schema, told) if told else table.schema, path)
+    write_table([table], Facts.from_json(told).stored_in(table.schema) if told else table.schema, path)
     return path

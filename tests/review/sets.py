@@ -4,8 +4,9 @@ import math
 
 import pyarrow as pa
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, with_facts
+from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA
 
 LABELS = ("joy", "anger", "fear", "love")
 
@@ -23,7 +24,7 @@ def sets_table(rows, labels=LABELS, **columns):
 def write_sets(table, path, labels=LABELS, **facts):
     """Writes it with the facts of an audit."""
     told = {"task": "multi-label", "labels": list(labels), "text_column": "text", "label_column": None} | facts
-    write_table([table], with_facts(table.schema, told), path)
+    write_table([table], Facts.from_json(told).stored_in(table.schema), path)
     return path
 
 

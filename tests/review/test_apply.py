@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+from dataclasses import replace
 
 import datasets
 import pyarrow as pa
@@ -13,7 +14,9 @@ import pytest
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.apply import Change, apply_decisions
 from lossaudit.review.store import Decision, DecisionStore
 
@@ -37,7 +40,7 @@ def decided(bundle_folder, tmp_path):
         audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
         losses = tmp_path / "losses.parquet"
         write_table(audited.rows(), audited.schema, losses)
-        with DecisionStore.open(losses) as store:
+        with DecisionStore.open(LossesTable.open(losses)) as store:
             store.add(Decision(row, *what, "ada", "page", TIME) for row, what in decisions.items())
         return losses
 
@@ -139,6 +142,21 @@ def test_rows_beyond_the_limit_of_the_audit_are_written_too(decided, write_file,
     assert len(list(csv.DictReader(out.open(newline=""), delimiter="\t"))) == 4
 
 
+def test_a_lone_carriage_return_ends_no_row(decided, write_file, tmp_path):
+    source = write_file("source.csv", 'text,label\n"the\rbank",World\nthe team,Sports\n')
+    apply_decisions(decided(source, {0: ("relabel", "Business")}), tmp_path / "cleaned.csv")
+    with (tmp_path / "cleaned.csv").open(newline="") as file:
+        assert [*csv.reader(file)][1:] == [["the\rbank", "Business"], ["the team", "Sports"]]
+
+
+def test_json_has_no_nan(decided, tmp_path):
+    rows = pa.table({"text": ["the bank", "the team"], "label": ["World", "Sports"], "n": [float("nan"), 0.5]})
+    pq.write_table(rows, tmp_path / "source.parquet")
+    apply_decisions(decided(tmp_path / "source.parquet", {}), tmp_path / "cleaned.jsonl")
+    written = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "cleaned.jsonl").open()]
+    assert [row["n"] for row in written] == [None, 0.5]
+
+
 def test_a_label_that_no_row_has_is_written_as_its_index_or_name(decided, write_file, tmp_path):
     numbers = write_file("numbers.csv", "text,label\nthe bank,0\nthe team,1\n")
     apply_decisions(decided(numbers, {0: ("relabel", "Business")}), tmp_path / "cleaned.csv")
@@ -168,9 +186,27 @@ class TestRefuses:
 
     def test_to_write_over_the_source(self, decided, write_file, refused):
         source = write_file("source.csv", CSV)
-        with refused("is the audited dataset itself"):
+        with refused("is a file of the dataset"):
             apply_decisions(decided(source, DECISIONS), source)
         assert source.read_text() == CSV
+
+    def test_a_place_where_no_file_can_be(self, decided, write_file, tmp_path, refused):
+        with refused("cannot write", "source.csv is not a folder"):
+            apply_decisions(decided(write_file("source.csv", CSV), DECISIONS), tmp_path / "source.csv" / "cleaned.csv")
+
+    def test_to_write_over_a_saved_dataset(self, decided, tmp_path, refused):
+        datasets.Dataset.from_dict({"text": ["a", "b"], "label": ["World", "Sports"]}).save_to_disk(tmp_path / "saved")
+        with refused("saved is a folder of the dataset"):
+            apply_decisions(decided(tmp_path / "saved", {}), tmp_path / "saved")
+
+    def test_a_losses_file_that_does_not_know_its_label_column(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), DECISIONS)
+        table = pq.read_table(losses)
+        facts = Facts.of(table.schema)
+        facts = replace(facts, source=replace(facts.source, label_column=None))
+        write_table([table], facts.stored_in(table.schema), losses)
+        with refused("which column of the dataset holds the labels"):
+            apply_decisions(losses, tmp_path / "cleaned.csv")
 
     def test_a_losses_file_that_does_not_know_its_dataset(self, decided, write_file, tmp_path, refused):
         losses = decided(write_file("source.csv", CSV), DECISIONS)

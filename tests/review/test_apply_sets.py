@@ -12,6 +12,7 @@ from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.apply import Change, LabelChange, apply_decisions
 from lossaudit.review.store import Decision, DecisionStore
 
@@ -31,7 +32,7 @@ def decided(multi_label_bundle_folder, tmp_path):
         audited = Audit(Bundle.load(multi_label_bundle_folder), open_dataset(str(dataset)), options).run()
         losses = tmp_path / f"{dataset.name}.losses.parquet"
         write_table(audited.rows(), audited.schema, losses)
-        with DecisionStore.open(losses) as store:
+        with DecisionStore.open(LossesTable.open(losses)) as store:
             store.add(decision(row, said) for row, said in decisions.items())
         return losses
 
@@ -113,7 +114,7 @@ def test_a_column_called_as_one_of_the_losses_table(make_checkpoint, write_file,
     source = write_file("source.csv", "text,gain,loss\nthe bank,1,0\nthe team,0,1\n")
     audited = Audit(bundle, open_dataset(str(source)), AuditOptions(precision="fp32", tune=False)).run()
     write_table(audited.rows(), audited.schema, tmp_path / "losses.parquet")
-    with DecisionStore.open(tmp_path / "losses.parquet") as store:
+    with DecisionStore.open(LossesTable.open(tmp_path / "losses.parquet")) as store:
         store.add([decision(0, ["loss"])])
     apply_decisions(tmp_path / "losses.parquet", tmp_path / "cleaned.csv")
     assert (tmp_path / "cleaned.csv").read_text() == "text,gain,loss\nthe bank,0,1\nthe team,0,1\n"
@@ -224,7 +225,7 @@ class TestRefuses:
         audited = Audit(bundle, open_dataset(str(source)), AuditOptions(precision="fp32", tune=False)).run()
         losses = tmp_path / "losses.parquet"
         write_table(audited.rows(), audited.schema, losses)
-        with DecisionStore.open(losses) as store:
+        with DecisionStore.open(LossesTable.open(losses)) as store:
             store.add([decision(0, ["a"]), decision(1, ["a", "c, d"])])
         with refused("row 1", "'c, d'", "has it in its name"):
             apply_decisions(losses, tmp_path / "cleaned.csv")
@@ -247,7 +248,7 @@ def test_pairs_of_texts_are_written_as_they_are(bundle_folder, write_file, tmp_p
     options = AuditOptions(precision="fp32", tune=False, text_column="a", text_pair_column="b")
     audited = Audit(Bundle.load(bundle_folder), open_dataset(str(source)), options).run()
     write_table(audited.rows(), audited.schema, tmp_path / "losses.parquet")
-    with DecisionStore.open(tmp_path / "losses.parquet") as store:
+    with DecisionStore.open(LossesTable.open(tmp_path / "losses.parquet")) as store:
         store.add([Decision(0, "relabel", "Sports", "ada", "page", TIME)])
     apply_decisions(tmp_path / "losses.parquet", tmp_path / "cleaned.csv")
     assert (tmp_path / "cleaned.csv").read_text() == source.read_text().replace("World", "Sports")

@@ -5,8 +5,9 @@ import random
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
 
 NAMES = {"annotator": "Ada"}
 
@@ -27,7 +28,7 @@ def large_file(tmp_path_factory):
     for name in SCHEMA.names:
         if name not in columns:
             table = table.append_column(SCHEMA.field(name), pa.nulls(n, SCHEMA.field(name).type))
-    table = table.cast(with_facts(table.schema, {"labels": ["World", "Sports", "Business", "Sci/Tech"]}))
+    table = table.cast(Facts.from_json({"labels": ["World", "Sports", "Business", "Sci/Tech"]}).stored_in(table.schema))
     path = tmp_path_factory.mktemp("large") / "losses.parquet"
     write_table([table], table.schema, path)
     return path

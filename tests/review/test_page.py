@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.browsing import decided, expect, press, title
 
@@ -187,7 +188,7 @@ def test_a_bulk_hits_only_what_was_confirmed(page, losses_file):
     page.locator("#record").focus()
     page.keyboard.press("b")
     expect(page.locator("#bulk")).to_be_visible()
-    with DecisionStore.open(losses_file) as other:
+    with DecisionStore.open(LossesTable.open(losses_file)) as other:
         other.add([Decision(3, "keep", None, "Bob", "page", utc_now())])
     page.click("#bulk-confirm")
     expect(page.locator("#failure")).to_contain_text("the filters find 11 records now, not 12")
@@ -274,5 +275,5 @@ def test_several_annotators_by_name(serve, visit, losses_file):
     expect(page.locator("#decision")).to_contain_text("Kept by Bob")
     expect(page.locator("#decision")).to_contain_text("before that: Relabelled as Sports by Grace 🙂")
     press(page, "j")
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         assert store.annotators() == ["Bob", "Grace 🙂"]

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossaudit.engine.table.formats import ENDINGS
-from lossaudit.engine.table.losses import Losses
-from lossaudit.review.records import Records, label_names, records_of
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.records import Records, records_of
 
 ROWS = [
     ("World", "Sports", 1.5, "first"),
@@ -23,7 +23,7 @@ ROWS = [
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_records_are_ranked_and_have_all_classes(ending, make_losses):
-    records = records_of(Losses.open(make_losses(ROWS, name=f"losses{ending}")), 10)
+    records = records_of(LossesTable.open(make_losses(ROWS, name=f"losses{ending}")), 10)
     assert [(r.row, r.rank, r.text) for r in records] == [
         (1, 1, "second"),
         (3, 2, "a tie, later id"),
@@ -38,25 +38,25 @@ def test_records_are_ranked_and_have_all_classes(ending, make_losses):
 
 @pytest.mark.parametrize("n", [1, 2, 4, 100])
 def test_n_means_n(n, make_losses):
-    assert len(records_of(Losses.open(make_losses(ROWS)), n)) == min(n, 4)
+    assert len(records_of(LossesTable.open(make_losses(ROWS)), n)) == min(n, 4)
 
 
 def test_without_probabilities_there_is_the_predictions_own(make_losses):
-    records = records_of(Losses.open(make_losses(ROWS, probabilities=False)), 1)
+    records = records_of(LossesTable.open(make_losses(ROWS, probabilities=False)), 1)
     assert records[0].probabilities == (("Business", 0.9),)
 
 
 def test_without_facts_classes_count_only_where_the_table_shows_all(make_losses):
-    whole = Losses.open(make_losses(ROWS, facts=False))
-    assert label_names(whole) == ["World", "Sports", "Business", "Sci/Tech"]
+    whole = LossesTable.open(make_losses(ROWS, facts=False))
+    assert whole.label_names == ("World", "Sports", "Business", "Sci/Tech")
     assert len(records_of(whole, 1)[0].probabilities) == 4
-    part = Losses.open(make_losses(ROWS[:2], facts=False))
-    assert label_names(part) == ["World", "Sports", "Business"]
+    part = LossesTable.open(make_losses(ROWS[:2], facts=False))
+    assert part.label_names == ("World", "Sports", "Business")
     assert records_of(part, 1)[0].probabilities == (("Business", 0.9),)
 
 
 def test_labels_are_the_models_and_not_what_the_data_calls_them(make_losses):
-    assert label_names(Losses.open(make_losses(ROWS))) == ["World", "Sports", "Business", "Sci/Tech"]
+    assert LossesTable.open(make_losses(ROWS)).label_names == ("World", "Sports", "Business", "Sci/Tech")
 
 
 def test_metadata_is_what_a_person_can_read_at_a_glance(make_losses):
@@ -67,7 +67,7 @@ def test_metadata_is_what_a_person_can_read_at_a_glance(make_losses):
         "day": [datetime.date(2004, 1, 2)] * 5,
         "words": [["a", "list"]] * 5,
     }
-    records = {r.row: r for r in records_of(Losses.open(make_losses(ROWS, columns=columns)), 9)}
+    records = {r.row: r for r in records_of(LossesTable.open(make_losses(ROWS, columns=columns)), 9)}
     assert records[0].metadata == {"source": "wire", "year": 2004, "score": 0.5, "day": "2004-01-02"}
     assert records[1].metadata == {"source": "x" * 299 + "…", "year": 2005, "day": "2004-01-02"}
 
@@ -76,14 +76,14 @@ def test_a_file_without_texts_is_refused(make_losses, refused, tmp_path):
     table = pq.read_table(make_losses(ROWS)).drop_columns(["text"])
     pq.write_table(table, tmp_path / "bare.parquet")
     with refused("bare.parquet", "no column with the texts", "lossaudit audit"):
-        records_of(Losses.open(tmp_path / "bare.parquet"), 5)
+        records_of(LossesTable.open(tmp_path / "bare.parquet"), 5)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(labels=st.lists(st.text(max_size=8), min_size=2, max_size=6, unique=True), place=st.integers(-6, 5))
 def test_labels_of_any_kind_come_through_and_places_agree(labels, place, make_losses):
     rows = [(label, labels[n - 1], float(n), label) for n, label in enumerate(labels)]
-    records = Records(Losses.open(make_losses(rows, labels=tuple(labels))), 100)
+    records = Records(LossesTable.open(make_losses(rows, labels=tuple(labels))), 100)
     assert [r.label for r in records] == labels[::-1]
     assert records[:] == list(records)
     if -len(labels) <= place < len(labels):
@@ -97,4 +97,4 @@ def test_large_strings_from_another_program(make_losses, tmp_path):
     table = pq.read_table(make_losses(ROWS))
     at = table.schema.get_field_index("text")
     pq.write_table(table.set_column(at, "text", table["text"].cast(pa.large_string())), tmp_path / "large.parquet")
-    assert records_of(Losses.open(tmp_path / "large.parquet"), 1)[0].text == "second"
+    assert records_of(LossesTable.open(tmp_path / "large.parquet"), 1)[0].text == "second"

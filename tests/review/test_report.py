@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.report import bins, examples, figures
 from lossaudit.review.report.confident import WrongLabels, estimate_wrong, wrong_labels
 from lossaudit.review.report.figures import Coder, Missing, gather, ranked_rows
@@ -47,7 +47,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def losses(table, tmp_path_factory):
-    return Losses.open(write_losses(table, tmp_path_factory.mktemp("report") / "losses.parquet", NAMES))
+    return LossesTable.open(write_losses(table, tmp_path_factory.mktemp("report") / "losses.parquet", NAMES))
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def frame(table):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Makes the report read few rows at once."""
-    whole = Losses.batches
-    monkeypatch.setattr(Losses, "batches", lambda self, columns=None, rows=0: whole(self, columns, 17))
+    whole = LossesTable.batches
+    monkeypatch.setattr(LossesTable, "batches", lambda self, columns=None, rows=0: whole(self, columns, 17))
 
 
 def test_totals(found, frame):
@@ -160,7 +160,7 @@ def test_wrong_labels_are_those_of_the_confident_joint(tmp_path_factory, seed, c
     chances = chances.astype(np.float32).astype(np.float64)
     names = [f"class {index}" for index in range(classes)]
     path = tmp_path_factory.mktemp("joint") / "losses.parquet"
-    losses = Losses.open(write_losses(losses_table(labels, chances, names), path, names))
+    losses = LossesTable.open(write_losses(losses_table(labels, chances, names), path, names))
     wrong = wrong_of(losses)
     joint = confident_joint(labels, chances)
     off = joint.sum(axis=1) - np.diag(joint)
@@ -179,7 +179,7 @@ def test_planted_mistakes_are_about_as_many_and_in_the_rows_to_review(tmp_path):
     for seed in range(5):
         labels, chances, planted = drawn(4000, noise=0.08, seed=seed, sharpness=6)
         path = write_losses(losses_table(labels, chances, NAMES), tmp_path / f"{seed}.parquet", NAMES)
-        wrong = wrong_of(Losses.open(path))
+        wrong = wrong_of(LossesTable.open(path))
         assert wrong.total.rows == pytest.approx(planted.sum(), rel=0.2)
         assert wrong.total.high - wrong.total.low < 0.3 * planted.sum()
         suspicious = np.argsort(chances[np.arange(4000), labels])[: wrong.to_review]
@@ -189,7 +189,7 @@ def test_planted_mistakes_are_about_as_many_and_in_the_rows_to_review(tmp_path):
 def test_the_interval_is_what_drawing_the_rows_again_gives(tmp_path):
     labels, chances, _ = drawn(1500, noise=0.1, seed=3)
     total = wrong_of(
-        Losses.open(write_losses(losses_table(labels, chances, NAMES), tmp_path / "l.parquet", NAMES))
+        LossesTable.open(write_losses(losses_table(labels, chances, NAMES), tmp_path / "l.parquet", NAMES))
     ).total
     draw = np.random.default_rng(0)
     again = []
@@ -201,7 +201,7 @@ def test_the_interval_is_what_drawing_the_rows_again_gives(tmp_path):
 
 
 def test_of_sets_of_labels_it_is_not_estimated(sets_file):
-    missing = wrong_labels(Losses.open(sets_file))
+    missing = wrong_labels(LossesTable.open(sets_file))
     assert isinstance(missing, Missing)
     assert "sets of labels" in missing.why
 
@@ -210,7 +210,7 @@ def test_a_class_of_few_rows_takes_none_from_others(tmp_path):
     """Its only row is mislabelled, so that its threshold is next to nothing."""
     chances = [[0.95, 0.04, 0.01]] * 20 + [[0.85, 0.05, 0.1]] * 20 + [[0.97, 0.02, 0.01]]
     path = write_losses(losses_table([0] * 40 + [2], chances, "abc"), tmp_path / "l.parquet", "abc")
-    assert wrong_of(Losses.open(path)).total.rows == 1
+    assert wrong_of(LossesTable.open(path)).total.rows == 1
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -229,7 +229,7 @@ def test_the_longest_of_the_texts_that_were_cut(tmp_path):
     texts = ["word " * (row % 40) for row in range(100)]
     cut = [row % 2 == 0 for row in range(100)]
     table = losses_table([0] * 100, [[0.9, 0.1]] * 100, "ab", text=texts, truncated=cut)
-    losses = Losses.open(write_losses(table, tmp_path / "l.parquet", "ab"))
+    losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab"))
     rows = examples.most_cut(losses, 4)
     assert [(e.row, e.measure) for e in rows] == [(38, 190), (78, 190), (36, 180), (76, 180)]
     assert rows[0].text.endswith("…")
@@ -240,14 +240,14 @@ def test_rows_of_mostly_unknown_tokens(tmp_path):
     #             none    all     half    fewer    a lone one
     unknown, tokens = [0, 8, 4, 3, 1], [10, 10, 10, 10, 3]
     table = losses_table([0] * 5, [[0.9, 0.1]] * 5, "ab", unknown_tokens=unknown, tokens=tokens)
-    total, rows = examples.mostly_unknown(Losses.open(write_losses(table, tmp_path / "l.parquet", "ab")), 10)
+    total, rows = examples.mostly_unknown(LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab")), 10)
     assert total == 3
     assert [(e.row, e.measure, e.tokens) for e in rows] == [(1, 8, 10), (2, 4, 10), (4, 1, 3)]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".json"])
 def test_text_formats_give_the_same_figures(table, found, losses, ending, tmp_path):
-    report = make_report(Losses.open(write_losses(table, tmp_path / f"losses{ending}")), 200)
+    report = make_report(LossesTable.open(write_losses(table, tmp_path / f"losses{ending}")), 200)
     assert report.figures.pairs == found.pairs
     assert report.figures.statuses == found.statuses
     assert report.figures.unknown == found.unknown
@@ -256,7 +256,7 @@ def test_text_formats_give_the_same_figures(table, found, losses, ending, tmp_pa
 
 def test_a_file_of_few_columns_says_what_is_missing(table, tmp_path):
     few = table.select(["id", "label_name", "prediction_name", "probability", "loss"])
-    report = make_report(Losses.open(write_losses(few, tmp_path / "few.parquet")))
+    report = make_report(LossesTable.open(write_losses(few, tmp_path / "few.parquet")))
     for missing in (report.wrong, report.reviewed):
         assert isinstance(missing, Missing)
     for column, missing in (
@@ -272,27 +272,27 @@ def test_a_file_of_few_columns_says_what_is_missing(table, tmp_path):
 
 def test_probabilities_of_other_classes_than_told_are_not_used(tmp_path):
     table = losses_table([0, 1], [[0.9, 0.1], [0.2, 0.8]], "ab")
-    losses = Losses.open(write_losses(table, tmp_path / "l.parquet", "abc"))
+    losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "abc"))
     assert "all 3 classes" in wrong_of(losses).why
 
 
 def test_losses_that_are_no_numbers_are_not_ranked(tmp_path):
     table = losses_table([0] * 4, [[0.9, 0.1]] * 4, "ab", loss=[float("nan"), float("inf"), 1.0, None])
     assert ranked_rows(table)["loss"].to_pylist() == [1.0]
-    losses = Losses.open(write_losses(table, tmp_path / "l.parquet", "ab"))
+    losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab"))
     assert gather(losses, Coder(losses), 5).ranked == 1
 
 
 def test_a_row_without_a_labels_name_is_refused(tmp_path, refused):
     table = losses_table([0], [[0.9, 0.1]], "ab", label_name=[None])
-    losses = Losses.open(write_losses(table, tmp_path / "l.parquet", "ab"))
+    losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab"))
     with refused("l.parquet", "without a label's name"):
         make_report(losses)
 
 
 def test_the_top_is_the_audits_own_where_none_is_asked_for(table, tmp_path):
     path = write_losses(table, tmp_path / "l.parquet", NAMES, exact_top=321)
-    assert make_report(Losses.open(path)).figures.top == 321
-    assert make_report(Losses.open(path), 50).figures.top == 50
-    assert make_report(Losses.open(path), 10_000).figures.top == 3000
-    assert isinstance(wrong_of(Losses.open(path)), WrongLabels)
+    assert make_report(LossesTable.open(path)).figures.top == 321
+    assert make_report(LossesTable.open(path), 50).figures.top == 50
+    assert make_report(LossesTable.open(path), 10_000).figures.top == 3000
+    assert isinstance(wrong_of(LossesTable.open(path)), WrongLabels)

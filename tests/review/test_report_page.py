@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from lossaudit.cli.main import main
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.report import charts
 from lossaudit.review.report.figures import PairFigures
 from lossaudit.review.report.page import check_report, make_report, render, write_report
@@ -28,7 +28,7 @@ def page_of(tmp_path):
     """The page of a losses table with these names of classes."""
 
     def make(table, names=NAMES, file="losses.parquet", **facts):
-        return render(make_report(Losses.open(write_losses(table, tmp_path / file, names, **facts))))
+        return render(make_report(LossesTable.open(write_losses(table, tmp_path / file, names, **facts))))
 
     return make
 
@@ -179,7 +179,7 @@ def test_the_facts_of_the_run(page_of, table):
 
 
 def decide(path, *verdicts):
-    with DecisionStore.open(path) as store:
+    with DecisionStore.open(LossesTable.open(path)) as store:
         store.add(
             Decision(row, verdict, "World" if verdict == "relabel" else None, "Ada", "page", utc_now())
             for row, verdict in enumerate(verdicts)
@@ -189,7 +189,7 @@ def decide(path, *verdicts):
 def test_decisions_are_told_with_their_interval(table, tmp_path):
     path = write_losses(table, tmp_path / "losses.parquet", NAMES)
     decide(path, *["relabel"] * 6, *["keep"] * 2, "unsure", "discard")
-    said = words(render(make_report(Losses.open(path))))
+    said = words(render(make_report(LossesTable.open(path))))
     assert "6 of 8 judged labels were wrong" in said
     assert "75.0%, 95 % interval: 40.9% to 92.9%" in said
     assert "10 rows reviewed: 6 relabelled, 2 found right, 1 unsure, 1 discarded." in said
@@ -199,7 +199,7 @@ def test_decisions_about_another_file_are_not_told(table, tmp_path):
     path = write_losses(table, tmp_path / "losses.parquet", NAMES)
     decide(path, "relabel")
     write_losses(table.slice(0, 200), path, NAMES)
-    said = words(render(make_report(Losses.open(path))))
+    said = words(render(make_report(LossesTable.open(path))))
     assert "no decisions The decisions can't be read" in said
     assert "another losses file" in said
 
@@ -207,7 +207,7 @@ def test_decisions_about_another_file_are_not_told(table, tmp_path):
 def test_only_unsure_decisions(table, tmp_path):
     path = write_losses(table, tmp_path / "losses.parquet", NAMES)
     decide(path, "unsure")
-    assert "none judged" in words(render(make_report(Losses.open(path))))
+    assert "none judged" in words(render(make_report(LossesTable.open(path))))
 
 
 def test_the_heat_map_takes_the_labels_of_the_most_frequent_pairs():
@@ -256,8 +256,8 @@ def test_names_that_are_refused(tmp_path, refused):
     (tmp_path / "folder.html").mkdir()
     (tmp_path / "file").write_text("")
     for name, why in (
-        ("report.pdf", "end it in .html"),
-        ("report", "end it in .html"),
+        ("report.pdf", "must end in .html"),
+        ("report", "must end in .html"),
         ("folder.html", "is a folder"),
         ("file/report.html", "is not a folder"),
     ):
@@ -273,7 +273,7 @@ def test_the_command(table, tmp_path):
     assert "top 20: loss" in (tmp_path / "report.html").read_text()
     refused = CliRunner().invoke(main, ["report", str(losses), "-o", str(losses)])
     assert refused.exit_code == 2
-    assert "end it in .html" in refused.stderr
+    assert "must end in .html" in refused.stderr
 
 
 def test_audit_writes_it_in_one_go(bundle_folder, data_csv, tmp_path):

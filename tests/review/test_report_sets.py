@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from lossaudit.engine.table.formats import ENDINGS
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import rank
 from lossaudit.review.report.figures import Missing
 from lossaudit.review.report.page import make_report, render, write_report
@@ -14,7 +14,7 @@ from tests.review.sets import LABELS, ROWS, sets_table, write_sets
 
 
 def test_the_figures_of_each_label(tmp_path):
-    report = make_report(Losses.open(write_sets(sets_table(ROWS), tmp_path / "sets.parquet")), top=3)
+    report = make_report(LossesTable.open(write_sets(sets_table(ROWS), tmp_path / "sets.parquet")), top=3)
     assert isinstance(report.wrong, Missing)
     assert (report.figures.ranked, report.figures.agreeing, report.classes, report.pairs) == (6, 2, [], [])
     by_name = {found.name: found for found in report.sets.labels}
@@ -45,7 +45,7 @@ def test_mean_losses_are_those_of_the_probabilities(tmp_path):
         )
         for n in range(500)
     ]
-    losses = Losses.open(write_sets(rank(sets_table(rows)), tmp_path / "sets.parquet"))
+    losses = LossesTable.open(write_sets(rank(sets_table(rows)), tmp_path / "sets.parquet"))
     found = {figures.name: figures for figures in make_report(losses, top=50).sets.labels}
     for place, label in enumerate(LABELS):
         agrees = [chances[place] if label in given else 1 - chances[place] for given, chances, _ in rows]
@@ -56,7 +56,7 @@ def test_mean_losses_are_those_of_the_probabilities(tmp_path):
 
 def test_a_probability_of_one_or_zero_has_a_finite_loss(tmp_path):
     table = sets_table([(("joy",), (1e-30, 1e-30, 0.2, 0.3), "x")])
-    (joy, *_) = make_report(Losses.open(write_sets(table, tmp_path / "sets.parquet"))).sets.labels
+    (joy, *_) = make_report(LossesTable.open(write_sets(table, tmp_path / "sets.parquet"))).sets.labels
     assert 17 < joy.mean_loss < 18
 
 
@@ -74,9 +74,9 @@ def test_the_page_says_what_it_leaves_out_and_escapes_the_rest(tmp_path):
     rows = [(["<b>joy</b>" if label == "joy" else label for label in given], *rest) for given, *rest in ROWS]
     table = sets_table(rows, labels, second=["<i>why</i>"] * 6)
     path = write_sets(table, tmp_path / "sets.parquet", labels, text_pair_column="second")
-    with DecisionStore.open(path) as store:
+    with DecisionStore.open(LossesTable.open(path)) as store:
         store.add([Decision(0, "relabel", "[]", "Ada", "page", utc_now())])
-    page = render(make_report(Losses.open(path)))
+    page = render(make_report(LossesTable.open(path)))
     assert "the given set of labels for 33.3%" in page
     assert page.count("both are of one label a row") == 1
     assert "Can the model" not in page
@@ -91,7 +91,7 @@ def test_the_page_says_what_it_leaves_out_and_escapes_the_rest(tmp_path):
 
 def test_a_table_without_any_loss(tmp_path):
     table = sets_table(ROWS).slice(0, 0)
-    page = render(make_report(Losses.open(write_sets(table, tmp_path / "sets.parquet"))))
+    page = render(make_report(LossesTable.open(write_sets(table, tmp_path / "sets.parquet"))))
     assert "No row has a loss" in page
 
 
@@ -100,11 +100,11 @@ def test_a_label_that_the_model_lacks_is_refused(tmp_path, refused):
     at = table.schema.get_field_index("labels")
     strange = pa.array([["ghost"]] * 6, table.schema.field(at).type)
     with refused("sets.parquet", "'ghost'"):
-        make_report(Losses.open(write_sets(table.set_column(at, "labels", strange), tmp_path / "sets.parquet")))
+        make_report(LossesTable.open(write_sets(table.set_column(at, "labels", strange), tmp_path / "sets.parquet")))
 
 
 def test_examples_of_pairs_show_both_texts(pairs_file):
-    report = make_report(Losses.open(pairs_file))
+    report = make_report(LossesTable.open(pairs_file))
     assert {(example.text, example.text_pair) for _, examples in report.pairs for example in examples} == {
         ("A man reads.", "He <b>sleeps</b>."),
         ("A dog runs.", "It runs."),
@@ -116,7 +116,7 @@ def test_examples_of_pairs_show_both_texts(pairs_file):
 
 
 def test_a_table_of_one_label_and_text_has_neither(losses_file):
-    report = make_report(Losses.open(losses_file))
+    report = make_report(LossesTable.open(losses_file))
     assert (report.sets, report.doubts) == (None, [])
     page = render(report)
     assert 'class="text second"' not in page

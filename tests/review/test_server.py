@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 
-from lossaudit.review.session import Session
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.reviewing import Review
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.requesting import ORIGIN
 
@@ -184,7 +185,7 @@ def test_labels_of_all_kinds_are_told_apart(make_losses, serving):
 def test_what_others_decide_meanwhile_is_seen(client, losses_file):
     client.decide(0, "keep")
     before = client.get("/api/version").json()["version"]
-    with DecisionStore.open(losses_file) as other:
+    with DecisionStore.open(LossesTable.open(losses_file)) as other:
         other.add([Decision(row, "discard", None, "Bob", "label-studio", utc_now()) for row in (0, 5)])
     assert client.get("/api/version").json()["version"] > before
     assert client.view(status="discard")["ranks"] == [1, 6]
@@ -205,27 +206,27 @@ def test_a_store_that_fails_is_said_and_nothing_counts_as_stored(client, losses_
 
 
 def test_a_store_of_another_losses_file_is_refused(losses_file, make_losses, refused):
-    Session.open(losses_file, 5).close()
+    Review.open(losses_file, 5).close()
     make_losses([("World", "Sports", 1.0, "other")], name=losses_file.name)
     with refused("another losses file", "move it away"):
-        Session.open(losses_file, 5)
+        Review.open(losses_file, 5)
 
 
 def test_no_row_with_a_loss(make_losses, refused):
     path = make_losses([("Nowhere", "Sports", None, "a")])
     with refused("no row with a loss"):
-        Session.open(path, 5)
+        Review.open(path, 5)
 
 
 def test_rows_that_are_not_whole_are_refused(make_losses, refused):
     path = make_losses([(None, "Sports", 1.0, "a")])
     with refused("label_name"):
-        Session.open(path, 5)
+        Review.open(path, 5)
 
 
 def test_a_session_reviews_the_n_and_keeps_decisions_about_others(losses_file):
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         store.add([Decision(11, "keep", None, "Ada", "jsonl", utc_now())])
-    session = Session.open(losses_file, 3)
-    assert (len(session.records), session.decided(), session.progress().counts["keep"]) == (3, 1, 0)
-    session.close()
+    review = Review.open(losses_file, 3)
+    assert (len(review.records), review.decided(), review.progress().counts["keep"]) == (3, 1, 0)
+    review.close()

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from lossaudit.engine.table.formats import ENDINGS
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.label_sets import LabelSets, names_of
-from lossaudit.review.records import label_names, records_of
-from lossaudit.review.session import Session
+from lossaudit.review.records import records_of
+from lossaudit.review.reviewing import Review
 from tests.review.browsing import decided
 from tests.review.sets import LABELS, ROWS, sets_table, write_sets
 
@@ -148,13 +148,13 @@ def test_of_many_labels_those_that_anybody_speaks_of_are_shown(tmp_path, serving
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_records_of_any_format(ending, tmp_path):
-    losses = Losses.open(write_sets(sets_table(ROWS), tmp_path / f"sets{ending}"))
+    losses = LossesTable.open(write_sets(sets_table(ROWS), tmp_path / f"sets{ending}"))
     records = records_of(losses, 9)
     assert [record.doubt.given for record in records][:3] == [("joy", "anger"), ("joy",), ()]
     assert records[0].doubt.told == "anger (given, 1%)"
     assert records[1].doubt.told == "love (missing, 98%)"
     assert records[0].metadata == {}
-    assert sorted(label_names(losses)) == sorted(LABELS)
+    assert sorted(losses.label_names) == sorted(LABELS)
     if ending == ".parquet":
         assert [name for name, _ in records[0].probabilities] == ["joy", "love", "fear", "anger"]
 
@@ -162,7 +162,7 @@ def test_records_of_any_format(ending, tmp_path):
 def test_the_labels_own_columns_are_no_metadata(tmp_path):
     table = sets_table(ROWS, source_loss=[1] * 6, calm=[0] * 6, page=[7] * 6)
     form = {"kind": "columns", "columns": ["source_loss", "calm"]}
-    losses = Losses.open(write_sets(table, tmp_path / "sets.parquet", label_form=form))
+    losses = LossesTable.open(write_sets(table, tmp_path / "sets.parquet", label_form=form))
     assert records_of(losses, 1)[0].metadata == {"page": 7}
 
 
@@ -171,7 +171,7 @@ def test_a_set_with_nothing_in_the_place_of_a_label_is_refused(tmp_path, refused
     at = table.schema.get_field_index("labels")
     spoilt = pa.array([["joy", None], *([["joy"]] * 5)], pa.list_(pa.string()))
     with refused("without labels"):
-        Session.open(write_sets(table.set_column(at, "labels", spoilt), tmp_path / "sets.parquet"), 6)
+        Review.open(write_sets(table.set_column(at, "labels", spoilt), tmp_path / "sets.parquet"), 6)
 
 
 def test_sets_are_equal_texts():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.browsing import decided, expect, press, title
 from tests.review.sets import sets_table, write_sets
@@ -113,11 +114,11 @@ def test_filters_and_bulk_on_sets(sets_page, sets_file):
 
 
 def test_what_others_decide_is_ticked_unless_one_is_about_to(sets_page, sets_file):
-    with DecisionStore.open(sets_file) as other:
+    with DecisionStore.open(LossesTable.open(sets_file)) as other:
         other.add([Decision(0, "relabel", '["fear", "love"]', "Bob", "page", utc_now())])
     ticked(sets_page, "fear", "love")
     sets_page.keyboard.press("1")
-    with DecisionStore.open(sets_file) as other:
+    with DecisionStore.open(LossesTable.open(sets_file)) as other:
         other.add([Decision(0, "relabel", "[]", "Bob", "page", utc_now())])
     expect(sets_page.locator("#decision")).to_contain_text("Relabelled as (no label) by Bob")
     ticked(sets_page, "joy", "fear", "love")

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 
@@ -24,15 +24,15 @@ def decision(row, verdict="keep", label=None, annotator="ada", origin="page", ma
 
 @pytest.fixture
 def store(losses_file):
-    with DecisionStore.open(losses_file) as opened:
+    with DecisionStore.open(LossesTable.open(losses_file)) as opened:
         yield opened
 
 
 def test_what_was_added_is_there_when_opened_again(losses_file):
     made = [decision(1), decision(2, "relabel", "Sports"), decision(3, "unsure"), decision(4, "discard")]
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         store.add(made)
-    with DecisionStore.open(losses_file, create=False) as store:
+    with DecisionStore.open(LossesTable.open(losses_file), create=False) as store:
         assert store.decisions() == {d.row: d for d in made}
     assert [file.name for file in losses_file.parent.iterdir()] == ["losses.parquet", "losses.parquet.reviews.sqlite"]
 
@@ -104,7 +104,7 @@ def test_one_bad_decision_keeps_all_out(store, refused):
 
 def test_the_version_rises_with_every_change(store, losses_file):
     seen = [store.version()]
-    with DecisionStore.open(losses_file) as other:
+    with DecisionStore.open(LossesTable.open(losses_file)) as other:
         for change in (lambda: other.add([decision(1)]), lambda: store.add([decision(2)]), lambda: other.undo("ada")):
             change()
             seen.append(store.version())
@@ -117,7 +117,7 @@ def test_the_version_rises_with_every_change(store, losses_file):
 def test_the_store_of_another_losses_file_is_refused(ending, make_losses, refused):
     rows = [("World", "Sports", 2.0, "a"), ("Sports", "World", 1.0, "b")]
     path = make_losses(rows, name=f"losses{ending}")
-    DecisionStore.open(path).close()
+    DecisionStore.open(LossesTable.open(path)).close()
     for other in (
         [rows[0]],
         [("World", "Sports", 2.5, "a"), rows[1]],
@@ -125,46 +125,47 @@ def test_the_store_of_another_losses_file_is_refused(ending, make_losses, refuse
     ):
         make_losses(other, name=path.name)
         with refused(f"{path.name}.reviews.sqlite", "another losses file"):
-            DecisionStore.open(path)
+            DecisionStore.open(LossesTable.open(path))
     make_losses(rows, name=path.name)
-    DecisionStore.open(path).close()
+    DecisionStore.open(LossesTable.open(path)).close()
 
 
 def test_a_store_where_none_may_be_made(losses_file, refused):
     with refused("no decisions about", "lossaudit review"):
-        DecisionStore.open(losses_file, create=False)
+        DecisionStore.open(LossesTable.open(losses_file), create=False)
     assert not store_path(losses_file).exists()
 
 
 def test_files_that_are_no_store(losses_file, refused):
     store_path(losses_file).write_bytes(b"something else entirely" * 100)
     with refused("no store of decisions", "move it away"):
-        DecisionStore.open(losses_file)
+        DecisionStore.open(LossesTable.open(losses_file))
     store_path(losses_file).unlink()
     with sqlite3.connect(store_path(losses_file)) as other:
         other.execute("CREATE TABLE cats (name)")
     other.close()
     with refused("a database of something else", "move it away"):
-        DecisionStore.open(losses_file)
+        DecisionStore.open(LossesTable.open(losses_file))
     store_path(losses_file).unlink()
-    DecisionStore.open(losses_file).close()
+    DecisionStore.open(LossesTable.open(losses_file)).close()
     with sqlite3.connect(store_path(losses_file)) as other:
         other.execute("PRAGMA user_version = 99")
     other.close()
     with refused("newer lossaudit"):
-        DecisionStore.open(losses_file)
+        DecisionStore.open(LossesTable.open(losses_file))
 
 
 def test_a_place_where_no_store_can_be(losses_file, refused):
     store_path(losses_file).mkdir()
     with refused("can't use", "reviews.sqlite"):
-        DecisionStore.open(losses_file)
+        DecisionStore.open(LossesTable.open(losses_file))
 
 
 def test_a_killed_process_loses_nothing_that_was_added(losses_file):
     script = (
-        "import sys; from pathlib import Path; from lossaudit.review.store import Decision, DecisionStore, utc_now\n"
-        "store = DecisionStore.open(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from lossaudit.engine.table.losses import LossesTable\n"
+        "from lossaudit.review.store import Decision, DecisionStore, utc_now\n"
+        "store = DecisionStore.open(LossesTable.open(Path(sys.argv[1])))\n"
         "for row in range(10_000):\n"
         "    store.add([Decision(row, 'keep', None, 'ada', 'page', utc_now())])\n"
         "    print(row, flush=True)\n"
@@ -174,7 +175,7 @@ def test_a_killed_process_loses_nothing_that_was_added(losses_file):
         said = [int(process.stdout.readline()) for _ in range(20)]
         os.kill(process.pid, signal.SIGKILL)
         said += [int(line) for line in process.stdout.read().splitlines()]
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         assert set(said) <= set(store.decisions())
 
 
@@ -182,7 +183,7 @@ def test_a_store_that_another_process_begins_is_waited_for(losses_file):
     other = sqlite3.connect(store_path(losses_file), isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     threading.Timer(0.2, lambda: other.execute("ROLLBACK")).start()
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         assert store.decisions() == {}
     other.close()
 
@@ -195,17 +196,17 @@ def test_two_processes_write_at_once(losses_file):
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         assert len(store.history(0)) == 100
         assert len(store.decisions()) == 51
 
 
 def _write_fifty(losses_file, name):
-    with DecisionStore.open(losses_file) as store:
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
         for number in range(50):
             store.add([decision(0, annotator=name, made_at=utc_now()), decision(number + 1, annotator=name)])
 
 
 def test_the_store_and_the_records_speak_of_the_same_rows(losses_file, store):
-    store.add([decision(record.row) for record in records_of(Losses.open(losses_file), 3)])
+    store.add([decision(record.row) for record in records_of(LossesTable.open(losses_file), 3)])
     assert sorted(store.decisions()) == [0, 1, 2]

@@ -11,6 +11,7 @@ from datasets import ClassLabel, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossaudit.engine.labels.form import GivenFacts, LabelForm
 from lossaudit.engine.labels.given import MISSING, NOT_IN_MODEL, Seen
 from lossaudit.engine.labels.sets import find_sets
 from lossaudit.engine.labels.survey import align_sets
@@ -121,7 +122,7 @@ class TestTexts:
         assert found.kind == "list"
         assert found.alignment.how.endswith(", in lists")
         facts = found.facts(Features({"labels": Value("string")}), {"labels": "labels"})
-        assert facts["label_form"]["separator"] is None
+        assert facts.form.separator is None
 
     def test_a_bracket_that_begins_no_json_is_part_of_a_name(self):
         model = ("[a", "b]", "[c] d")
@@ -329,29 +330,27 @@ class TestFacts:
 
     def test_say_what_a_cell_holds_for_each_class(self):
         facts = self.facts([["sports"], ["WORLD", "sports"]])
-        values = ["WORLD", "sports", None, None]
-        assert facts["label_form"] == {"kind": "list", "separator": None, "values": values, "columns": None}
-        assert facts["label_column"] == "source_labels"
-        assert facts["label_values"] is None
+        values = ("WORLD", "sports", None, None)
+        assert facts.form == LabelForm("list", values=values)
+        assert facts.column == "source_labels"
+        assert facts.values is None
 
     def test_of_class_labels_and_indices_are_numbers(self):
         feature = List(ClassLabel(names=["Sports", "World", "x"]))
-        values = self.facts([[0, 1]], pa.list_(pa.int64()), feature)["label_form"]["values"]
-        assert values == [1, 0, None, None]
-        assert self.facts([[3], [0, 3]])["label_form"]["values"] == [0, 1, 2, 3]
+        values = self.facts([[0, 1]], pa.list_(pa.int64()), feature).form.values
+        assert values == (1, 0, None, None)
+        assert self.facts([[3], [0, 3]]).form.values == (0, 1, 2, 3)
 
     def test_of_texts_are_texts(self):
-        form = self.facts(["0;2", "1"])["label_form"]
-        assert form == {"kind": "separated", "separator": ";", "values": ["0", "1", "2", "3"], "columns": None}
+        form = self.facts(["0;2", "1"]).form
+        assert form == LabelForm("separated", ";", ("0", "1", "2", "3"))
 
     def test_of_indicators_name_their_columns(self):
         table = pa.table({"b": [1, 0], "loss": [0, 1]})
         found = aligned(table, model=("loss", "b"))
         facts = found.facts({}, {"b": "b", "loss": "source_loss"})
-        form = {"kind": "columns", "separator": None, "values": None, "columns": ["source_loss", "b"]}
-        assert facts == {"label_column": None, "label_values": None, "label_form": form}
-        form = {"kind": "indicators", "separator": None, "values": None, "columns": None}
-        assert self.facts([[1.0, 0.0, 0.0, 0.0]])["label_form"] == form
+        assert facts == GivenFacts(form=LabelForm("columns", columns=("source_loss", "b")))
+        assert self.facts([[1.0, 0.0, 0.0, 0.0]]).form == LabelForm("indicators")
 
 
 def test_matrices_are_small():

@@ -13,7 +13,7 @@ from lossaudit.engine.model.tuning import default_plan
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.shards import load_scorer, score_here
 from lossaudit.engine.scores.loss import score
-from lossaudit.engine.table.schema import facts_of
+from lossaudit.engine.table.facts import stored_facts
 
 LENGTH, STRIDE = 16, 4
 
@@ -87,7 +87,7 @@ def test_nothing_is_truncated_and_all_tokens_are_counted(bundle, rows, audited):
 
 
 def test_the_facts_say_it(audited):
-    facts = facts_of(audited.table.schema)
+    facts = stored_facts(audited.table.schema)
     assert (facts["stride"], facts["max_length"], facts["text_pair_column"]) == (STRIDE, LENGTH, None)
 
 

@@ -11,7 +11,8 @@ from lossaudit.engine.labels.given import Seen
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
-from lossaudit.engine.table.schema import SCHEMA, facts_of
+from lossaudit.engine.table.facts import stored_facts
+from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.version import __version__
 
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -113,8 +114,8 @@ def test_progress_counts_each_row_once(bundle, dataset):
 
 
 def test_the_facts_say_what_was_done(audited, bundle):
-    facts = facts_of(audited.schema)
-    assert facts_of(audited.table.schema) == facts
+    facts = stored_facts(audited.schema)
+    assert stored_facts(audited.table.schema) == facts
     assert facts["labels"] == LABELS
     assert facts["run"]["versions"] == {"lossaudit": __version__} | dict(
         zip(backends.available(), backends.versions(), strict=True)

@@ -17,10 +17,11 @@ from lossaudit.engine.model.scoring import Scorer
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.run.tasks import MultiLabel, OneLabel
+from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import ENDINGS, write_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
-from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, facts_of
+from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA
 from lossaudit.engine.table.summary import Doubt
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
@@ -96,7 +97,7 @@ def test_the_table_has_three_more_columns_and_is_ranked(audited, multi_label_row
 
 
 def test_the_facts_say_the_task_and_the_form(audited, bundle):
-    facts = facts_of(audited.schema)
+    facts = stored_facts(audited.schema)
     assert facts["task"] == bundle.manifest.task == MULTI_LABEL
     assert facts["label_column"] == "source_labels"
     assert facts["label_values"] is None
@@ -170,7 +171,7 @@ def test_labels_in_columns_are_said_in_the_facts_and_have_no_label_column(bundle
     rows = [{"text": row["text"], **{name: name in row["labels"] for name in LABELS}} for row in multi_label_rows]
     prepared = audit(bundle, rows)
     assert prepared.label_column is None
-    facts = facts_of(prepared.run().schema)
+    facts = stored_facts(prepared.run().schema)
     assert facts["label_column"] is None
     assert facts["label_form"]["columns"] == list(LABELS)
 
@@ -188,7 +189,7 @@ def test_every_format_reads_back_to_the_same_rows(ending, bundle, multi_label_ro
         table = table.set_column(place, name, pa.array(cells, table.schema.field(name).type))
     assert "" in table["label_name"].to_pylist()
     write_table([table], table.schema, tmp_path / f"losses{ending}")
-    losses = Losses.open(tmp_path / f"losses{ending}")
+    losses = LossesTable.open(tmp_path / f"losses{ending}")
     assert losses.is_multi_label
     assert losses.text_column == "text"
     names = [*MULTI_LABEL_SCHEMA.names, "text"]
@@ -212,7 +213,7 @@ def expected_top(table, filters):
 
 def test_a_label_that_the_table_has_not_is_refused(audited, refused):
     with refused("--given 'Sport'", "Business, Sci/Tech, Sports, World"):
-        Losses.of(audited.table).top(3, Filters(given="Sport"))
+        LossesTable.of(audited.table).top(3, Filters(given="Sport"))
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +303,6 @@ def test_a_column_called_labels_stays_in_a_table_of_one_label(bundle_folder, row
     table = audit(Bundle.load(bundle_folder), tagged, label_column="label").run().table
     for ending in (".parquet", ".jsonl"):
         write_table([table], table.schema, tmp_path / f"losses{ending}")
-        losses = Losses.open(tmp_path / f"losses{ending}")
+        losses = LossesTable.open(tmp_path / f"losses{ending}")
         assert not losses.is_multi_label
         assert losses.top(5, Filters(given="World"))["labels"].to_pylist()[0][0] == "x"

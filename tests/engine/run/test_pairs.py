@@ -15,7 +15,7 @@ from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.shards import score_here
 from lossaudit.engine.scores.loss import score
-from lossaudit.engine.table.schema import facts_of
+from lossaudit.engine.table.facts import stored_facts
 
 PAIR = {"text_column": "premise", "text_pair_column": "hypothesis"}
 
@@ -70,7 +70,7 @@ def test_the_table_has_both_columns_and_says_which(bundle, pairs):
     audited = audit(bundle, pairs).run()
     for column in ("premise", "hypothesis"):
         assert by_id(audited, column) == [pair[column] for pair in pairs]
-    facts = facts_of(audited.table.schema)
+    facts = stored_facts(audited.table.schema)
     assert (facts["text_column"], facts["text_pair_column"], facts["stride"]) == ("premise", "hypothesis", None)
     assert (facts["source"]["text_column"], facts["source"]["text_pair_column"]) == ("premise", "hypothesis")
     tokens = by_id(audited, "tokens")
@@ -84,7 +84,7 @@ def test_columns_that_are_called_like_ours_are_renamed_in_the_table_alone(bundle
     renamed = [{"tokens": pair["premise"], "status": pair["hypothesis"], "label": pair["label"]} for pair in pairs]
     options = {"text_column": "tokens", "text_pair_column": "status"}
     audited = audit(bundle, renamed, precision="exact-top", top=5, **options).run()
-    facts = facts_of(audited.table.schema)
+    facts = stored_facts(audited.table.schema)
     assert (facts["text_column"], facts["text_pair_column"]) == ("source_tokens", "source_status")
     assert facts["source"]["text_pair_column"] == "status"
     np.testing.assert_allclose(audited.table["loss"].to_numpy()[:5], sorted(expected)[:-6:-1], atol=1e-4)

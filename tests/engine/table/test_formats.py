@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossaudit.engine.table.formats import ENDINGS, check_output, read_table, write_csv, write_jsonl, write_table
+from lossaudit.engine.table.formats import ENDINGS, check_output, read_table, write_table, write_text
 from lossaudit.engine.table.schema import SCHEMA
 
 NASTY = ["plain", 'a "quoted", text', "two\nlines", "a\r\nb", "a lone \r return", "emoji 😞 é", "", "NA", "tab\there"]
@@ -99,7 +99,7 @@ def test_the_run_s_facts_travel_in_parquet(tmp_path):
 def test_json_lines_are_json_even_of_nan():
     file = io.StringIO()
     table = losses(score=[float("nan"), 1.0], deep=[{"x": [float("inf")]}, {"x": [1.0]}])
-    write_jsonl([table], table.schema, file)
+    write_text([table], table.schema, ".jsonl", file)
     rows = [json.loads(line, parse_constant=pytest.fail) for line in file.getvalue().splitlines()]
     assert rows[0]["score"] is None
     assert rows[0]["deep"] == {"x": [None]}
@@ -109,7 +109,7 @@ def test_json_lines_are_json_even_of_nan():
 def test_csv_is_read_alike_by_pythons_reader():
     file = io.StringIO()
     table = losses(NASTY)
-    write_csv([table], table.schema, file)
+    write_text([table], table.schema, ".csv", file)
     rows = list(csv.DictReader(io.StringIO(file.getvalue(), newline="")))
     assert [row["text"] for row in rows] == NASTY
     assert float(rows[1]["loss"]) == 2 / 3

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossaudit.engine.table import losses as losses_module
+from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import ENDINGS, write_table
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters, rank
-from lossaudit.engine.table.schema import SCHEMA, with_facts
+from lossaudit.engine.table.schema import SCHEMA
 
 NAMES = ("World", "Sports", "Business")
 OLDER = ("status", "status_reason", "probabilities")
@@ -58,7 +59,7 @@ def table():
 def parquet(table, tmp_path_factory):
     """The table in many small row groups."""
     path = tmp_path_factory.mktemp("losses") / "losses.parquet"
-    schema = with_facts(table.schema, {"text_column": "text", "labels": list(NAMES)})
+    schema = Facts(text_column="text", labels=NAMES).stored_in(table.schema)
     pq.write_table(table.cast(schema), path, row_group_size=37, write_page_checksum=True)
     return path
 
@@ -90,7 +91,7 @@ FILTERS = st.builds(
 def test_the_top_of_many_row_groups_is_that_of_the_whole_table(n, filters, piece, table, parquet):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(losses_module, "_PIECE_ROWS", piece)
-        found = Losses.open(parquet).top(n, filters)
+        found = LossesTable.open(parquet).top(n, filters)
     assert found.to_pylist() == expected_top(table, n, filters).to_pylist()
 
 
@@ -98,7 +99,7 @@ def test_the_top_of_many_row_groups_is_that_of_the_whole_table(n, filters, piece
 def test_every_format_has_the_same_rows_and_the_same_top(ending, table, tmp_path):
     path = tmp_path / f"losses{ending}"
     write_table([table.slice(0, 1), table.slice(1)], table.schema, path)
-    losses = Losses.open(path)
+    losses = LossesTable.open(path)
     assert len(losses) == len(table)
     assert losses.text_column == "text"
     assert losses.top(100).to_pylist() == expected_top(table, 100, Filters()).to_pylist()
@@ -114,7 +115,7 @@ def test_probabilities_read_back_to_the_same_float32(ending, tmp_path):
     field = SCHEMA.field("probabilities")
     table = table.set_column(SCHEMA.names.index(field.name), field, pa.array(rows, field.type))
     write_table([table], table.schema, tmp_path / f"losses{ending}")
-    read = pa.Table.from_batches(Losses.open(tmp_path / f"losses{ending}").batches())
+    read = pa.Table.from_batches(LossesTable.open(tmp_path / f"losses{ending}").batches())
     assert read["probabilities"].equals(table["probabilities"])
 
 
@@ -123,16 +124,16 @@ def test_tables_of_the_first_version_are_read(ending, table, tmp_path):
     older = table.drop_columns(list(OLDER))
     older = older.filter(pc.is_valid(older["loss"]))
     write_table([older], older.schema, tmp_path / f"losses{ending}")
-    losses = Losses.open(tmp_path / f"losses{ending}")
+    losses = LossesTable.open(tmp_path / f"losses{ending}")
     assert losses.top(50).to_pylist() == expected_top(older, 50, Filters()).to_pylist()
-    assert losses.facts == {}
+    assert losses.facts == Facts()
 
 
 def test_types_that_another_program_wrote_are_taken(table, tmp_path):
     other = table.set_column(2, "label_name", table["label_name"].dictionary_encode())
     other = other.set_column(7, "loss", table["loss"].cast(pa.float32()))
     pq.write_table(other, tmp_path / "losses.parquet")
-    found = Losses.open(tmp_path / "losses.parquet").top(20, Filters(given="World"))
+    found = LossesTable.open(tmp_path / "losses.parquet").top(20, Filters(given="World"))
     assert len(found) == 20
 
 
@@ -140,7 +141,7 @@ def test_a_column_of_another_kind_is_no_losses_table(table, tmp_path, refused):
     other = table.set_column(7, "loss", pa.array(["high"] * len(table)))
     pq.write_table(other, tmp_path / "losses.parquet")
     with refused("losses.parquet is no losses table"):
-        Losses.open(tmp_path / "losses.parquet").top(20)
+        LossesTable.open(tmp_path / "losses.parquet").top(20)
 
 
 def damage(data, kind):
@@ -159,19 +160,19 @@ def test_a_damaged_file_is_one_line(kind, parquet, tmp_path, refused):
     path = tmp_path / "losses.parquet"
     path.write_bytes(damage(parquet.read_bytes(), kind))
     with refused("losses.parquet"):
-        losses = Losses.open(path)
+        losses = LossesTable.open(path)
         losses.top(3000)
         list(losses.batches())
 
 
 def test_no_file_and_no_losses_table_are_refused(tmp_path, refused):
     with refused("there is no file", "lossaudit audit"):
-        Losses.open(tmp_path / "losses.parquet")
+        LossesTable.open(tmp_path / "losses.parquet")
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
     with refused("other.parquet is no losses table", "id, label_name"):
-        Losses.open(tmp_path / "other.parquet")
+        LossesTable.open(tmp_path / "other.parquet")
 
 
 def test_an_empty_table_has_no_top(tmp_path):
     write_table([], make_table(1).schema, tmp_path / "losses.parquet")
-    assert len(Losses.open(tmp_path / "losses.parquet").top(5)) == 0
+    assert len(LossesTable.open(tmp_path / "losses.parquet").top(5)) == 0

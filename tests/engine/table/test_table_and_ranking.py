@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.facts import Facts
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import ONE_LABEL, PLACE, Filters, places_of_top, rank
-from lossaudit.engine.table.schema import facts_of, source_names, with_facts
+from lossaudit.engine.table.schema import source_names
 
 
 def losses(*values, **columns):
@@ -29,7 +30,7 @@ LOSSES = st.lists(st.floats(0, 20) | st.sampled_from([1.0, 2.0]), max_size=40)
 
 
 def top(table, n, filters, piece_rows=7):
-    """The top of a table that comes in pieces, as `Losses.top` takes it."""
+    """The top of a table that comes in pieces, as `LossesTable.top` takes it."""
     placed = table.append_column(PLACE, pa.array(range(len(table)), pa.int64()))
     starts = range(0, len(table), piece_rows)
     pieces = (placed.slice(start, piece_rows).select([*filters.columns(ONE_LABEL), PLACE]) for start in starts)
@@ -77,7 +78,7 @@ class TestFilters:
     def test_truncated_needs_the_column(self, refused, tmp_path):
         table = losses(1, 2)
         with refused("losses.parquet", "--truncated"):
-            Losses(tmp_path / "losses.parquet", table.schema, 2, table).top(1, Filters(truncated=True))
+            LossesTable(tmp_path / "losses.parquet", table.schema, 2, table).top(1, Filters(truncated=True))
 
     def test_rows_without_a_loss_are_no_suspects(self):
         assert self.ids(losses(1, None, 3)) == [2, 0]
@@ -85,11 +86,11 @@ class TestFilters:
 
 class TestTextColumn:
     def text_column(self, table):
-        return Losses(Path("losses.parquet"), table.schema, len(table), table).text_column
+        return LossesTable(Path("losses.parquet"), table.schema, len(table), table).text_column
 
     def test_is_the_audits_own_word(self):
         table = losses(1, text=["a"], body=["b"])
-        assert self.text_column(table.cast(with_facts(table.schema, {"text_column": "body"}))) == "body"
+        assert self.text_column(table.cast(Facts(text_column="body").stored_in(table.schema))) == "body"
 
     def test_is_else_guessed(self):
         assert self.text_column(losses(1, author=["a"], text=["b"])) == "text"
@@ -100,13 +101,6 @@ class TestTextColumn:
     def test_is_guessed_where_the_facts_are_spoilt(self, stored):
         table = losses(1, headline=["a"]).replace_schema_metadata({b"lossaudit": stored})
         assert self.text_column(table) == "headline"
-
-
-def test_facts_travel_with_the_table():
-    facts = {"model": "mödel", "labels": ["a"]}
-    table = losses(1, 2)
-    assert facts_of(rank(table.cast(with_facts(table.schema, facts))).schema) == facts
-    assert facts_of(table.schema) == {}
 
 
 class TestSourceNames:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About
 from lossaudit.review.store import DecisionStore
@@ -148,7 +148,7 @@ def about():
 @pytest.fixture
 def losses(losses_file):
     """Twelve rows; the row of id n has rank n + 1."""
-    return Losses.open(losses_file)
+    return LossesTable.open(losses_file)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def sets(tmp_path):
     """Six multi-label rows of two texts; the row of id n has rank n + 1."""
     pairs = [f"said <b>Ann</b> {n}" for n in range(len(ROWS))]
     table = sets_table(ROWS, text_pair=pairs, genre=["chat"] * len(ROWS))
-    return Losses.open(write_sets(table, tmp_path / "sets.parquet", text_pair_column="text_pair"))
+    return LossesTable.open(write_sets(table, tmp_path / "sets.parquet", text_pair_column="text_pair"))
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def decided_sets(sets):
     """The decisions about the multi-label rows: the set for relabel, else the verdict."""
 
     def read():
-        with DecisionStore.open(sets.path, create=False) as store:
+        with DecisionStore.open(sets, create=False) as store:
             return {row: json.loads(d.label) if d.label else d.verdict for row, d in sorted(store.decisions().items())}
 
     return read
@@ -200,7 +200,7 @@ def decided(losses):
     """The decisions that count in the store beside the losses, as (verdict, label, annotator, origin) by row."""
 
     def read():
-        with DecisionStore.open(losses.path, create=False) as store:
+        with DecisionStore.open(losses, create=False) as store:
             return {
                 row: (decision.verdict, decision.label, decision.annotator, decision.origin)
                 for row, decision in store.decisions().items()
@@ -214,7 +214,7 @@ def history(losses):
     """All decisions in the store about a row."""
 
     def read(row):
-        with DecisionStore.open(losses.path, create=False) as store:
+        with DecisionStore.open(losses, create=False) as store:
             return store.history(row)
 
     return read

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import Record, records_of
 from lossaudit.review.sinks import About, Answer, Place, connect
 from lossaudit.review.sinks.log import log_records
@@ -159,7 +159,7 @@ def tagged(tmp_path):
     names = tuple(labels.values())
     table = sets_table(rows, names, hypothesis=[f"<b>so?</b> {n}" for n in range(len(rows))])
     facts = {"model": "acme/tagger", "text_pair_column": "hypothesis", "source": {"name": "tags"}}
-    return Losses.open(write_sets(table, tmp_path / "sets.parquet", names, **facts))
+    return LossesTable.open(write_sets(table, tmp_path / "sets.parquet", names, **facts))
 
 
 def test_sets_over_two_texts_go_as_they_went_and_come_back(replay, sink, tagged, on_stage):

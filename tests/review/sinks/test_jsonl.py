@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import Place, connect
 from lossaudit.review.sinks.log import log_records
@@ -99,7 +99,7 @@ def test_a_line(logged):
 
 def test_other_columns_come_along(file, sink, make_losses, on_stage):
     path = make_losses([("World", "Sports", 9.0, "t")], columns={"source": ["reuters"], "year": [1999]})
-    log_records(records_of(Losses.open(path), 1), sink, on_stage)
+    log_records(records_of(LossesTable.open(path), 1), sink, on_stage)
     assert read(file)[0]["metadata"] == {"source": "reuters", "year": 1999}
 
 
@@ -116,8 +116,8 @@ def test_a_second_run_keeps_the_lines_and_adds_the_missing(logged, file, sink, r
 def test_texts_with_all_kinds_of_ends_of_lines(file, sink, make_losses, on_stage):
     text = "a\nb\r\nc\rd\u2028e\x85f 😀"
     path = make_losses([("World", "Sports", 9.0, text), ("World", "Sports", 8.0, "t")])
-    log_records(records_of(Losses.open(path), 1), sink, on_stage)
-    log_records(records_of(Losses.open(path), 2), sink, on_stage)
+    log_records(records_of(LossesTable.open(path), 1), sink, on_stage)
+    log_records(records_of(LossesTable.open(path), 2), sink, on_stage)
     lines = [json.loads(line) for line in file.read_bytes().decode().split("\n") if line]
     assert [line["text"] for line in lines] == [text, "t"]
 

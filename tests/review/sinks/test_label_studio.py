@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.records import records_of
 from lossaudit.review.sinks import About, Answer, Place, connect
 from lossaudit.review.sinks.label_studio import labelling_configuration
@@ -143,7 +143,7 @@ def test_the_project_and_its_tasks(sink, studio, records, on_stage):
 
 def test_a_second_run_sends_what_is_missing_to_the_same_project(sink, studio, make_losses, on_stage):
     rows = [("World", "Sports", 5000.0 - n, f"text {n}") for n in range(620)]
-    records = records_of(Losses.open(make_losses(rows)), 620)
+    records = records_of(LossesTable.open(make_losses(rows)), 620)
     log_records(records[:600], sink(), on_stage)
     assert [len(body) for body in studio.asked("POST", "/api/projects/7/import")] == [250, 250, 100]
     logged = log_records(records, sink(), on_stage)
@@ -167,7 +167,7 @@ def test_a_bulk_that_fails_for_good_says_which_are_in(sink, studio, make_losses,
     studio.only = "import"
     studio.instead.extend([None, (400, {}, {"validation_errors": {"non_field_errors": ["too odd"]}})])
     with refused("answers 400 to POST /api/projects/7/import", "too odd", "In of 300: the records of rank 1-250."):
-        log_records(records_of(Losses.open(make_losses(rows)), 300), there, on_stage)
+        log_records(records_of(LossesTable.open(make_losses(rows)), 300), there, on_stage)
 
 
 def test_what_people_said(sink, studio, records, losses, on_stage, decided, history):

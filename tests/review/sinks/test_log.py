@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table.facts import SourceFacts
 from lossaudit.review.records import records_of
-from lossaudit.review.sinks import About, Held, Place, connect, shortened, storable, utc
+from lossaudit.review.sinks import About, Held, Place, connect, utc, without_nul
 from lossaudit.review.sinks.log import log_records
 
 
@@ -106,7 +107,7 @@ def test_records_of_another_losses_file_are_refused_before_anything_is_sent(othe
 
 def test_a_rounded_loss_and_a_nul_are_no_other_file(sink, records, on_stage):
     nul = dataclasses.replace(records[0], text="a\0b")
-    sink.kept = [Held(0, storable("a\0b"), records[0].loss + 1e-8), Held(1, None, None)]
+    sink.kept = [Held(0, without_nul("a\0b"), records[0].loss + 1e-8), Held(1, None, None)]
     assert log_records([nul, *records[1:]], sink, on_stage).there == 2
 
 
@@ -118,13 +119,8 @@ def test_a_loss_that_is_no_number_is_refused(sink, records, on_stage, refused):
 def test_what_the_records_are_about(losses):
     told = About.of(losses)
     assert (told.model, told.dataset, told.labels[0]) == ("model of losses.parquet", "losses", "World")
-    losses.facts.update(model="acme/model", source={"name": "ag_news"})
+    losses.facts = dataclasses.replace(losses.facts, model="acme/model", source=SourceFacts("ag_news"))
     assert About.of(losses) == About("acme/model", "ag_news", told.labels)
-
-
-def test_the_end_of_a_long_name_stays():
-    assert shortened("abc", 3) == "abc"
-    assert shortened("/very/long/way/to/reviews.csv", 12) == "…reviews.csv"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossaudit.engine.table.losses import Losses
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.sinks import Answer, Held
 from lossaudit.review.sinks.pull import pull
 
@@ -92,7 +92,7 @@ def test_a_time_in_the_future_adds_nothing_twice(losses, history):
 
 def test_labels_with_commas_quotes_emoji_and_blanks(make_losses):
     labels = ("a, b", 'say "hi"', "😀", "x", "x ", "only ")
-    losses = Losses.open(make_losses([(label, "x", 9.0, "t") for label in labels], labels=labels))
+    losses = LossesTable.open(make_losses([(label, "x", 9.0, "t") for label in labels], labels=labels))
     answers = dict(zip(range(6), ("😀", "a, b", 'say "hi"', "x ", "x", "only"), strict=True))
     pulled = pull(losses, Answered(*(held(row, says(label), text="t") for row, label in answers.items())), "jsonl")
     assert pulled.new == {"relabel": 5, "keep": 1}  # "only" can only be the given "only "
@@ -100,7 +100,7 @@ def test_labels_with_commas_quotes_emoji_and_blanks(make_losses):
 
 
 def test_a_label_that_could_be_two_is_neither(make_losses):
-    losses = Losses.open(make_losses([("x ", " x", 9.0, "t")], labels=("x ", " x")))
+    losses = LossesTable.open(make_losses([("x ", " x", 9.0, "t")], labels=("x ", " x")))
     assert pull(losses, Answered(held(0, says("x"), text="t")), "jsonl").unknown_labels == {"x": [0]}
 
 
@@ -144,5 +144,5 @@ def test_a_record_without_its_text_is_told_by_its_row(losses, decided):
 @pytest.mark.parametrize("name", ["losses.jsonl", "losses.csv", "losses.json"])
 def test_losses_without_facts(name, make_losses):
     rows = [("World", "Sports", 9.0, "t"), ("Sports", "World", 8.0, "u")]
-    losses = Losses.open(make_losses(rows, labels=("World", "Sports"), name=name))
+    losses = LossesTable.open(make_losses(rows, labels=("World", "Sports"), name=name))
     assert pull(losses, Answered(held(0, says("Sports"), text="t")), "jsonl").new == {"relabel": 1}

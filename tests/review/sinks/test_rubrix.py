@@ -144,10 +144,10 @@ def test_inputs_are_called_as_their_columns(columns, fields, sink, rubrix, recor
 
 
 def test_many_go_in_bulks_of_500_and_are_read_in_pages(sink, rubrix, make_losses, on_stage):
-    from lossaudit.engine.table.losses import Losses
+    from lossaudit.engine.table.losses import LossesTable
 
     rows = [("World", "Sports", 5000.0 - n, f"text {n}") for n in range(2300)]
-    records = records_of(Losses.open(make_losses(rows)), 2300)
+    records = records_of(LossesTable.open(make_losses(rows)), 2300)
     log_records(records, sink(), on_stage)
     assert [len(bulk["records"]) for bulk in rubrix.asked("POST", BULK)] == [500] * 4 + [300]
     assert log_records(records, sink(), on_stage).there == 2300

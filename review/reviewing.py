@@ -13,20 +13,18 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table.losses import Losses
-from lossaudit.engine.table.schema import SETS
+from lossaudit.engine.table.losses import LossesTable
 
 from .estimate import Estimate, wrong_share
 from .label_sets import LabelSets, names_of
-from .queries import UNDECIDED, Columns, Places, Query
-from .records import Doubt, Record, Records, label_names
+from .queries import UNDECIDED, Places, Query, RecordColumns
+from .records import DoubtedSet, Record, Records
 from .store import VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
 """Verdicts of a bulk: every record gets its own prediction; its given labels and one more, or without that one."""
-Choice = str | Sequence[str]
+NewLabel = str | Sequence[str]
 """What a record is relabelled as: a label, or a set of labels where records have sets."""
-_LISTED = ("id", "label_name", "prediction_name", "probability", "loss")
 _SNIPPET = 160
 """Characters of a text in the list."""
 
@@ -43,7 +41,7 @@ class Item:
     snippets: list[str]
     """The beginning of each text."""
     decision: Decision | None
-    doubt: Doubt | None
+    doubt: DoubtedSet | None
     """Of a multi-label record."""
 
 
@@ -81,16 +79,16 @@ class MovedError(LossAuditError):
     """A bulk decision that would hit other records than those that were confirmed."""
 
 
-class Session:
+class Review:
     """A review of the n rows of highest loss. Threads may share it."""
 
-    def __init__(self, losses: Losses, records: Records, store: DecisionStore) -> None:
+    def __init__(self, losses: LossesTable, records: Records, store: DecisionStore) -> None:
         """See `open`."""
         self.losses_path = losses.path
         self.store_path = store.path
         self.records = records
-        self.labels = label_names(losses)
-        self.columns = Columns(records, self.labels)
+        self.labels = losses.label_names
+        self.columns = RecordColumns(records, self.labels)
         self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
         self._lock = threading.Lock()
@@ -100,11 +98,11 @@ class Session:
     @classmethod
     def open(cls, losses_path: Path, n: int) -> Self:
         """The review of a losses file, with the store beside it. Raises LossAuditError if either can't be used."""
-        losses = Losses.open(losses_path)
+        losses = LossesTable.open(losses_path)
         records = Records(losses, n)
         if not records:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
-        store = DecisionStore.open(losses_path)
+        store = DecisionStore.open(losses)
         try:
             return cls(losses, records, store)
         except BaseException:
@@ -151,7 +149,7 @@ class Session:
         records = self.records
         table = records.table.take(self._checked(ranks) - 1)
         starts = [pc.utf8_slice_codeunits(table[name], 0, 2 * _SNIPPET).to_pylist() for name in records.text_columns]
-        rows = table.select([*_LISTED, *(SETS.names if records.is_multi_label else ())]).to_pylist()
+        rows = table.select(records.required).to_pylist()
         with self._lock:
             self._catch_up()
             return [
@@ -172,7 +170,7 @@ class Session:
         """Records as the page shows them. Raises LossAuditError for ranks that aren't there."""
         return [self._shown(int(rank) - 1) for rank in self._checked(ranks)]
 
-    def decide(self, row: int, verdict: str, choice: Choice | None, annotator: str) -> Shown:
+    def decide(self, row: int, verdict: str, choice: NewLabel | None, annotator: str) -> Shown:
         """Stores a decision; it is on disk when this returns. To relabel with what is given is to keep it.
 
         Raises LossAuditError if the row isn't under review, there is no such label, or it can't be stored.
@@ -190,7 +188,7 @@ class Session:
                 self._codes[place] = _code(latest)
         return self._shown(place)
 
-    def decide_all(self, query: Query, verdict: str, choice: Choice | None, annotator: str, expected: int) -> int:
+    def decide_all(self, query: Query, verdict: str, choice: NewLabel | None, annotator: str, expected: int) -> int:
         """Decides all records that pass a query, as one step; returns how many.
 
         verdict: "accept" too, and for sets "add" and "remove", with the one label that is meant as the choice.
@@ -242,7 +240,7 @@ class Session:
         names = names_of(given)
         return self._sets.stored([*names, label] if verdict == ADD else [name for name in names if name != label])
 
-    def _checked_choice(self, verdict: str, choice: Choice | None) -> str | None:
+    def _checked_choice(self, verdict: str, choice: NewLabel | None) -> str | None:
         """A choice as a decision holds it; of "add" and "remove", the label that is meant."""
         if choice is None or self._sets is None or verdict in (ADD, REMOVE):
             return self._known(choice)
@@ -250,7 +248,7 @@ class Session:
             raise LossAuditError(f"a record here has a set of labels; {choice!r} is none")
         return self._sets.stored(name for label in choice if (name := self._known(label)) is not None)
 
-    def _known(self, label: Choice | None) -> str | None:
+    def _known(self, label: NewLabel | None) -> str | None:
         if label is None:
             return None
         if not isinstance(label, str) or label not in self.labels:

@@ -1,1 +1,0 @@
-../../lossaudit/__init__.py

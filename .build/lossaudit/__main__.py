@@ -1,1 +1,0 @@
-../../lossaudit/__main__.py

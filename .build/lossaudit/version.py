@@ -1,1 +1,0 @@
-../../lossaudit/version.py

@@ -1,0 +1,127 @@
+"""The audited dataset's rows as its own files have them, to be written again with other labels.
+
+A losses table comes in, rows as dicts or as Arrow tables go out. Text files are read as text: what `datasets` makes of
+them (00123 a number, a date a time) isn't what they say.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+
+from lossaudit.engine.data.rows import Rows
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import ending_of, files_of, open_text
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row
+
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class AuditedRows:
+    """An audited dataset, and whether its rows go from text to text or as Arrow tables."""
+
+    rows: Rows
+    as_text: bool
+
+    @classmethod
+    def open(cls, losses: LossesTable, output: Path) -> Self:
+        """The dataset that was audited, to be written to `output`.
+
+        Raises LossAuditError if it can't be told, is gone, or changed since.
+        """
+        source = losses.facts.source
+        if not source.name:
+            raise LossAuditError(
+                f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that "
+                "`lossaudit audit` wrote from a file, a saved or a hub dataset"
+            )
+        rows = open_dataset(source.name, source.config, source.split, folder_for(output))
+        if rows.fingerprint != source.fingerprint:
+            raise LossAuditError(
+                f"{source.name} has changed since it was audited, so its rows may be others; audit it again"
+            )
+        files = rows.origin.files if rows.origin else ()
+        in_text = bool(files) and ending_of(files[0]) in TEXT_ENDINGS
+        return cls(rows, as_text=in_text and ending_of(output) in TEXT_ENDINGS)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def name(self) -> str:
+        return self.rows.origin.name if self.rows.origin else ""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        return self.rows.features
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that hold the rows."""
+        return tuple(self.rows.origin.files) if self.rows.origin else ()
+
+    @property
+    def places(self) -> list[Path]:
+        """All files and folders that the dataset is in or goes by."""
+        return [*self.files, *files_of(self.name), Path(self.name)]
+
+    @property
+    def has_texts_alone(self) -> bool:
+        """Whether every cell is a text, as in CSV."""
+        return self.as_text and ending_of(self.files[0]) in (".csv", ".tsv")
+
+    def check(self) -> None:
+        """Raises LossAuditError if text files hold fewer or more rows than the audit saw."""
+        if self.as_text:
+            for _ in self.cells(()):
+                pass
+
+    def cells(self, columns: Sequence[str]) -> Iterator[Row]:
+        """The cells of some columns in all rows. Raises LossAuditError at the end if the audit saw fewer or more."""
+        count = 0
+        pieces = self.dicts() if self.as_text else (table.select(list(columns)).to_pylist() for table in self.tables())
+        for piece in pieces:
+            yield from piece
+            count += len(piece)
+        if count != len(self.rows):
+            raise LossAuditError(f"the files hold {count:,} rows where the audit saw {len(self.rows):,}; audit again")
+
+    def dicts(self) -> Iterator[list[Row]]:
+        """The rows of text files in pieces; cells of CSV and TSV are strings."""
+        for file in self.files:
+            ending = ending_of(file)
+            if ending in (".csv", ".tsv"):
+                separator = "\t" if ending == ".tsv" else ","
+                with pd.read_csv(file, sep=separator, chunksize=_ROWS, dtype=str, na_filter=False) as pieces:
+                    for piece in pieces:
+                        yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
+            else:
+                yield from _json_rows(file)
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows of any dataset in pieces."""
+        return (table for _, table in self.rows.shards(_ROWS))
+
+
+def _json_rows(file: Path) -> Iterator[list[Row]]:
+    with open_text(file) as opened:
+        if opened.read(1) == "[":
+            opened.seek(0)
+            yield json.load(opened)
+            return
+        opened.seek(0)
+        piece = []
+        for line in filter(str.strip, opened):
+            piece.append(json.loads(line))
+            if len(piece) == _ROWS:
+                yield piece
+                piece = []
+        yield piece
