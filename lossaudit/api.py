@@ -172,7 +172,7 @@ def fit(
     """Ranks a dataset by losses from heads that never saw the label, on the states of an encoder.
 
     No fine-tuned model is needed: the encoder reads each text once, and small heads are fitted on its states
-    ([fit.md](fit.md)). It does what the command `lossaudit fit` does, and prints nothing. It needs the extra:
+    (docs/fit.md). It does what the command `lossaudit fit` does, and prints nothing. It needs the extra:
     `pip install 'lossaudit[fit]'`
 
     Args:

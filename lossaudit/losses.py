@@ -28,7 +28,7 @@ _SHOWN = 20
 class Losses:
     """A losses table, highest loss first, in memory or in a file that is read as it is needed.
 
-    [losses.md](losses.md) describes its columns. `audit`, `fit` and `load` make it. `len(losses)` is the number of all
+    docs/losses.md describes its columns. `audit`, `fit` and `load` make it. `len(losses)` is the number of all
     rows, those without a loss included. In a notebook it is displayed as a table of its top.
     """
 
@@ -43,7 +43,7 @@ class Losses:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The facts of the run (model, labels, dataset, precision and more), as [losses.md](losses.md) lists them.
+        """The facts of the run (model, labels, dataset, precision and more), as docs/losses.md lists them.
 
         They are empty for a table in a format that carries none: all but Parquet.
 

@@ -5,6 +5,7 @@
 griffe reads the sources, so types and defaults are written as they are there.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ import lossaudit as la
 """
 
 
+_DOCUMENT = re.compile(r"\bdocs/(\w+\.md)")
 _OPTIONS = {"returns_multiple_items": False, "returns_named_value": False}
 
 
@@ -64,7 +66,7 @@ def page() -> str:
     parts.append("## What else comes back\n")
     for place in RESULTS:
         parts += _fields(package[place])
-    return "\n".join(parts)
+    return _DOCUMENT.sub(r"[\1](\1)", "\n".join(parts))
 
 
 def _function(function: griffe.Function, name: str, heading: str) -> Iterator[str]:

@@ -143,7 +143,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files are those of its manifest ([bundle.md](bundle.md)). `export` makes it."""
+    """A bundle on disk whose files are those of its manifest (docs/bundle.md). `export` makes it."""
 
     folder: Path
     """The folder that holds it."""
