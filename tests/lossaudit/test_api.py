@@ -240,7 +240,11 @@ def test_the_package_is_light_and_complete():
 def test_without_an_extra_the_error_names_it(call, extra, tmp_path):
     code = f"""
 import sys
-sys.modules |= dict.fromkeys(["torch", "transformers", "optimum"])
+class Hidden:
+    def find_spec(name, path=None, target=None):
+        if name in ("torch", "transformers", "optimum"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Hidden)
 import lossaudit as la, pandas as pd
 frame = pd.DataFrame({{"text": ["a"], "label": [0]}})
 try:
