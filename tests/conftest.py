@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -99,18 +98,6 @@ def write_file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Makes the shards of this process's audits so many rows long."""
-
-    def set_rows(rows: int) -> None:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("lossaudit.") and hasattr(module, "SHARD_ROWS"):
-                monkeypatch.setattr(module, "SHARD_ROWS", rows)
-
-    return set_rows
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ names stay inside the folder and every file has the hash that the manifest gives
 """
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,11 @@ class Manifest:
     """The forms that can be run, the preferred one of each precision first."""
     left_out: dict[str, str]
     """Forms that weren't written, with the reason."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other manifests, and so, by its hashes, a bundle from others."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"

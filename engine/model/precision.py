@@ -3,8 +3,9 @@
 int8 approximates fp32 on CPUs, fp16 on GPUs. The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
 """
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from ..cpus import has_int8_instructions
 from ..errors import LossAuditError
@@ -45,11 +46,15 @@ class Choice:
     why: str
     """Half a sentence for the user."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
 
-def choice_from(data: dict[str, Any]) -> Choice:
-    """A choice from what `dataclasses.asdict` made of it."""
-    again = data["again"]
-    return Choice(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """From what `to_dict` gave. Raises KeyError or TypeError for something else."""
+        again = data["again"]
+        return cls(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
 
 
 def choose(

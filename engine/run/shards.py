@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from ..data.rows import Rows
 from ..data.texts import Texts, texts_of
 from ..labels.given import MISSING, NOT_IN_MODEL
 from ..model import backends
@@ -23,9 +22,6 @@ from ..table import outcomes
 from ..table.outcomes import Outcomes
 from .shard_table import score_columns, shard_table
 from .tasks import LabelReader, Task
-
-SHARD_ROWS = 4096
-"""Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
 
 OnRows = Callable[[int], None]
 """Told of rows as they are done."""
@@ -39,20 +35,14 @@ class ShardJob:
 
     bundle: Bundle
     task: Task
-    text_column: str
     labels: LabelReader
+    text_columns: tuple[str, ...]
+    """The column of the texts, or the two of their pairs."""
     names: Mapping[str, str | None]
-    """What each source column is called in the losses table (see `table.source_names`)."""
+    """What each source column is called in the losses table (see `schema.source_names`)."""
     max_length: int
-    text_pair_column: str | None = None
-    """The column with the second texts, where rows are pairs."""
     stride: int | None = None
     """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
-
-    @property
-    def text_columns(self) -> list[str]:
-        """The column of the texts, or the two of their pairs."""
-        return [name for name in (self.text_column, self.text_pair_column) if name is not None]
 
 
 @dataclass(frozen=True)
@@ -141,12 +131,9 @@ class ShardScorer:
 
 
 def score_here(
-    job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+    job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Scores the shards that begin with some rows, in this process; gives each part with its first row."""
-    if not starts:
-        return
+    """Scores shards in this process. sources: their rows, each with the first one's number, as the parts have too."""
     with ShardScorer(job, plan) as scorer:
-        shards = rows.shards(SHARD_ROWS, set(starts).__contains__)
-        for encoded in one_ahead(scorer.encode(start, source) for start, source in shards):
+        for encoded in one_ahead(scorer.encode(start, source) for start, source in sources):
             yield encoded.start, scorer.score(encoded, on_rows)

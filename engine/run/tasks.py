@@ -1,7 +1,7 @@
 """What a model's labels mean: one of them is right for a row (`OneLabel`), or any may be (`MultiLabel`).
 
 A dataset's columns and a model's logits come in, the columns of the losses table that depend on labels go out. What is
-the same for both is in `table.py` and `shards.py`.
+the same for both is in `shard_table.py` and `shards.py`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from ..labels.alignment import LabelAlignment, align, values_of_classes
 from ..labels.given import MISSING, NOT_IN_MODEL, GivenLabels, given_labels
 from ..labels.sets import find_sets
 from ..labels.survey import Pieces, align_sets
-from ..model.bundle import MULTI_LABEL
+from ..model.bundle import CLASSIFY, MULTI_LABEL
 from ..scores.loss import score
 from ..scores.multi_label import score_labels
 from ..table.schema import MULTI_LABEL_SCHEMA, SCHEMA
@@ -49,6 +49,10 @@ class LabelReader(Protocol):
 
 class Task(Protocol):
     """How labels are read and logits are scored. `task_of` gives that of a bundle."""
+
+    @property
+    def name(self) -> str:
+        """As a bundle's manifest has it."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -115,6 +119,7 @@ class OneLabel:
     """One label of the model is right: cross-entropy over all of them."""
 
     labels: tuple[str, ...]
+    name: ClassVar[str] = CLASSIFY
     schema: ClassVar[pa.Schema] = SCHEMA
 
     def find_columns(
@@ -170,6 +175,7 @@ class MultiLabel:
     """Any labels of the model may be right: binary cross-entropy of each, and the worst of them is a row's."""
 
     labels: tuple[str, ...]
+    name: ClassVar[str] = MULTI_LABEL
     schema: ClassVar[pa.Schema] = MULTI_LABEL_SCHEMA
 
     def __post_init__(self) -> None:
