@@ -29,7 +29,7 @@ from .comparison import TOLERANCE, texts_with_tokens
 from .config import CLASSIFIER
 from .exporter import Original, Step, quiet, write_bundle
 from .graph import write_graph
-from .parity import compare_with_torch
+from .parity import TorchModel, compare_with_torch
 from .tokenizer import max_length
 
 _SENTENCES = "sentence_bert_config.json"
@@ -149,4 +149,5 @@ def _check(
     def tolerance(states: NDArray[np.float32]) -> float:
         return TOLERANCE * float(np.abs(states).max())
 
-    return compare_with_torch(model, tokenizer, runner, encoder, texts_with_tokens(encoder), state, tolerance)
+    torch_model = TorchModel(model, tokenizer, state)
+    return compare_with_torch(torch_model, runner, encoder, texts_with_tokens(encoder), tolerance)
