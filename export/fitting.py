@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
-from lossaudit.engine.data.texts import texts_of
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable
 from lossaudit.engine.labels.alignment import align
@@ -36,7 +35,7 @@ from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.passes import Audited, Passes, quietly
 from lossaudit.engine.run.reading import Reading
 from lossaudit.engine.run.setup import Setup
-from lossaudit.engine.run.shards import OnRows, OnStage, ShardJob, losses_part
+from lossaudit.engine.run.shards import OnRows, OnStage, ShardJob, SourceRows, losses_part
 from lossaudit.engine.run.tasks import LabelColumn, OneLabel
 from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.schema import facts_of, with_facts
@@ -181,7 +180,7 @@ class _Heads:
         precision = job.bundle.graph(plan.graph).precision
         for start, source in sources:
             scored = shard_logits(self._kept, start, logits[start : start + len(source)])
-            yield start, losses_part(job, source, start, texts_of(source, job.text_columns), scored, precision)
+            yield start, losses_part(job, SourceRows.read(job, start, source), scored, precision)
 
     def _logits(self, states: States, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, classes): out of fold for labelled rows, of the head of all for the others, NaN without a state."""

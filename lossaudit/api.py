@@ -23,7 +23,7 @@ from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle, is_bundle
-from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.precision import Wish, choose
 from lossaudit.engine.model.scoring import encode_shard
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
@@ -289,7 +289,7 @@ def score(
         if len(text_pairs) != len(texts):
             raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second ones")
         read = list(zip(texts, text_pairs, strict=True))
-    plan = choose(bundle, precision, None, "cpu", 1, len(texts), None).first
+    plan = choose(bundle, Wish(precision, provider="cpu"), len(texts)).first
     encoder, sharding = encoder_of(bundle, bundle.manifest.max_length), Sharding(len(texts))
     with load_scorer(bundle, plan) as scorer:
         shards = {

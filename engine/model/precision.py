@@ -32,6 +32,20 @@ _HOW_TO_HAVE = {"int8": "it was exported without", "fp16": "lossaudit export MOD
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What is asked for."""
+
+    precision: str = "auto"
+    """One of `PRECISIONS`."""
+    top: int | None = None
+    """Rows of the ranking that must be exact under exact-top."""
+    provider: str = "auto"
+    """A backend's name, or "auto": CUDA where it can be used, else the fastest."""
+    cpus: int = 1
+    """How many may be used."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """What computes the losses of one audit."""
 
@@ -57,23 +71,21 @@ class Choice:
         return cls(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
 
 
-def choose(
-    bundle: Bundle, precision: str, top: int | None, provider: str, cpus: int, rows: int, sample: Encoded | None
-) -> Choice:
+def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None) -> Choice:
     """Chooses for an audit of so many rows.
 
-    precision: one of `PRECISIONS`. provider: a backend's name, or "auto": CUDA where it can be used, else the fastest.
     sample: tokens of some rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
+    precision, provider = wish.precision, wish.provider
     if provider == "auto" and backends.cuda_works(bundle.file_of("fp32")):
         provider = backends.CUDA
 
     def plan(of: str) -> Plan | None:
         if sample is None:
-            return tuning.default_plan(bundle, of, provider, cpus)
-        return tuning.measured_plan(bundle, of, provider, cpus, sample)
+            return tuning.default_plan(bundle, of, provider, wish.cpus)
+        return tuning.measured_plan(bundle, of, provider, wish.cpus, sample)
 
-    top, other = min(top or TOP, rows), approximation(provider)
+    top, other = min(wish.top or TOP, rows), approximation(provider)
     _check_wish(precision, other)
     approximate = None if precision == "fp32" else plan(other)
     if precision == other and approximate is not None:

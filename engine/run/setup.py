@@ -15,7 +15,7 @@ from ..errors import LossAuditError
 from ..model import backends
 from ..model.bundle import Bundle
 from ..model.encoding import TextEncoder
-from ..model.precision import Choice, choose
+from ..model.precision import Choice, Wish, choose
 from ..table.schema import source_names
 from .options import AuditOptions
 from .reading import Reading
@@ -61,7 +61,8 @@ class Setup:
         """What computes the logits. The first time a bundle is used, measuring it on the texts takes a few seconds."""
         options, rows = self._options, len(self._reading.rows)
         sample = self._encoder.encode(texts) if options.tune and rows >= _WORTH_MEASURING and texts else None
-        return choose(self._bundle, options.precision, options.top, options.provider, self.cpus, rows, sample)
+        wish = Wish(options.precision, options.top, options.provider, self.cpus)
+        return choose(self._bundle, wish, rows, sample)
 
     def job(self, task: Task, labels: LabelReader) -> ShardJob:
         """What a shard's part depends on."""
