@@ -41,7 +41,7 @@ from .comparison import (
     texts_with_tokens,
     with_pairs,
 )
-from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
+from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of_config
 from .manifest import About, Forms, versions_of, write_manifest
 from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
 
@@ -138,7 +138,7 @@ def _adopt(given_as: _Folder, target: Path, on_step: Step, multi_label: bool = F
     config = ModelConfig.read(given_as.path)
     tokenizer = read_tokenizer(given_as.path / TOKENIZER)
     settings = TokenizerConfig.read(given_as.path, tokenizer)
-    task = task_of(name, config.problem_type, len(config.labels or ("", "")), multi_label)
+    task = task_of_config(name, config.problem_type, len(config.labels or ("", "")), multi_label)
     with folder_beside(target, replaceable=MANIFEST) as folder:
         without_padding(tokenizer).save(str(folder / TOKENIZER))
         limit, padding, side = max_length(settings, config), pad_id(settings, config), settings.truncation_side
@@ -208,7 +208,7 @@ def _why_not_rewritten() -> str | None:
 
 
 def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
-    task_of(name, config.problem_type, classes)
+    task_of_config(name, config.problem_type, classes)
     labels = config.labels or tuple(f"LABEL_{index}" for index in range(classes))  # as transformers calls them
     if len(labels) != classes:
         raise LossAuditError(f"{name}: config.json names {len(labels)} labels, but the graph gives {classes} logits")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model.backends import Runner
@@ -89,7 +89,7 @@ def texts_with_tokens(encoder: TextEncoder) -> list[str]:
     return [text for text in reference_texts(encoder.max_length) if encoder.encode([text]).lengths[0] > 0]
 
 
-def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> NDArray[np.float32]:
+def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> Floats32:
     """(texts, classes) of a graph that is given each text by itself."""
     encoded = encoder.encode(texts)
     return np.concatenate([runner.run(encoded.padded(np.array([row]))) for row in range(len(texts))])
@@ -103,7 +103,7 @@ class Reference:
     """What it is called in errors."""
     encoder: TextEncoder
     texts: Sequence[Text]
-    logits: NDArray[np.float32]
+    logits: Floats32
     """(texts, classes)"""
     tolerance: float = TOLERANCE
 

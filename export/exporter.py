@@ -60,7 +60,7 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
 def _export(
     checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False, fp16: bool = False
 ) -> Bundle:
-    with quiet():
+    with quiet_libraries():
         on_step("loading the weights")
         model, task = checkpoints.load_model(checkpoint, multi_label)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
@@ -153,7 +153,7 @@ def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """The libraries' warnings off while they work, and back as they were."""
     libraries = (transformers.utils.logging, optimum.utils.logging)
     before = [library.get_verbosity() for library in libraries]

@@ -17,8 +17,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.errors import LossAuditError
@@ -36,7 +36,7 @@ from lossaudit.engine.run.passes import Audited, Passes, quietly
 from lossaudit.engine.run.reading import Reading
 from lossaudit.engine.run.setup import Setup
 from lossaudit.engine.run.shards import OnRows, OnStage, ShardJob, SourceRows, losses_part
-from lossaudit.engine.run.tasks import LabelColumn, OneLabel
+from lossaudit.engine.run.tasks import AlignedColumn, SingleLabel
 from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.schema import facts_of, with_facts
 
@@ -102,8 +102,8 @@ class Fit:
         )
         self.classes = _classes(given, column, folds)
         """Each label and its rows, in the order of the logits."""
-        self.task = OneLabel(tuple(self.classes))
-        self.labels = LabelColumn(column, align(given, self.task.labels, options.label_map), self.task.labels)
+        self.task = SingleLabel(tuple(self.classes))
+        self.labels = AlignedColumn(column, align(given, self.task.labels, options.label_map), self.task.labels)
 
     @property
     def rare(self) -> dict[str, int]:
@@ -182,7 +182,7 @@ class _Heads:
             scored = shard_logits(self._kept, start, logits[start : start + len(source)])
             yield start, losses_part(job, SourceRows.read(job, start, source), scored, precision)
 
-    def _logits(self, states: States, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _logits(self, states: States, labels: Ints) -> Floats32:
         """(n, classes): out of fold for labelled rows, of the head of all for the others, NaN without a state."""
         fit = self._fit
         labelled = (labels >= 0) & (states.texts >= 0)

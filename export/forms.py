@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import EncodeError
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model import backends
@@ -215,7 +215,7 @@ class _Results:
 
     exported: Exported
     texts: list[str]
-    values: NDArray[np.float64]
+    values: Floats
     """(texts, classes) probabilities, or an encoder's states in units of their mean distance from their mean."""
 
     @classmethod

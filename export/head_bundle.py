@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lossaudit.engine.arrays import Floats, Floats32
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import folder_beside
 from lossaudit.engine.model import backends
@@ -128,5 +128,5 @@ class _Check:
         return float(np.abs(found - _probabilities(self._expected)).mean())
 
 
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def _probabilities(logits: Floats32) -> Floats:
     return np.exp(log_softmax(logits))

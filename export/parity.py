@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model.backends import Runner
@@ -37,12 +37,12 @@ class TorchModel:
         """One that gives logits."""
         return cls(model, tokenizer, lambda inputs: model(**inputs).logits)
 
-    def run(self, text: Text, max_length: int) -> NDArray[np.float32]:
+    def run(self, text: Text, max_length: int) -> Floats32:
         """The output of one text, cut at so many tokens."""
         pieces = (text,) if isinstance(text, str) else text
         inputs = self.tokenizer(*pieces, truncation=True, max_length=max_length, padding=False, return_tensors="pt")
         with torch.inference_mode():
-            found: NDArray[np.float32] = self.output(inputs).numpy()
+            found: Floats32 = self.output(inputs).numpy()
         return found
 
 
@@ -78,7 +78,7 @@ def compare_with_torch(
     runner: Runner,
     encoder: TextEncoder,
     texts: Sequence[Text],
-    tolerance: Callable[[NDArray[np.float32]], float],
+    tolerance: Callable[[Floats32], float],
 ) -> Parity:
     """The largest difference of the graph's output from PyTorch's.
 

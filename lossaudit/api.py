@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from lossaudit.engine.arrays import Floats, Ints
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.data.texts import Text
@@ -31,7 +32,7 @@ from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.sharding import Sharding
 from lossaudit.engine.run.shards import encoder_of, load_scorer
 from lossaudit.engine.run.tasks import MultiLabel
-from lossaudit.engine.scores.loss import Floats, Ints, Scores
+from lossaudit.engine.scores.loss import Scores
 from lossaudit.engine.scores.loss import score as score_logits
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.scores.multi_label import score_labels as score_label_logits

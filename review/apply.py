@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lossaudit.engine.data.rows import Rows
-from lossaudit.engine.data.source import quiet
+from lossaudit.engine.data.source import quiet_datasets
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import ending_of, file_beside, files_of, folder_beside
 from lossaudit.engine.run.kept_parts import folder_for
@@ -208,7 +208,7 @@ class _Writing:
             # `datasets` makes the folder's files from one that holds the rows.
             stream = f"{beside}/rows.arrow"
             written = _write_arrow(tables, lambda schema: pa.ipc.new_stream(stream, schema))
-            with quiet():
+            with quiet_datasets():
                 datasets.Dataset.from_file(stream).save_to_disk(folder)
             return written
 

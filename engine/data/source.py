@@ -42,7 +42,7 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
     """
     files = [] if Path(name).is_dir() else files_of(name)
     scratch = None
-    with quiet():
+    with quiet_datasets():
         if files:
             _check_files(name, files, config, split)
             scratch = Scratch(workplace)
@@ -70,7 +70,7 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
         if not left:
             break
         builder, options = _FORMATS[_kind(file)]
-        with quiet(), _reading(str(file)):
+        with quiet_datasets(), _reading(str(file)):
             pieces = datasets.load_dataset(
                 builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
             )
@@ -199,7 +199,7 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_datasets() -> Iterator[None]:
     """The library's own bars and messages off, and back as they were."""
     verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)

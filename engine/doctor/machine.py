@@ -25,7 +25,7 @@ INT8 = ("AVX-512 VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "I8MM")
 
 
 @dataclass(frozen=True)
-class Cpu:
+class Cpus:
     """The CPUs of this machine, and how many of them this process may use."""
 
     name: str
@@ -54,10 +54,10 @@ class Memory:
         return min(known, default=None)
 
 
-def cpu() -> Cpu:
+def cpu() -> Cpus:
     """The CPUs here."""
     no_cgroups = Path(os.devnull)
-    return Cpu(cpu_name(), cpu_features(), os.cpu_count() or 1, usable_cpus(no_cgroups), usable_cpus())
+    return Cpus(cpu_name(), cpu_features(), os.cpu_count() or 1, usable_cpus(no_cgroups), usable_cpus())
 
 
 def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from ..arrays import Floats32, Ints
 from ..data.texts import texts_of
 from ..errors import LossAuditError
 from ..files import write_errors
@@ -34,9 +34,9 @@ _NO_TEXT = -1
 class States:
     """The states of n rows, in the dataset's order."""
 
-    states: NDArray[np.float32]
+    states: Floats32
     """(n, hidden), mapped from a file; NaN where a row has none."""
-    texts: NDArray[np.int64]
+    texts: Ints
     """(n,) rows whose texts are the same tokens have the same number; below 0 where a row has no state."""
     encoded: int
     """Rows that were encoded now; the others were kept from an interrupted run."""
@@ -71,7 +71,7 @@ def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_
     return _gathered(reading.sharding, kept, len(job.bundle.manifest.labels), encoded)
 
 
-def shard_logits(kept: KeptParts, start: int, logits: NDArray[np.float32]) -> ShardLogits:
+def shard_logits(kept: KeptParts, start: int, logits: Floats32) -> ShardLogits:
     """What a graph with a head would have given for the shard that begins with a row. logits: (its rows, classes)."""
     part = kept.sound(part_stem(start), [*_COUNTS, _FAILURE])
     tokens, unknown, truncated = (part[name].to_numpy() for name in _COUNTS)
@@ -112,7 +112,7 @@ def _part(tokens: EncodedShard, scored: ShardLogits) -> pa.Table:
     )
 
 
-def _numbers(tokens: EncodedShard) -> NDArray[np.int64]:
+def _numbers(tokens: EncodedShard) -> Ints:
     """A number of 63 bits for each different text of a shard, made of its tokens: what the encoder sees of it."""
     encoded = tokens.encoded
     made = [hashlib.blake2b(digest_size=8) for _ in encoded.truncated]

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..arrays import Floats, Ints
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop, exact_top
-from ..scores.loss import Floats, Ints
 from .kept_parts import KeptParts, again_stem, part_stem
 from .sharding import Sharding
 from .shards import OnStage, ShardJob, ShardScorer

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..scores.loss import Ints
+from ..arrays import Ints
 
 SHARD_ROWS = 4096
 """Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""

@@ -1,4 +1,4 @@
-"""What a model's labels mean: one of them is right for a row (`OneLabel`), or any may be (`MultiLabel`).
+"""What a model's labels mean: one of them is right for a row (`SingleLabel`), or any may be (`MultiLabel`).
 
 A dataset's columns and a model's logits come in, the columns of the losses table that depend on labels go out. What is
 the same for both is in `shard_table.py` and `shards.py`.
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Floats
 from ..data.columns import find_label_column
 from ..errors import LossAuditError
 from ..labels.alignment import LabelAlignment, align, values_of_classes
@@ -27,7 +28,6 @@ from ..table.summary import SetTally, Tally
 
 Labels = NDArray[Any]
 """Class indices (n,), or (n, classes) of 0 and 1; below 0 where a row has none."""
-Floats = NDArray[np.float64]
 BETWEEN = ", "
 """Labels of a row in `label_name` and `prediction_name`."""
 Columns = str | tuple[str, ...]
@@ -88,11 +88,11 @@ class Task(Protocol):
 
 def task_of(task: str, labels: tuple[str, ...]) -> Task:
     """task: of a bundle's manifest, or of a run's facts. Raises LossAuditError for labels that can't be told apart."""
-    return MultiLabel(labels) if task == MULTI_LABEL else OneLabel(labels)
+    return MultiLabel(labels) if task == MULTI_LABEL else SingleLabel(labels)
 
 
 @dataclass(frozen=True)
-class LabelColumn:
+class AlignedColumn:
     """A dataset's label column, of a label a row."""
 
     name: str
@@ -115,7 +115,7 @@ class LabelColumn:
 
 
 @dataclass(frozen=True)
-class OneLabel:
+class SingleLabel:
     """One label of the model is right: cross-entropy over all of them."""
 
     labels: tuple[str, ...]
@@ -133,11 +133,11 @@ class OneLabel:
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]
-    ) -> LabelColumn:
+    ) -> AlignedColumn:
         """See `Task.align`."""
         assert isinstance(columns, str)
         given = given_labels((table[columns] for _, table in pieces()), features[columns])
-        return LabelColumn(columns, align(given, self.labels, label_map), self.labels)
+        return AlignedColumn(columns, align(given, self.labels, label_map), self.labels)
 
     def given_columns(self, given: GivenLabels) -> dict[str, Any]:
         """See `Task.given_columns`."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+
+from ..arrays import Ints
 
 if TYPE_CHECKING:  # `top` reads tables without loading a tokenizer
     pass
@@ -38,7 +38,7 @@ class Outcomes:
     statuses: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str | None] = field(default_factory=dict)
 
-    def say(self, status: str, rows: "NDArray[np.int64] | Mapping[int, str | None]") -> None:
+    def say(self, status: str, rows: Ints | Mapping[int, str | None]) -> None:
         """Gives rows a status; a mapping also says why, where there is more to say."""
         if isinstance(rows, Mapping):
             self.reasons.update(rows)

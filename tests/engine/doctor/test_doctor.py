@@ -14,14 +14,14 @@ from lossaudit.engine.doctor import checks as doctor
 from lossaudit.engine.doctor import machine as doctor_machine
 from lossaudit.engine.doctor import software as doctor_software
 from lossaudit.engine.doctor import speed as doctor_bundle
-from lossaudit.engine.doctor.machine import Cpu, Memory
-from lossaudit.engine.doctor.software import Build, Cuda, Package, Runtime
+from lossaudit.engine.doctor.machine import Cpus, Memory
+from lossaudit.engine.doctor.software import Build, CudaLibraries, Package, Runtime
 from lossaudit.engine.model.bundle import Bundle, Graph
 
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
 CORE = "onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
 IN_ORDER = Runtime((), (), "1.32.0", ("CPUExecutionProvider",), None, None)
-CPU = Cpu("A CPU", {"AVX2": True, "AVX-512 VNNI": True, "AVX-VNNI": False}, 8, 8, 8)
+CPU = Cpus("A CPU", {"AVX2": True, "AVX-512 VNNI": True, "AVX-VNNI": False}, 8, 8, 8)
 
 
 @pytest.fixture
@@ -155,9 +155,9 @@ class TestCuda:
     @pytest.mark.parametrize(
         ("cuda", "state", "said"),
         [
-            (Cuda("12.8", True, ("libcudnn.so.9",), ()), doctor.OK, "built for CUDA 12.8"),
-            (Cuda("12.8", True, (), ("libcudnn.so.9",)), doctor.PROBLEM, "not found: libcudnn.so.9"),
-            (Cuda("12.8", False, (), ()), doctor.PROBLEM, "no NVIDIA driver"),
+            (CudaLibraries("12.8", True, ("libcudnn.so.9",), ()), doctor.OK, "built for CUDA 12.8"),
+            (CudaLibraries("12.8", True, (), ("libcudnn.so.9",)), doctor.PROBLEM, "not found: libcudnn.so.9"),
+            (CudaLibraries("12.8", False, (), ()), doctor.PROBLEM, "no NVIDIA driver"),
         ],
     )
     def test_what_is_said_of_it(self, cuda, state, said):

@@ -19,7 +19,7 @@ from lossaudit.engine.run.kept_parts import KeptParts
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.reading import Reading
 from lossaudit.engine.run.setup import Setup
-from lossaudit.engine.run.tasks import LabelColumn, OneLabel
+from lossaudit.engine.run.tasks import AlignedColumn, SingleLabel
 
 PLAN = Plan("fp32", "cpu", workers=2, threads=1)
 HIDDEN = 32
@@ -38,10 +38,10 @@ def encode(encoder, tmp_path):
         rows = Rows(datasets.Dataset.from_dict({"text": texts, "label": ["a", "b"] * (len(texts) // 2)}))
         options = AuditOptions(tune=False, shard_rows=20)
         reading = Reading.open(rows, options, lambda features: "label")
-        labels = LabelColumn(
+        labels = AlignedColumn(
             "label", LabelAlignment({"a": 0, "b": 1}, "by name", False, {}, None, {"a": "a", "b": "b"}), ("a", "b")
         )
-        job = Setup(encoder, reading, options).job(OneLabel(("a", "b")), labels)
+        job = Setup(encoder, reading, options).job(SingleLabel(("a", "b")), labels)
         with KeptParts.open(tmp_path / "parts", {}) as kept:
             kept.decide(Choice("fp32", PLAN, None, 1, "as asked"))
             states = encode_all(job, PLAN, reading, kept, on_rows)

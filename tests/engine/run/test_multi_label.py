@@ -17,7 +17,7 @@ from lossaudit.engine.model.scoring import Scorer
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.run.options import AuditOptions
-from lossaudit.engine.run.tasks import MultiLabel, OneLabel
+from lossaudit.engine.run.tasks import MultiLabel, SingleLabel
 from lossaudit.engine.table.formats import ENDINGS, write_table
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.ranking import Filters
@@ -281,7 +281,7 @@ def test_lists_for_a_model_of_one_label_are_refused_with_the_way_out(bundle_fold
 def test_names_that_the_model_has_twice_are_refused(refused):
     with refused("two labels of the name 'a'", "id2label"):
         MultiLabel(("a", "b", "a"))
-    assert OneLabel(("a", "a")).labels == ("a", "a")
+    assert SingleLabel(("a", "a")).labels == ("a", "a")
 
 
 def test_labels_in_a_csv(bundle, multi_label_rows, audited, write_file):
