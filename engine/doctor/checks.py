@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.version import __version__
 
 from .. import telemetry
+from ..cpus import multiplies_int8
 from ..errors import LossAuditError, brief
 from ..model.bundle import Bundle, Manifest
 from ..model.caches import Cache, caches, size_of
@@ -155,7 +156,7 @@ def _instructions(cpu: Cpus) -> Check:
     has = [name for name, there in cpu.features.items() if there]
     lacks = [name for name, there in cpu.features.items() if not there]
     finding = "; not ".join(", ".join(names) for names in (has or ["none of those that matter"], lacks) if names)
-    if any(name in has for name in machine.INT8):
+    if multiplies_int8(cpu.features):
         return Check("instructions", OK, finding)
     return Check("instructions", NOTE, f"{finding}; without int8 products, int8 may be no faster than fp32")
 

@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
-from ..cpus import has_int8_instructions
+from ..cpus import instructions, multiplies_int8
 from ..errors import LossAuditError
 from ..scores.exact_top import SAMPLE
 from . import backends, tuning
@@ -127,7 +127,7 @@ def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, row
     if approximate.tokens_per_second and fp32.tokens_per_second:
         speedup = approximate.tokens_per_second / fp32.tokens_per_second
     else:
-        speedup = _SPEEDUP if precision != "int8" or has_int8_instructions() else 1.0
+        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(instructions()) else 1.0
     if speedup <= 1.0:
         return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
     if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:

@@ -71,7 +71,7 @@ def test_auto_takes_fp32_for_few_rows(bundle, sample, speeds):
 
 def test_without_measuring_the_instructions_decide(bundle, monkeypatch):
     for has, expected in ((True, "exact-top"), (False, "fp32")):
-        monkeypatch.setattr(precision, "has_int8_instructions", lambda has=has: has)
+        monkeypatch.setattr(precision, "multiplies_int8", lambda _, has=has: has)
         assert choose(bundle, Wish("auto", None, "cpu", 2), 100_000).precision == expected
 
 
@@ -160,7 +160,7 @@ class TestOnAGpu:
         assert why == "the bundle has no fp16 graph; fp16: its activations reach 100,000"
 
     def test_cpus_keep_to_int8(self, with_fp16, refused, monkeypatch):
-        monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
+        monkeypatch.setattr(precision, "multiplies_int8", lambda _: True)
         choice = choose(with_fp16, Wish("auto", None, "cpu", 2), 100_000)
         assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
         with refused("--precision fp16", "--provider cuda"):
