@@ -17,10 +17,6 @@ class Sharding:
     rows: int
     size: int = SHARD_ROWS
 
-    def __len__(self) -> int:
-        """Shards."""
-        return len(self.starts)
-
     @property
     def starts(self) -> range:
         """The first row of each shard."""
