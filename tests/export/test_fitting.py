@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
@@ -161,6 +162,19 @@ class TestClasses:
         _, table = fit(columns)
         assert (table["loss"].to_numpy()[-2:] > 2).all()
         assert table["status"].to_pylist()[-2:] == ["ok", "ok"]
+
+
+def test_preparing_reads_the_dataset_once(frame, encoder, monkeypatch):
+    read, shards = [], Rows.shards
+
+    def counting(self, *arguments):
+        for start, table in shards(self, *arguments):
+            read.append(len(table))
+            yield start, table
+
+    monkeypatch.setattr(Rows, "shards", counting)
+    Fit(encoder, datasets.Dataset.from_dict(frame), FP32)
+    assert sum(read) == 90
 
 
 class TestRows:
