@@ -18,7 +18,9 @@ from rich.table import Table
 
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, Audited, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.run.passes import Audited
 from lossaudit.export.exporter import export_bundle
 
 from . import shapes

@@ -5,7 +5,7 @@ The weights are far from zero, so that logits differ from text to text as a trai
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from lossaudit.export.comparison import reference_texts
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
+Texts = Sequence[str]
 _TEXTS = reference_texts(64)
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _ROBERTA_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
@@ -43,23 +44,33 @@ class Family:
     """As people write it."""
     model_type: str
     """As transformers does."""
-    tokenizer: Callable[[int], transformers.PreTrainedTokenizerFast]
-    """Makes one that takes so many tokens."""
+    tokenizer: Callable[[int, Texts], transformers.PreTrainedTokenizerFast]
+    """Makes one that takes so many tokens, trained on texts."""
     config: dict[str, Any] = field(default_factory=dict)
     """What distinguishes it from others of its model type."""
     reserved_positions: int = 0
     """Positions that hold no token."""
 
-    def make(self, folder: Path, size: Size | None = None, **config: Any) -> Path:
-        """Writes a classifier to a folder, as save_pretrained does. `config` changes the model's configuration."""
+    def make(
+        self,
+        folder: Path,
+        size: Size | None = None,
+        labels: Sequence[str] = LABELS,
+        texts: Texts = _TEXTS,
+        **config: Any,
+    ) -> Path:
+        """Writes a classifier to a folder, as save_pretrained does. texts: that its tokenizer is trained on.
+
+        `config` changes the model's configuration.
+        """
         size = size or Size()
-        tokenizer = self.tokenizer(size.tokens)
+        tokenizer = self.tokenizer(size.tokens, texts)
         tokenizer.save_pretrained(folder)
         known = transformers.AutoConfig.for_model(
             self.model_type,
             **self._sizes(size)
             | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-            | {"id2label": dict(enumerate(LABELS)), "label2id": {name: index for index, name in enumerate(LABELS)}}
+            | {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
             | {"initializer_range": 0.2 if size.hidden < 128 else 0.05}
             | self.config
             | config,
@@ -91,20 +102,20 @@ class Family:
         }
 
 
-def _word_piece(kind: type, specials: tuple[str, ...], cls: str, sep: str) -> Callable[[int], Any]:
-    def make(tokens: int) -> Any:
+def _word_piece(kind: type, specials: tuple[str, ...], cls: str, sep: str) -> Callable[[int, Texts], Any]:
+    def make(tokens: int, texts: Texts) -> Any:
         tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer()
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordPieceTrainer(special_tokens=list(specials), vocab_size=400, show_progress=False)
-        tokenizer.train_from_iterator(_TEXTS, trainer)
+        tokenizer.train_from_iterator(texts, trainer)
         tokenizer.post_processor = processors.BertProcessing((sep, specials.index(sep)), (cls, specials.index(cls)))
         return kind(tokenizer_object=tokenizer, model_max_length=tokens)
 
     return make
 
 
-def _byte_bpe(specials: tuple[str, ...]) -> Tokenizer:
+def _byte_bpe(specials: tuple[str, ...], texts: Texts) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -113,18 +124,18 @@ def _byte_bpe(specials: tuple[str, ...]) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
-def _roberta(tokens: int) -> Any:
-    tokenizer = _byte_bpe(_ROBERTA_SPECIALS)
+def _roberta(tokens: int, texts: Texts) -> Any:
+    tokenizer = _byte_bpe(_ROBERTA_SPECIALS, texts)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     return transformers.RobertaTokenizerFast(tokenizer_object=tokenizer, model_max_length=tokens)
 
 
-def _modernbert(tokens: int) -> Any:
-    tokenizer = _byte_bpe(_BERT_SPECIALS)
+def _modernbert(tokens: int, texts: Texts) -> Any:
+    tokenizer = _byte_bpe(_BERT_SPECIALS, texts)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
     return transformers.PreTrainedTokenizerFast(
@@ -132,9 +143,9 @@ def _modernbert(tokens: int) -> Any:
     )
 
 
-def _decoder(padding_side: str, pad: str) -> Callable[[int], Any]:
-    def make(tokens: int) -> Any:
-        tokenizer = _byte_bpe(tuple(dict.fromkeys(["<|endoftext|>", pad])))
+def _decoder(padding_side: str, pad: str) -> Callable[[int, Texts], Any]:
+    def make(tokens: int, texts: Texts) -> Any:
+        tokenizer = _byte_bpe(tuple(dict.fromkeys(["<|endoftext|>", pad])), texts)
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         return transformers.GPT2TokenizerFast(
             tokenizer_object=tokenizer,
@@ -149,13 +160,13 @@ def _decoder(padding_side: str, pad: str) -> Callable[[int], Any]:
     return make
 
 
-def _unigram(kind: type, **pieces: Any) -> Callable[[int], Any]:
+def _unigram(kind: type, **pieces: Any) -> Callable[[int, Texts], Any]:
     """`pieces`: how the family numbers its special tokens, in SentencePiece's options."""
 
-    def make(tokens: int) -> Any:
+    def make(tokens: int, texts: Texts) -> Any:
         with tempfile.TemporaryDirectory() as scratch:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(text for text in _TEXTS if text),
+                sentence_iterator=iter(text for text in texts if text),
                 model_prefix=f"{scratch}/spm",
                 model_type="unigram",
                 vocab_size=300,

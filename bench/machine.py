@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.cpus import cpu_name, instructions, processor, usable_cpus
 from lossaudit.engine.table.formats import write_table
 
-FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
-"""The instructions that decide which kernels run."""
 TOP_ROWS = 120_000
 
 
@@ -25,7 +23,8 @@ class Machine:
     """What ran it."""
 
     cpu: str
-    flags: tuple[str, ...]
+    instructions: tuple[str, ...]
+    """Of those that decide which kernels run."""
     cpus: int
     """That may be used."""
     system: str
@@ -33,16 +32,12 @@ class Machine:
 
     @classmethod
     def here(cls) -> "Machine":
-        file = Path("/proc/cpuinfo")
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        known = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in reversed(lines) if ":" in line)
-        name = known.get("model name") or platform.processor() or platform.machine()
+        name, known = cpu_name(), processor()
         if "cpu family" in known:  # names such as "AMD EPYC" don't tell generations apart
             name += f" (family {known['cpu family']}, model {known['model']})"
-        have = set(known.get("flags", "").split())
         return cls(
             " ".join(name.split()),
-            tuple(flag for flag in FLAGS if flag in have),
+            tuple(instruction for instruction, there in (instructions() or {}).items() if there),
             usable_cpus(),
             f"{platform.system()} {platform.machine()}",
             platform.python_version(),
@@ -54,7 +49,7 @@ class Machine:
         return f"{re.sub(r'[^a-z0-9]+', '-', self.cpu.lower()).strip('-')}-{self.cpus}cpu"
 
     def __str__(self) -> str:
-        return f"{self.cpu}, {self.cpus} CPUs ({', '.join(self.flags)}); {self.system}, Python {self.python}"
+        return f"{self.cpu}, {self.cpus} CPUs ({', '.join(self.instructions)}); {self.system}, Python {self.python}"
 
 
 def install_megabytes(packages: tuple[str, ...]) -> float | None:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.exporter import export_bundle
 
 from . import loop

@@ -15,10 +15,11 @@ import click
 import pyarrow as pa
 
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.cluster import LOCAL, Cluster
 from lossaudit.engine.run.kept_parts import KeptParts, part_stem
-from lossaudit.engine.run.shards import SHARD_ROWS
+from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.run.sharding import SHARD_ROWS
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.summary import Tally
 from lossaudit.export.exporter import cached_bundle
@@ -40,7 +41,7 @@ def main(model: str, data: str, output: Path | None) -> None:
     part = audited.table
     source = rows.take(0, SHARD_ROWS)
     n = len(part)
-    characters = sum(map(len, source[audit.text_column].to_pylist())) / n
+    characters = sum(map(len, source[audit.reading.text_column].to_pylist())) / n
     steps: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, Cluster(LOCAL) as cluster:
         ray = cluster._ray
@@ -50,7 +51,7 @@ def main(model: str, data: str, output: Path | None) -> None:
         )
         steps["count it up"] = _seconds(lambda: Tally(4).add(part))
         with KeptParts.open(Path(folder) / "parts", {}) as kept:
-            kept.decide({"a": 1})
+            kept.decide(audit.choice)
             steps["write it as Parquet, with hash and fsync"] = _seconds(lambda: kept.write(part_stem(0), part))
             size = next(kept.path.glob("part-*")).stat().st_size / n
             kept.discard()

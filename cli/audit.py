@@ -19,7 +19,8 @@ from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
 
 if TYPE_CHECKING:
-    from lossaudit.engine.run.audit import Audit, Audited
+    from lossaudit.engine.run.audit import Audit
+    from lossaudit.engine.run.passes import Audited
 
 
 _EXAMPLES = """
@@ -111,8 +112,9 @@ def audit(
         _check_nobody_is_named(ray_address, parts)
     from lossaudit.engine.data.source import open_dataset
     from lossaudit.engine.labels.alignment import parse_label_map
-    from lossaudit.engine.run.audit import Audit, AuditOptions
+    from lossaudit.engine.run.audit import Audit
     from lossaudit.engine.run.kept_parts import folder_for
+    from lossaudit.engine.run.options import AuditOptions
     from lossaudit.engine.table.formats import check_output, write_table
     from lossaudit.review.report.page import check_report, write_report
 
@@ -131,7 +133,7 @@ def audit(
         prepared = Audit(bundle, rows, options)
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:
-            if kept.facts:
+            if kept.choice is not None:
                 out.print(f"Going on with an interrupted audit, whose parts are in {kept}", soft_wrap=True)
             with steps("Preparing") as on_step:
                 on_step("the default way" if no_tune else "what is fastest here, measured once a bundle and machine")
@@ -195,9 +197,9 @@ def say_prepared(events: Events, audit: "Audit") -> None:
     events.say(
         "prepared",
         rows=len(audit),
-        text_column=audit.text_column,
-        text_pair_column=audit.text_pair_column,
-        label_column=audit.label_column,
+        text_column=audit.reading.text_column,
+        text_pair_column=audit.reading.text_pair_column,
+        label_column=audit.reading.label_column,
         labels=audit.alignment.how,
         precision=choice.precision,
         **{name: getattr(choice.first, name) for name in ("graph", "backend", "workers", "threads", "budget")},

@@ -10,8 +10,10 @@ from .console import err, out, seconds
 
 if TYPE_CHECKING:
     from lossaudit.engine.model.precision import Choice
-    from lossaudit.engine.run.audit import Audit, Audited
+    from lossaudit.engine.run.audit import Audit
+    from lossaudit.engine.run.passes import Audited
     from lossaudit.engine.table.summary import Summary
+    from lossaudit.export.fitting import Fit
 
 _LABELS_SHOWN = 12
 
@@ -19,10 +21,10 @@ _LABELS_SHOWN = 12
 def print_plan(audit: "Audit") -> None:
     """Says what was decided before the work begins."""
     print_columns(audit)
-    if audit.text_pair_column is not None:
-        out.print(f"Second text column: {audit.text_pair_column} (asked for)")
-    if audit.note_on_pairs is not None:
-        err.print(f"Warning: {audit.note_on_pairs}", style="yellow", soft_wrap=True)
+    if audit.reading.text_pair_column is not None:
+        out.print(f"Second text column: {audit.reading.text_pair_column} (asked for)")
+    if audit.setup.note_on_pairs is not None:
+        err.print(f"Warning: {audit.setup.note_on_pairs}", style="yellow", soft_wrap=True)
     names = audit.bundle.manifest.labels
     classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
     shown = listed([f"{key} → {names[index]}" for key, index in classes])
@@ -30,14 +32,16 @@ def print_plan(audit: "Audit") -> None:
     if audit.alignment.not_in_model:
         unknown = listed([f"{name} ({seen.rows:,} rows)" for name, seen in audit.alignment.not_in_model.items()])
         out.print(f"Labels not in the model, not ranked: {unknown}", soft_wrap=True)
-    if audit.options.threads is not None and audit.options.threads > audit.cpus:
-        out.print(f"Threads: {audit.cpus}, since no more CPUs may be used here ({audit.options.threads} asked for)")
+    threads, cpus = audit.options.threads, audit.setup.cpus
+    if threads is not None and threads > cpus:
+        out.print(f"Threads: {cpus}, since no more CPUs may be used here ({threads} asked for)")
 
 
-def print_columns(audit: "Audit") -> None:
+def print_columns(prepared: "Audit | Fit") -> None:
     """Says where texts and labels are."""
-    given = {name: "asked for" for name in (audit.options.text_column, audit.options.label_column) if name}
-    for what, column in (("Text", audit.text_column), ("Label", audit.label_column)):
+    options, reading = prepared.options, prepared.reading
+    given = {name: "asked for" for name in (options.text_column, options.label_column) if name}
+    for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
         if column is not None:
             out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
 
@@ -55,7 +59,7 @@ def print_choice(choice: "Choice") -> None:
     out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
 
 
-def print_summary(audit: "Audit", audited: "Audited") -> None:
+def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
     """Says what the audit found."""
     from lossaudit.engine.model.bundle import MULTI_LABEL
 
@@ -63,7 +67,7 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
     speed = audited.scored / audited.seconds
     kept = f" ({summary.rows - audited.scored:,} of them before)" if audited.scored < summary.rows else ""
     out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}{kept}, {speed:,.0f} rows/s", style="bold")
-    if audit.bundle.manifest.task == MULTI_LABEL:
+    if prepared.task.name == MULTI_LABEL:
         out.print(
             f"Predicted as given: {summary.label_accuracy:.1%} of labels, all in {summary.accuracy:.1%} of rows; "
             f"mean loss of the worst label {summary.mean_loss:.3f}",
@@ -71,15 +75,15 @@ def print_summary(audit: "Audit", audited: "Audited") -> None:
         )
     else:
         out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
-    _print_tip(audit.choice)
+    _print_tip(prepared.choice)
     if audited.exact is not None:
         out.print(
-            f"The top {audit.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
+            f"The top {prepared.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
             f"until no other could enter (margin {audited.exact.margin:.2f} in log-odds)",
             soft_wrap=True,
         )
     if summary.truncated:
-        out.print(f"Cut at {audit.max_length} tokens: {summary.truncated:,} rows")
+        out.print(f"Cut at {prepared.setup.max_length} tokens: {summary.truncated:,} rows")
     if summary.label_accuracy < summary.chance:
         err.print(
             "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
@@ -108,14 +112,14 @@ def _print_doubts(summary: "Summary") -> None:
     out.print(table)
 
 
-def print_unranked(audit: "Audit", audited: "Audited") -> None:
+def print_unranked(prepared: "Audit | Fit", audited: "Audited") -> None:
     """Says which rows have no loss, and where the first of each kind is."""
     from lossaudit.engine.data.source import locate
 
     unranked = audited.summary.unranked
     if not unranked:
         return
-    where = locate(audit.rows.origin, [seen.first for seen in unranked.values()])
+    where = locate(prepared.reading.rows.origin, [seen.first for seen in unranked.values()])
     total = sum(seen.rows for seen in unranked.values())
     out.print(f"\nNot ranked, {total:,} rows, which stand at the end of the table:")
     for status, seen in unranked.items():

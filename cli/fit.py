@@ -78,7 +78,7 @@ def fit(
     if offline:
         go_offline()
     from lossaudit.engine.data.source import open_dataset
-    from lossaudit.engine.run.audit import AuditOptions
+    from lossaudit.engine.run.options import AuditOptions
 
     with extra("fit"):
         from lossaudit.export import fitting
@@ -93,7 +93,7 @@ def fit(
     prepared = fitting.Fit(bundle, rows, options, folds, score)
     _print_plan(prepared)
     with prepared.keep_parts(folder, restart) as kept:
-        if kept.facts:
+        if kept.choice is not None:
             out.print(f"Going on with an interrupted run, whose states are in {kept}", soft_wrap=True)
         with steps("Preparing") as on_step:
             on_step("the default way" if no_tune else "what is fastest here, measured once an encoder and machine")
@@ -101,8 +101,8 @@ def fit(
         with rows_bar() as on_stage:
             fitted = prepared.run(kept, output, on_stage)
         kept.discard()
-    print_summary(prepared.audit, fitted.audited)
-    print_unranked(prepared.audit, fitted.audited)
+    print_summary(prepared, fitted.audited)
+    print_unranked(prepared, fitted.audited)
     if fitted.weights:
         own, neighbours = fitted.weights
         out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
@@ -118,7 +118,7 @@ def fit(
 
 def _print_plan(fit: "Fit") -> None:
     """Says what was decided before the work begins."""
-    print_columns(fit.audit)
+    print_columns(fit)
     out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
     if fit.of_a_classifier:
         err.print(

@@ -3,9 +3,28 @@
 import math
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+"""Where Linux describes each processor."""
+_INSTRUCTIONS = {
+    "flags": {
+        "AVX2": "avx2",
+        "AVX-512F": "avx512f",
+        "AVX-512 VNNI": "avx512_vnni",
+        "AVX-VNNI": "avx_vnni",
+        "AVX-512 BF16": "avx512_bf16",
+        "AMX-TILE": "amx_tile",
+        "AMX-INT8": "amx_int8",
+        "AMX-BF16": "amx_bf16",
+    },
+    "Features": {"dot product": "asimddp", "I8MM": "i8mm", "BF16": "bf16", "SVE": "sve"},
+}
+"""The instructions that decide which kernels run, as Linux calls them: x86's `flags`, Arm's `Features`."""
+_INT8 = {"AVX-512 VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "I8MM"}
+"""Any of these multiplies int8 several times as fast as fp32."""
 
 
 def usable_cpus(cgroups: Path = CGROUPS) -> int:
@@ -32,20 +51,28 @@ def _quota(cgroups: Path) -> float | None:
 
 def cpu_name() -> str:
     """The CPU's model name, as well as this system tells it."""
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return processor().get("model name") or platform.processor() or platform.machine()
 
 
-def has_int8_instructions() -> bool:
-    """Whether the CPU multiplies int8 in one instruction: VNNI on x86, dot product on Arm."""
-    info = _cpuinfo()
-    flags = set(f"{info.get('flags', '')} {info.get('Features', '')}".split())
-    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
+def instructions(cpuinfo: Path = CPUINFO) -> dict[str, bool] | None:
+    """Whether the CPU has each of the instructions that matter; None where that can't be known (not on Linux)."""
+    found = processor(cpuinfo)
+    for key, known in _INSTRUCTIONS.items():
+        if key in found:
+            flags = set(found[key].split())
+            return {name: flag in flags for name, flag in known.items()}
+    return None
 
 
-def _cpuinfo() -> dict[str, str]:
-    """The first processor's lines of Linux's /proc/cpuinfo; {} elsewhere."""
+def multiplies_int8(has: Mapping[str, bool] | None) -> bool:
+    """Whether a CPU with such `instructions` multiplies int8 in one: VNNI on x86, dot product on Arm."""
+    return any((has or {}).get(name) for name in _INT8)
+
+
+def processor(cpuinfo: Path = CPUINFO) -> dict[str, str]:
+    """What Linux says of a processor, of the first that it says each thing of; {} elsewhere."""
     try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}

@@ -6,16 +6,13 @@ that a text's logits don't depend on its batch, and that the rewritten forms giv
 """
 
 import hashlib
-import importlib.metadata
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.data.texts import Text
@@ -23,33 +20,32 @@ from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import (
-    FORMAT,
     MANIFEST,
     MODEL,
     TOKENIZER,
     Bundle,
-    Manifest,
     Parity,
     Source,
     is_bundle,
 )
 from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.model.graph_checks import check_graph
-from lossaudit.version import __version__
 
 from .cache import cached, for_gpu
 from .comparison import (
     MOST_TOKENS,
     TOLERANCE,
-    Check,
-    compare,
+    Exported,
+    Reference,
+    Shape,
     logits_alone,
     reference_pairs,
     texts_with_tokens,
     with_pairs,
 )
-from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of
-from .forms import Forms, Shape, make_forms
+from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of_config
+from .forms import make_forms
+from .manifest import About, Forms, versions_of, write_manifest
 from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
 
 _MAKERS = ("onnxruntime", "onnx", "tokenizers")
@@ -78,25 +74,40 @@ def adopt_bundle(
     texts beside it.
     """
     check_replaceable(target, MANIFEST)
-    return _adopt(Path(model), str(model), _checked_revision(Path(model)), target, on_step, multi_label, fp16)
+    return _adopt(_Folder.of(model), target, on_step, multi_label, fp16)
 
 
 def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
     """The bundle of an ONNX folder from the user's cache folder, made first if it isn't there or is damaged."""
     on_step("reading the ONNX folder")
-    revision = _checked_revision(Path(model))
-    return cached(revision, lambda target: _adopt(Path(model), str(model), revision, target, on_step, fp16=for_gpu()))
+    folder = _Folder.of(model)
+    return cached(folder.source.revision, lambda target: _adopt(folder, target, on_step, fp16=for_gpu()))
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """An ONNX folder."""
+
+    path: Path
+    source: Source
+
+    @classmethod
+    def of(cls, model: str | Path) -> "_Folder":
+        path = Path(model)
+        return cls(path, Source(str(model), _checked_revision(path)))
+
+    @property
+    def graph(self) -> Path:
+        return self.path / MODEL
 
 
 @dataclass(frozen=True)
 class _Given:
     """What the graph as it was given says of some texts or pairs."""
 
-    encoder: TextEncoder
     architecture: str
-    texts: Sequence[Text]
-    logits: NDArray[np.float32]
-    """(texts, classes), each text alone."""
+    reference: Reference
+    """Each text alone."""
     difference: float
     """The largest of a text's logits alone and in a batch."""
 
@@ -107,74 +118,64 @@ class _Given:
             logits = logits_alone(runner, encoder, texts)
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise LossAuditError(f"{graph} can't be run: {brief(error)}") from error
-        name = f"{graph} ({architecture})"
-        return cls(encoder, architecture, texts, logits, compare(name, runner, encoder, texts, "itself", logits))
+        reference = Reference("itself", encoder, texts, logits)
+        difference = reference.compare(f"{graph} ({architecture})", runner)
+        return cls(architecture, replace(reference, name="the given one"), difference)
+
+    @property
+    def classes(self) -> int:
+        """How many logits a text gets."""
+        return int(self.reference.logits.shape[1])
 
     def check(self, runner: backends.Runner) -> Parity:
         """Raises LossAuditError if another form of the graph gives something else."""
-        name = f"the rewritten graph of {self.architecture}"
-        difference = compare(name, runner, self.encoder, self.texts, "the given one", self.logits)
+        difference = self.reference.compare(f"the rewritten graph of {self.architecture}", runner)
         return Parity(max(difference, self.difference), TOLERANCE, texts=0)
 
 
-def _adopt(
-    source: Path,
-    name: str,
-    revision: str,
-    target: Path,
-    on_step: Step,
-    multi_label: bool = False,
-    fp16: bool = False,
-) -> Bundle:
+def _adopt(given_as: _Folder, target: Path, on_step: Step, multi_label: bool = False, fp16: bool = False) -> Bundle:
     on_step("reading the ONNX folder")
-    config = ModelConfig.read(source)
-    tokenizer = read_tokenizer(source / TOKENIZER)
-    settings = TokenizerConfig.read(source, tokenizer)
-    task = task_of(name, config.problem_type, len(config.labels or ("", "")), multi_label)
+    name = given_as.source.name
+    config = ModelConfig.read(given_as.path)
+    tokenizer = read_tokenizer(given_as.path / TOKENIZER)
+    settings = TokenizerConfig.read(given_as.path, tokenizer)
+    task = task_of_config(name, config.problem_type, len(config.labels or ("", "")), multi_label)
     with folder_beside(target, replaceable=MANIFEST) as folder:
         without_padding(tokenizer).save(str(folder / TOKENIZER))
         limit, padding, side = max_length(settings, config), pad_id(settings, config), settings.truncation_side
         encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
         on_step("checking the graph")
-        run = partial(_Given.run, source / MODEL, encoder, config.architecture)
+        run = partial(_Given.run, given_as.graph, encoder, config.architecture)
         given = run(texts_with_tokens(encoder))
         check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
-        labels = _labels(config, given.logits.shape[1], name)
-        forms = _forms(source, folder, config, task, given, check, on_step, fp16)
-        manifest = Manifest(
-            format=FORMAT,
+        labels = _labels(config, given.classes, name)
+        shape = Shape(config.heads, config.hidden, given.classes, task)
+        exported = Exported(given_as.graph, shape, encoder, check)
+        on_step("rewriting it for CPUs and comparing it with the given graph")
+        forms = _rewritten(exported, folder, fp16)
+        about = About(
             architecture=config.architecture,
             task=task,
             labels=labels,
             max_length=limit,
             truncation_side=side,
             pad_id=padding,
-            opset=_opset(source / MODEL),
+            opset=_opset(given_as.graph),
             inputs=_load(folder / MODEL).inputs,
-            source=Source(name, revision),
-            versions={"lossaudit": __version__} | _versions(),
-            files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-            parity=forms.parity,
-            graphs=forms.graphs,
-            left_out=forms.left_out | without_pairs,
+            source=given_as.source,
         )
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        forms = replace(forms, left_out=forms.left_out | without_pairs)
+        write_manifest(folder, about, forms, versions_of(_MAKERS))
     return Bundle.load(target)
 
 
-def _forms(
-    source: Path, folder: Path, config: ModelConfig, task: str, given: _Given, check: Check, on_step: Step, fp16: bool
-) -> Forms:
-    """Writes the bundle's graphs."""
-    on_step("rewriting it for CPUs and comparing it with the given graph")
-    shape = Shape(config.heads, config.hidden, given.logits.shape[1], task)
-    texts = texts_with_tokens(given.encoder)
+def _rewritten(exported: Exported, folder: Path, fp16: bool) -> Forms:
     try:
-        return make_forms(source / MODEL, folder, shape, given.encoder, texts, check, fp16)
+        return make_forms(exported, folder, fp16)
     except LossAuditError:
         raise
     except Exception as error:  # onnx and protobuf raise whatever they like of a graph that isn't as they want it
-        raise LossAuditError(f"{source / MODEL} can't be rewritten: {brief(error)}") from error
+        raise LossAuditError(f"{exported.graph} can't be rewritten: {brief(error)}") from error
 
 
 def _opset(graph: Path) -> int:
@@ -183,7 +184,7 @@ def _opset(graph: Path) -> int:
 
 
 def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
-    task_of(name, config.problem_type, classes)
+    task_of_config(name, config.problem_type, classes)
     labels = config.labels or tuple(f"LABEL_{index}" for index in range(classes))  # as transformers calls them
     if len(labels) != classes:
         raise LossAuditError(f"{name}: config.json names {len(labels)} labels, but the graph gives {classes} logits")
@@ -203,16 +204,6 @@ def _checked_revision(folder: Path) -> str:
         if (folder / name).is_file():
             digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _MAKERS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _load(graph: Path) -> backends.onnxruntime.Session:

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lossaudit.engine.cpus import has_int8_instructions
+from lossaudit.engine.cpus import instructions, multiplies_int8
 from lossaudit.engine.errors import LossAuditError
 
 from .onnx_graph import MICROSOFT, GraphEditor
@@ -167,7 +167,7 @@ def quantised_columns(weight: Matrix) -> tuple[NDArray[np.int8], Matrix]:
     Without VNNI, the sum of two products of uint8 and int8 can overflow its 16 bits, so weights take 7 bits then
     (ONNX Runtime's documentation calls it reduce_range).
     """
-    levels = 127 if has_int8_instructions() else 63
+    levels = 127 if multiplies_int8(instructions()) else 63
     scales = np.abs(weight).max(axis=0) / levels
     scales = np.where(scales == 0, 1.0, scales).astype(np.float32)
     return np.rint(weight / scales).clip(-levels, levels).astype(np.int8), scales

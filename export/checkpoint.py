@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import sha256_of
 
-from .config import task_of
+from .config import task_of_config
 
 SAFE = ("*.safetensors", "*.json", "*.txt", "*.model")
 PICKLED = ("pytorch_model*.bin",)
@@ -55,13 +55,13 @@ def find(model: str) -> Checkpoint:
 
 
 def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[transformers.PreTrainedModel, str]:
-    """The sequence classifier, in fp32 and evaluation mode, and its task (see `config.task_of`).
+    """The sequence classifier, in fp32 and evaluation mode, and its task (see `config.task_of_config`).
 
     Raises LossAuditError for other tasks, a checkpoint without a trained head, or unsafe or broken weights.
     """
     try:
         config = load_config(checkpoint)
-        task = task_of(checkpoint.name, config.problem_type, config.num_labels, multi_label)
+        task = task_of_config(checkpoint.name, config.problem_type, config.num_labels, multi_label)
         model, missing = load_weights(AutoModelForSequenceClassification, checkpoint, config)
     except LossAuditError:
         raise

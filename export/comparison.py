@@ -5,10 +5,12 @@ Pairs of texts are compared too, where the exported graph reads them as the refe
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model.backends import Runner
@@ -22,6 +24,32 @@ MOST_TOKENS = 512
 
 Check = Callable[[Runner], Parity]
 """Compares a graph with a reference. Raises LossAuditError if it differs."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What rewriting a graph asks of a model's config."""
+
+    heads: int
+    """0: to be found in the graph."""
+    hidden: int
+    """0: to be found in the graph."""
+    classes: int
+    task: str
+    """See `engine/model/bundle.py`."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph as it was exported or given."""
+
+    graph: Path
+    shape: Shape
+    encoder: TextEncoder
+    """The model's tokenizer."""
+    check: Check
+    """Whether an fp32 form of the graph is right."""
+
 
 _SENTENCES = (
     "Ok.",
@@ -61,43 +89,47 @@ def texts_with_tokens(encoder: TextEncoder) -> list[str]:
     return [text for text in reference_texts(encoder.max_length) if encoder.encode([text]).lengths[0] > 0]
 
 
-def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> NDArray[np.float32]:
+def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> Floats32:
     """(texts, classes) of a graph that is given each text by itself."""
     encoded = encoder.encode(texts)
     return np.concatenate([runner.run(encoded.padded(np.array([row]))) for row in range(len(texts))])
 
 
-def compare(
-    graph: str,
-    runner: Runner,
-    encoder: TextEncoder,
-    texts: Sequence[Text],
-    reference: str,
-    expected: NDArray[np.float32],
-    tolerance: float = TOLERANCE,
-) -> float:
-    """The largest difference of the graph's logits, alone and in a batch, from those expected (texts, classes).
+@dataclass(frozen=True)
+class Reference:
+    """What is known to be right."""
 
-    graph and reference: what they are called in errors. Raises LossAuditError above the tolerance, and if the graph
-    can't be run.
-    """
-    encoded = encoder.encode(texts)
-    try:
-        alone, together = logits_alone(runner, encoder, texts), runner.run(encoded.padded(np.arange(len(texts))))
-    except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise LossAuditError(f"{graph} fails: {brief(error)}") from error
-    if together.shape != expected.shape:
-        raise LossAuditError(f"{graph} gives logits of the shape {together.shape}, not {expected.shape}")
-    ways = {"": alone, " for a text that shares a batch with longer ones (alone, they are the same)": together}
-    largest = 0.0
-    for how, logits in ways.items():
-        difference = float(np.abs(logits - expected).max())
-        if not difference <= tolerance:  # NaN fails too
-            raise LossAuditError(
-                f"{graph} differs from {reference} by {difference:.1e} in its logits{how}; {tolerance:.0e} is allowed"
-            )
-        largest = max(largest, difference)
-    return largest
+    name: str
+    """What it is called in errors."""
+    encoder: TextEncoder
+    texts: Sequence[Text]
+    logits: Floats32
+    """(texts, classes)"""
+    tolerance: float = TOLERANCE
+
+    def compare(self, graph: str, runner: Runner) -> float:
+        """The largest difference of a graph's logits, alone and in a batch.
+
+        graph: what it is called in errors. Raises LossAuditError above the tolerance, and if the graph can't be run.
+        """
+        together_in = self.encoder.encode(self.texts).padded(np.arange(len(self.texts)))
+        try:
+            alone, together = logits_alone(runner, self.encoder, self.texts), runner.run(together_in)
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise LossAuditError(f"{graph} fails: {brief(error)}") from error
+        if together.shape != self.logits.shape:
+            raise LossAuditError(f"{graph} gives logits of the shape {together.shape}, not {self.logits.shape}")
+        ways = {"": alone, " for a text that shares a batch with longer ones (alone, they are the same)": together}
+        largest = 0.0
+        for how, logits in ways.items():
+            difference = float(np.abs(logits - self.logits).max())
+            if not difference <= self.tolerance:  # NaN fails too
+                raise LossAuditError(
+                    f"{graph} differs from {self.name} by {difference:.1e} in its logits{how}; "
+                    f"{self.tolerance:.0e} is allowed"
+                )
+            largest = max(largest, difference)
+        return largest
 
 
 def with_pairs(check_texts: Check, make_check_of_pairs: Callable[[], Check]) -> tuple[Check, dict[str, str]]:

@@ -80,7 +80,7 @@ class TokenizerConfig:
         )
 
 
-def task_of(name: str, problem_type: str | None, classes: int, multi_label: bool = False) -> str:
+def task_of_config(name: str, problem_type: str | None, classes: int, multi_label: bool = False) -> str:
     """What a model gives a text, `CLASSIFY` or `MULTI_LABEL` of `engine/model/bundle.py`.
 
     multi_label: what to take it for where its config doesn't say. Raises LossAuditError for a regression model, and

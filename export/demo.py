@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Ints
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside
 
@@ -23,7 +24,7 @@ class Articles:
     """Articles with their labels."""
 
     texts: list[str]
-    labels: NDArray[np.int64]
+    labels: Ints
     """(n,) indices into `names`."""
     names: tuple[str, ...]
     planted: NDArray[np.bool_]

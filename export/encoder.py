@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from transformers import AutoModel
 
+from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import check_replaceable
 from lossaudit.engine.model.backends import Runner
@@ -27,9 +27,9 @@ from . import pooling as poolings
 from .cache import cached, for_gpu
 from .comparison import TOLERANCE, texts_with_tokens
 from .config import CLASSIFIER
-from .exporter import Original, Step, quiet, write_bundle
+from .exporter import Original, Step, quiet_libraries, write_bundle
 from .graph import write_graph
-from .parity import compare_with_torch
+from .parity import TorchModel, compare_with_torch
 from .tokenizer import max_length
 
 _SENTENCES = "sentence_bert_config.json"
@@ -59,7 +59,7 @@ def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
 
 
 def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp16: bool) -> Bundle:
-    with quiet():
+    with quiet_libraries():
         on_step("loading the weights")
         model = _load(checkpoint)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
@@ -146,7 +146,8 @@ def _check(
     def state(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return poolings.pooled(model, {k: v for k, v in inputs.items() if k in taken}, pooling)
 
-    def tolerance(states: NDArray[np.float32]) -> float:
+    def tolerance(states: Floats32) -> float:
         return TOLERANCE * float(np.abs(states).max())
 
-    return compare_with_torch(model, tokenizer, runner, encoder, texts_with_tokens(encoder), state, tolerance)
+    torch_model = TorchModel(model, tokenizer, state)
+    return compare_with_torch(torch_model, runner, encoder, texts_with_tokens(encoder), tolerance)

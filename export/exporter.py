@@ -5,11 +5,10 @@ that `audit MODEL` exports a model only once.
 """
 
 import contextlib
-import importlib.metadata
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optimum.utils.logging
@@ -17,18 +16,18 @@ import transformers
 import transformers.utils.logging
 
 from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
+from lossaudit.engine.files import check_replaceable, folder_beside
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.backends import Runner
-from lossaudit.engine.model.bundle import FORMAT, MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Manifest, Parity, Source
+from lossaudit.engine.model.bundle import MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Parity, Source
 from lossaudit.engine.model.encoding import TextEncoder
-from lossaudit.version import __version__
 
 from . import checkpoint as checkpoints
 from .cache import cached, for_gpu
-from .comparison import MOST_TOKENS, Check, texts_with_tokens, with_pairs
-from .forms import Shape, make_forms
+from .comparison import MOST_TOKENS, Check, Exported, Shape, with_pairs
+from .forms import make_forms
 from .graph import input_names, write_graph
+from .manifest import About, versions_of, write_manifest
 from .parity import check_pairs, check_parity
 from .tokenizer import max_length, pad_id, write_tokenizer
 
@@ -61,7 +60,7 @@ def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
 def _export(
     checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, multi_label: bool = False, fp16: bool = False
 ) -> Bundle:
-    with quiet():
+    with quiet_libraries():
         on_step("loading the weights")
         model, task = checkpoints.load_model(checkpoint, multi_label)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
@@ -118,17 +117,9 @@ def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = F
         heads, hidden = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
         on_step("rewriting it for CPUs and comparing it with PyTorch")
         check, left_out = _check_of(original, exported, encoder)
-        forms = make_forms(
-            exported,
-            folder,
-            Shape(heads, hidden, len(original.labels), original.task),
-            encoder,
-            texts_with_tokens(encoder),
-            check,
-            fp16,
-        )
-        manifest = Manifest(
-            format=FORMAT,
+        shape = Shape(heads, hidden, len(original.labels), original.task)
+        forms = make_forms(Exported(exported, shape, encoder, check), folder, fp16)
+        about = About(
             architecture=original.architecture,
             task=original.task,
             labels=original.labels,
@@ -138,13 +129,9 @@ def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = F
             opset=opset,
             inputs=input_names(folder / MODEL),
             source=Source(original.checkpoint.name, original.checkpoint.revision),
-            versions={"lossaudit": __version__} | {name: importlib.metadata.version(name) for name in _MAKERS},
-            files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-            parity=forms.parity,
-            graphs=forms.graphs,
-            left_out=forms.left_out | left_out,
         )
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        forms = replace(forms, left_out=forms.left_out | left_out)
+        write_manifest(folder, about, forms, versions_of(_MAKERS))
     return Bundle.load(target)
 
 
@@ -166,7 +153,7 @@ def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """The libraries' warnings off while they work, and back as they were."""
     libraries = (transformers.utils.logging, optimum.utils.logging)
     before = [library.get_verbosity() for library in libraries]

@@ -2,13 +2,11 @@
 go out.
 
 The encoder runs once over the dataset (`engine/run/features.py`); each row's logits come from a head that was fitted on
-the other folds (`heads.py`). What becomes of logits is the audit's own matter: a `Fit` holds an `Audit` whose shards
-are scored by heads.
+the other folds (`heads.py`). What becomes of logits is as in an audit: a `Fit` makes the same passes over the shards
+(`engine/run/passes.py`), which heads score.
 """
 
-import dataclasses
 import functools
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,24 +17,28 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
-from lossaudit.engine.data.texts import texts_of
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable
+from lossaudit.engine.labels.alignment import align
 from lossaudit.engine.labels.given import Given, given_labels
-from lossaudit.engine.model.bundle import CLASSIFY, FEATURES, MANIFEST, Bundle
-from lossaudit.engine.model.precision import Choice, choice_from
+from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle
+from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.tuning import Plan
-from lossaudit.engine.run.audit import Audit, Audited, AuditOptions, quietly
+from lossaudit.engine.run.audit import run_facts
 from lossaudit.engine.run.features import States, encode_all, shard_logits
 from lossaudit.engine.run.kept_parts import KeptParts, folder_for
-from lossaudit.engine.run.shards import SHARD_ROWS, OnRows, OnStage, ShardJob, losses_part
+from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.run.passes import Audited, Passes, quietly
+from lossaudit.engine.run.reading import Reading
+from lossaudit.engine.run.setup import Setup
+from lossaudit.engine.run.shards import OnRows, OnStage, ShardJob, SourceRows, losses_part
+from lossaudit.engine.run.tasks import AlignedColumn, SingleLabel
 from lossaudit.engine.table.facts import Facts, OutOfSample
 from lossaudit.engine.table.formats import check_output, write_table
-from lossaudit.version import __version__
 
 from .config import CLASSIFIER
 from .head_bundle import write_head_bundle
@@ -83,21 +85,24 @@ class Fit:
                 f"{encoder.folder} is the bundle of a classifier, which gives no states; "
                 "name the encoder's or the classifier's own checkpoint"
             )
-        options = options or AuditOptions()
-        rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
-        if not len(rows):
-            raise LossAuditError("the dataset has no rows")
-        label_column = find_label_column(rows.features, options.label_column)
-        given = given_labels((table[label_column] for _, table in rows.shards(SHARD_ROWS)), rows.features[label_column])
+        self.options = options = options or AuditOptions()
         self.encoder = encoder
         self.folds, self.score = folds, score
-        self.classes = _classes(given, label_column, folds)
-        """Each label and its rows, in the order of the logits."""
-        judge = replace(encoder.manifest, task=CLASSIFY, labels=tuple(self.classes))
-        # An exact top makes no sense of states; asked for the smallest, the audit says whether int8 is faster.
+        self.reading = reading = Reading.open(
+            rows, options, lambda features: find_label_column(features, options.label_column)
+        )
+        # An exact top makes no sense of states; asked for the smallest, the choice says whether int8 is faster.
         top = 1 if options.precision == "auto" else None
-        self.audit = Audit(Bundle(encoder.folder, judge), rows, replace(options, top=top))
-        """What reads the dataset and makes the table. Its bundle is a promise: the head isn't fitted yet."""
+        self.setup = Setup(encoder, reading, replace(options, top=top))
+        column = reading.label_column
+        assert column is not None  # since one was looked for
+        given, self._sample = reading.survey(
+            lambda pieces: given_labels((table[column] for _, table in pieces()), reading.features[column])
+        )
+        self.classes = _classes(given, column, folds)
+        """Each label and its rows, in the order of the logits."""
+        self.task = SingleLabel(tuple(self.classes))
+        self.labels = AlignedColumn(column, align(given, self.task.labels, options.label_map), self.task.labels)
 
     @property
     def rare(self) -> dict[str, int]:
@@ -112,60 +117,46 @@ class Fit:
     def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
         """Keeps each finished shard's states in `folder`, and goes on with those that are there."""
         kept = KeptParts.open(folder, self._identity(), restart)
-        if kept.facts:
-            self.choice = choice_from(kept.facts)
+        if kept.choice is not None:
+            self.choice = kept.choice
         return kept
 
     @functools.cached_property
     def choice(self) -> Choice:
         """What computes the states. The first time an encoder is used, measuring it takes a few seconds."""
-        return _for_states(self.audit.choice, self.encoder)
+        return _for_states(self.setup.choose(self._sample), self.encoder)
 
     def run(self, kept: KeptParts, target: Path, on_stage: OnStage = quietly) -> Fitted:
         """Writes the losses table and the bundle into the folder `target`; `on_stage` is told of what is done.
 
-        kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Audit.run` does, and where no head can be
-        fitted; the states that are there stay.
+        kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Passes.run` does, and where no head can
+        be fitted; the states that are there stay.
         """
-        self.audit.choice = self.choice
-        if not kept.facts:
-            kept.decide(dataclasses.asdict(self.choice))
+        if kept.choice is None:
+            kept.decide(self.choice)
         heads = _Heads(self, kept, on_stage)
-        with self.audit.keep_parts(kept.scratch / "losses"):
-            audited = replace(self.audit.run(on_stage, heads.score), scored=heads.encoded)
+        job = self.setup.job(self.task, self.labels)
+        with KeptParts.open(kept.scratch / "losses", {}) as parts:
+            passes = Passes(job, self.reading, self.choice, parts, self.options.strict)
+            audited = replace(passes.run(on_stage, heads.score), scored=heads.encoded)
             bundle = write_head_bundle(
-                self.encoder, heads.of_all, tuple(self.classes), self.audit.max_length, heads.fitted, target / BUNDLE
+                self.encoder, heads.of_all, self.task.labels, self.setup.max_length, heads.fitted, target / BUNDLE
             )
-            facts = Facts.of(audited.schema)
             facts = replace(
-                facts,
-                run=replace(facts.run, scored=heads.encoded),
+                run_facts(job, self.reading, self.choice, audited),
                 out_of_sample=OutOfSample(self.folds, SEED, self.score, heads.weights),
             )
-            schema = facts.stored_in(audited.schema)
-            write_table(audited.rows(), schema, target / LOSSES, kept.scratch)
-        return Fitted(replace(audited, schema=schema), bundle, heads.weights)
+            audited = replace(audited, schema=facts.stored_in(audited.schema))
+            write_table(audited.rows(), audited.schema, target / LOSSES, kept.scratch)
+        return Fitted(audited, bundle, heads.weights)
 
     def _identity(self) -> dict[str, Any]:
         """What makes the states of another run of use to this one; labels and folds may be others."""
-        audit = self.audit
-        return {
-            "lossaudit": __version__,
-            "encoder": hashlib.sha256(self.encoder.manifest.to_json().encode()).hexdigest()[:16],
-            "dataset": audit.rows.fingerprint,
-            "rows": len(audit),
-            "shard rows": SHARD_ROWS,
-            "text column": audit.text_column,
-            "text pair column": audit.text_pair_column,
-            "max length": audit.max_length,
-            "stride": audit.options.stride,
-            "precision": audit.options.precision,
-            "provider": audit.options.provider,
-        }
+        return {"encoder": self.encoder.manifest.digest, **self.setup.identity}
 
 
 class _Heads:
-    """Scores an audit's shards with heads of the encoder's states."""
+    """Scores shards with heads of the encoder's states."""
 
     def __init__(self, fit: Fit, kept: KeptParts, on_stage: OnStage) -> None:
         self._fit, self._kept, self._on_stage = fit, kept, on_stage
@@ -179,20 +170,20 @@ class _Heads:
         """Of heads and neighbours, once they are blended."""
 
     def score(
-        self, job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+        self, job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
     ) -> Iterator[tuple[int, pa.Table]]:
-        """See `audit.ScoreShards`; `starts` are those of all shards."""
-        states = encode_all(replace(job, bundle=self._fit.encoder), plan, rows, self._kept, on_rows)
+        """See `passes.ScoreShards`; `sources` are those of all shards."""
+        reading = self._fit.reading
+        states = encode_all(job, plan, reading, self._kept, on_rows)
         self.encoded = states.encoded
-        shards = (table for _, table in rows.shards(SHARD_ROWS))
-        labels = np.concatenate([job.labels.read(table).labels for table in shards])
+        labels = np.concatenate([job.labels.read(table).labels for _, table in reading.shards()])
         logits = self._logits(states, labels)
         precision = job.bundle.graph(plan.graph).precision
-        for start, source in rows.shards(SHARD_ROWS, set(starts).__contains__):
+        for start, source in sources:
             scored = shard_logits(self._kept, start, logits[start : start + len(source)])
-            yield start, losses_part(job, source, start, texts_of(source, job.text_columns), scored, precision)
+            yield start, losses_part(job, SourceRows.read(job, start, source), scored, precision)
 
-    def _logits(self, states: States, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _logits(self, states: States, labels: Ints) -> Floats32:
         """(n, classes): out of fold for labelled rows, of the head of all for the others, NaN without a state."""
         fit = self._fit
         labelled = (labels >= 0) & (states.texts >= 0)

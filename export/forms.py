@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import EncodeError
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model import backends
-from lossaudit.engine.model.bundle import FEATURES, MODEL, MULTI_LABEL, Graph, Parity
+from lossaudit.engine.model.bundle import FEATURES, MODEL, MULTI_LABEL, Graph
 from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.model.scoring import Scorer, encode_shard
 from lossaudit.engine.model.tuning import BUDGET
@@ -27,9 +27,11 @@ from lossaudit.engine.scores.multi_label import sigmoid
 
 from .arithmetic import Activation, Arithmetic, DynamicInt8, Fp16, Fp32, QdqInt8, StaticInt8
 from .calibration import calibrate
+from .comparison import Exported, texts_with_tokens
 from .fusion import fuse, has_subgraphs
 from .half import check_range, halve_layers
 from .lowering import NotLoweredError, activations, find_layers, lower
+from .manifest import Forms
 from .onnx_graph import GraphEditor
 from .products import find_products, rewrite_products
 from .pruning import NotPrunedError, prune_last_layer
@@ -42,32 +44,6 @@ _STATES = 5
 int8 is off by a tenth of it where losses of heads don't suffer."""
 
 _NO_PRODUCTS = "it has no product of the tokens with a constant matrix"
-
-CheckFp32 = Callable[[backends.Runner], Parity]
-
-
-@dataclass(frozen=True)
-class Forms:
-    """What was made."""
-
-    graphs: tuple[Graph, ...]
-    left_out: dict[str, str]
-    """By the form's name, why it wasn't made."""
-    parity: Parity
-    """Of fp32 with the reference."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the rewriting asks of a model's config."""
-
-    heads: int
-    """0: to be found in the graph."""
-    hidden: int
-    """0: to be found in the graph."""
-    classes: int
-    task: str
-    """See `engine/model/bundle.py`."""
 
 
 @dataclass(frozen=True)
@@ -99,52 +75,40 @@ class _Form:
     tolerance: float
 
 
-def make_forms(
-    exported: Path,
-    folder: Path,
-    shape: Shape,
-    encoder: TextEncoder,
-    texts: list[str],
-    check_fp32: CheckFp32,
-    fp16: bool = False,
-) -> Forms:
-    """Writes all forms of a graph to a bundle's folder.
+def make_forms(exported: Exported, folder: Path, fp16: bool = False) -> Forms:
+    """Writes all forms of a graph to a bundle's folder. fp16: the form for GPUs too.
 
-    texts: to calibrate and compare on. check_fp32 compares a graph with the reference and raises LossAuditError if it
-    differs. fp16: the form for GPUs too.
+    Raises LossAuditError if fp32 isn't right.
     """
     weights = SharedWeights(folder)
     try:
-        base = _rewrite(exported, shape)
+        base = _rewrite(exported)
         fp32 = copy.deepcopy(base.model)
         base.write({}, Fp32(), True, fp32)
-        parity = check_fp32(load_alone(backends.CPU, weights.save(fp32, MODEL)))
+        parity = exported.check(load_alone(backends.CPU, weights.save(fp32, MODEL)))
     except (NotLoweredError, LossAuditError) as error:
         # As exported, it may still be right; then it is only slower.
         weights = SharedWeights(folder)
-        base = _as_exported(exported, str(error))
-        parity = check_fp32(load_alone(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
-    seen, left_out = _calibrated(base, encoder, texts)
+        base = _as_exported(exported.graph, str(error))
+        parity = exported.check(load_alone(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
+    texts = texts_with_tokens(exported.encoder)
+    seen, left_out = _calibrated(base, exported.encoder, texts)
     forms = _int8_forms(base, seen) if seen else []
 
     def halve(model: onnx.ModelProto) -> None:
-        check_range(folder / MODEL, encoder, texts)
+        check_range(folder / MODEL, exported.encoder, texts)
         base.halve(seen, model)
 
     if fp16:
         forms.append(_Form("fp16", "fp16", backends.CUDA, halve, base.halved, FP16_TOLERANCE))
-    graphs = [_fp32_graph(base.applied)]
-    expected = _compared(load_alone(backends.CPU, folder / MODEL), encoder, texts, shape)
+    graphs = [Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), base.applied, 0.0)]
+    fp32_results = _Results.of(folder / MODEL, exported, texts)
     for form in forms:
         try:
-            graphs.append(_write(form, base, weights, encoder, texts, shape, expected))
+            graphs.append(_write(form, base, weights, fp32_results))
         except LossAuditError as error:
             left_out[form.name] = str(error)
     return Forms(tuple(graphs), left_out, parity)
-
-
-def _fp32_graph(applied: tuple[str, ...]) -> Graph:
-    return Graph("fp32", MODEL, "fp32", (backends.CPU, backends.CUDA), applied, 0.0)
 
 
 def _as_exported(exported: Path, why: str) -> _Base:
@@ -167,9 +131,9 @@ def _as_exported(exported: Path, why: str) -> _Base:
     return _Base(model, names, write, halve, "products in fp16", (f"as exported: {why}",))
 
 
-def _rewrite(exported: Path, shape: Shape) -> _Base:
+def _rewrite(exported: Exported) -> _Base:
     """Fuses and prunes. Raises NotLoweredError if the layers aren't of the known form."""
-    fused, counts = fuse(exported, shape.heads, shape.hidden)
+    fused, counts = fuse(exported.graph, exported.shape.heads, exported.shape.hidden)
     if has_subgraphs(fused):
         raise NotLoweredError("the graph has branches or loops")
     applied = ["fused " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))]
@@ -220,30 +184,13 @@ def _int8_forms(base: _Base, seen: dict[str, Activation]) -> list[_Form]:
     return forms
 
 
-def _write(
-    form: _Form,
-    base: _Base,
-    weights: SharedWeights,
-    encoder: TextEncoder,
-    texts: list[str],
-    shape: Shape,
-    expected: NDArray[np.float64],
-) -> Graph:
-    """Writes a form and compares it. Raises LossAuditError, and leaves no graph behind, if it isn't near enough.
-
-    expected: (texts, classes) what fp32 gives to compare with.
-    """
+def _write(form: _Form, base: _Base, weights: SharedWeights, fp32: "_Results") -> Graph:
+    """Writes a form and compares it. Raises LossAuditError, and leaves no graph behind, if it isn't near enough."""
     model = copy.deepcopy(base.model)
     form.write(model)
     file = weights.save(model, f"model.{form.name}.onnx")
     try:
-        found = _compared(load_alone(_runs_here(form.backend, file), file), encoder, texts, shape)
-        difference = float(np.abs(found - expected).mean())
-        of_states = shape.task == FEATURES
-        allowed = form.tolerance * (_STATES if of_states else 1)
-        if not difference <= allowed:  # NaN isn't either
-            what = "states" if of_states else "probabilities"
-            raise LossAuditError(f"its {what} differ by {difference:.4f} from fp32's (allowed: {allowed})")
+        difference = fp32.check(file, form)
     except LossAuditError as error:
         file.unlink()
         raise LossAuditError(str(error).replace(str(file), "it")) from error
@@ -262,10 +209,34 @@ def load_alone(backend: str, model: Path) -> backends.Runner:
     return backends.load(backend, model, workers=1, threads=usable_cpus())
 
 
-def _compared(runner: backends.Runner, encoder: TextEncoder, texts: list[str], shape: Shape) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Results:
+    """What a graph gives for some texts, to be compared with others'."""
+
+    exported: Exported
+    texts: list[str]
+    values: Floats
     """(texts, classes) probabilities, or an encoder's states in units of their mean distance from their mean."""
-    with Scorer(runner, workers=1, budget=BUDGET, classes=shape.classes) as scorer:
-        logits = scorer.score(encode_shard(texts, encoder)).logits
-    if shape.task == FEATURES:
-        return np.asarray(logits / np.abs(logits - logits.mean(axis=0)).mean(), dtype=np.float64)
-    return sigmoid(logits) if shape.task == MULTI_LABEL else np.exp(log_softmax(logits))
+
+    @classmethod
+    def of(cls, graph: Path, exported: Exported, texts: list[str], backend: str = backends.CPU) -> "_Results":
+        """Raises LossAuditError if the graph can't be run on the backend."""
+        shape = exported.shape
+        with Scorer(load_alone(backend, graph), workers=1, budget=BUDGET, classes=shape.classes) as scorer:
+            logits = scorer.score(encode_shard(texts, exported.encoder)).logits
+        if shape.task == FEATURES:
+            values = np.asarray(logits / np.abs(logits - logits.mean(axis=0)).mean(), dtype=np.float64)
+        else:
+            values = sigmoid(logits) if shape.task == MULTI_LABEL else np.exp(log_softmax(logits))
+        return cls(exported, texts, values)
+
+    def check(self, graph: Path, form: _Form) -> float:
+        """The mean difference of another graph's. Raises LossAuditError if it is more than the form may have."""
+        found = _Results.of(graph, self.exported, self.texts, _runs_here(form.backend, graph))
+        difference = float(np.abs(found.values - self.values).mean())
+        of_states = self.exported.shape.task == FEATURES
+        allowed = form.tolerance * (_STATES if of_states else 1)
+        if not difference <= allowed:  # NaN isn't either
+            what = "states" if of_states else "probabilities"
+            raise LossAuditError(f"its {what} differ by {difference:.4f} from fp32's (allowed: {allowed})")
+        return difference

@@ -4,27 +4,26 @@ The head stands at the end of every form's graph, in fp32 (or what OpenVINO make
 torch nor transformers.
 """
 
-import importlib.metadata
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from lossaudit.engine.arrays import Floats, Floats32
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import folder_beside, sha256_of
+from lossaudit.engine.files import folder_beside
 from lossaudit.engine.model import backends
-from lossaudit.engine.model.bundle import CLASSIFY, FORMAT, MANIFEST, Bundle, Graph, Parity
+from lossaudit.engine.model.bundle import CLASSIFY, MANIFEST, Bundle, Graph, Parity
 from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.scores.loss import log_softmax
-from lossaudit.version import __version__
 
-from .comparison import MOST_TOKENS, TOLERANCE, compare, logits_alone, texts_with_tokens
+from .comparison import MOST_TOKENS, TOLERANCE, Reference, logits_alone, texts_with_tokens
 from .forms import FP16_TOLERANCE, INT8_TOLERANCE, load_alone
 from .heads import Head
+from .manifest import About, Forms, versions_of, write_manifest
 
 _STATE, _LOGITS = "state", "logits"
 _TOLERANCES = {"int8": INT8_TOLERANCE, "fp16": FP16_TOLERANCE}
@@ -50,25 +49,13 @@ def write_head_bundle(
         limit = min(max_length, MOST_TOKENS)
         tokenizer = TextEncoder(encoder.tokenizer, limit, manifest.pad_id, manifest.truncation_side)
         check = _Check(encoder, folder, tokenizer, head)
-        parity = check.parity()
-        graphs, left_out = check.forms(f"a head fitted on {rows:,} rows")
+        forms = check.forms(f"a head fitted on {rows:,} rows")
         for graph in manifest.graphs:
-            if graph.name in left_out:
+            if graph.name in forms.left_out:
                 (folder / graph.file).unlink()
-        made = replace(
-            manifest,
-            format=FORMAT,
-            task=CLASSIFY,
-            labels=labels,
-            max_length=max_length,
-            versions=manifest.versions
-            | {"lossaudit": __version__, "scikit-learn": importlib.metadata.version("scikit-learn")},
-            files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-            parity=parity,
-            graphs=graphs,
-            left_out=manifest.left_out | left_out,
-        )
-        (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
+        about = replace(About.of(manifest), task=CLASSIFY, labels=labels, max_length=max_length)
+        forms = replace(forms, left_out=manifest.left_out | forms.left_out)
+        write_manifest(folder, about, forms, manifest.versions | versions_of(["scikit-learn"]))
     return Bundle.load(target)
 
 
@@ -104,16 +91,16 @@ class _Check:
         states = logits_alone(load_alone(backends.CPU, encoder.folder / fp32.file), tokenizer, self._texts)
         self._expected = head.logits(states)
 
-    def parity(self) -> Parity:
+    def _parity(self) -> Parity:
         """Of fp32. What is allowed grows with logits above 1, since their rounding does."""
         tolerance = TOLERANCE * max(1.0, float(np.abs(self._expected).max()))
+        reference = Reference("the head", self._tokenizer, self._texts, self._expected, tolerance)
         runner = load_alone(backends.CPU, self._folder / self._fp32.file)
-        name = "the graph with the head"
-        found = compare(name, runner, self._tokenizer, self._texts, "the head", self._expected, tolerance)
-        return Parity(found, tolerance, len(self._texts))
+        return Parity(reference.compare("the graph with the head", runner), tolerance, len(self._texts))
 
-    def forms(self, applied: str) -> tuple[tuple[Graph, ...], dict[str, str]]:
-        """The forms that are near enough to fp32, and why the others are left out."""
+    def forms(self, applied: str) -> Forms:
+        """The forms that are near enough to fp32. Raises LossAuditError if fp32 itself isn't right."""
+        parity = self._parity()
         graphs, left_out = [], {}
         for graph in self._encoder.manifest.graphs:
             done = (*graph.applied, applied)
@@ -128,7 +115,7 @@ class _Check:
                 left_out[graph.name] = (
                     f"with the head its probabilities differ by {difference:.3f} from fp32's (allowed: {tolerance})"
                 )
-        return tuple(graphs), left_out
+        return Forms(tuple(graphs), left_out, parity)
 
     def _difference(self, graph: Graph) -> float:
         """Mean absolute difference of a probability from fp32's; infinite if the graph can't be run."""
@@ -141,5 +128,5 @@ class _Check:
         return float(np.abs(found - _probabilities(self._expected)).mean())
 
 
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def _probabilities(logits: Floats32) -> Floats:
     return np.exp(log_softmax(logits))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.errors import LossAuditError
 
 C = 0.002
@@ -19,25 +19,22 @@ _MOST_STEPS = 1000
 _CONSTANT = 1e-6
 """Of the largest deviation of a feature: one with less is constant but for rounding, which mustn't be blown up."""
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Head:
     """A linear layer: logits = features · weightᵀ + bias."""
 
-    weight: Floats
+    weight: Floats32
     """(classes, hidden)"""
-    bias: Floats
+    bias: Floats32
     """(classes,)"""
 
-    def logits(self, features: Floats) -> Floats:
+    def logits(self, features: Floats32) -> Floats32:
         """(n, classes) of (n, hidden) features."""
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 
 
-def fit_head(features: Floats, labels: Ints, classes: int) -> Head:
+def fit_head(features: Floats32, labels: Ints, classes: int) -> Head:
     """A head fitted on (n, hidden) features and (n,) labels in [0, classes); rows with a label below 0 are left out.
 
     The standardisation of the features is folded into weight and bias. A class without a row gets no weight and a bias
@@ -65,14 +62,14 @@ def fit_head(features: Floats, labels: Ints, classes: int) -> Head:
 
 
 def out_of_fold_logits(
-    features: Floats,
+    features: Floats32,
     labels: Ints,
     groups: Ints,
     classes: int,
     folds: int,
     seed: int,
     on_fold: Callable[[int], None] = lambda fold: None,
-) -> Floats:
+) -> Floats32:
     """(n, classes) logits, each row's from a head that was fitted on the other folds.
 
     labels: (n,), below 0 where a row has none: it is given logits but fits no head. groups: (n,); rows with the same

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats, Floats32, Ints
 from lossaudit.engine.scores.loss import log_softmax
 
 K = 20
@@ -22,15 +22,12 @@ _MOST_FITTED, _MOST_CELLS = 20_000, 10_000_000
 _LEAST_OWN = 0.1
 """Where even heads know nothing, rows keep an order."""
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Blend:
     """Logits that heads and neighbours agreed on: own · log p of the head + neighbours · log p of the neighbours."""
 
-    logits: Floats
+    logits: Floats32
     """(n, classes)"""
     own: float
     neighbours: float
@@ -38,8 +35,8 @@ class Blend:
 
 
 def blend(
-    logits: Floats,
-    features: Floats,
+    logits: Floats32,
+    features: Floats32,
     labels: Ints,
     groups: Ints,
     seed: int,
@@ -59,14 +56,14 @@ def blend(
 
 
 def _votes(
-    features: Floats,
+    features: Floats32,
     labels: Ints,
     groups: Ints,
     classes: int,
     seed: int,
     k: int,
     on_texts: Callable[[int], None],
-) -> NDArray[np.float64]:
+) -> Floats:
     """(n, classes) the share of each class among a row's neighbours and one more, who votes as all rows do."""
     from sklearn.neighbors import NearestNeighbors  # of the extra that heads need
 
@@ -96,9 +93,7 @@ def _votes(
     return np.asarray(((votes + prior) / (k + 1))[text], dtype=np.float64)
 
 
-def _weights(
-    heads: NDArray[np.float64], neighbours: NDArray[np.float64], labels: Ints, seed: int
-) -> tuple[float, float]:
+def _weights(heads: Floats, neighbours: Floats, labels: Ints, seed: int) -> tuple[float, float]:
     """The two weights of a logarithmic pool under which the given labels are the likeliest."""
     from scipy.optimize import minimize
 
@@ -109,7 +104,7 @@ def _weights(
     opinions, given = np.stack([heads[rows], neighbours[rows]]), labels[rows]
     of_given = opinions[:, np.arange(len(rows)), given]
 
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(weights: Floats) -> tuple[float, Floats]:
         pooled = log_softmax(np.tensordot(weights, opinions, axes=1))
         expected = (np.exp(pooled) * opinions).sum(axis=2)
         return float(-pooled[np.arange(len(rows)), given].mean()), (expected - of_given).mean(axis=1)

@@ -5,21 +5,45 @@ of them padded in one batch through the bundle's tokenizer. So a tokenizer, mask
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 
+from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.model.backends import Runner
 from lossaudit.engine.model.bundle import Parity
 from lossaudit.engine.model.encoding import TextEncoder
 
-from .comparison import TOLERANCE, compare, reference_pairs, texts_with_tokens
+from .comparison import TOLERANCE, Reference, reference_pairs, texts_with_tokens
 
-Output = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A model as PyTorch runs it."""
+
+    model: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerFast
+    output: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
+    """What it gives for a text's inputs, (1, classes or hidden)."""
+
+    @classmethod
+    def classifier(
+        cls, model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerFast
+    ) -> "TorchModel":
+        """One that gives logits."""
+        return cls(model, tokenizer, lambda inputs: model(**inputs).logits)
+
+    def run(self, text: Text, max_length: int) -> Floats32:
+        """The output of one text, cut at so many tokens."""
+        pieces = (text,) if isinstance(text, str) else text
+        inputs = self.tokenizer(*pieces, truncation=True, max_length=max_length, padding=False, return_tensors="pt")
+        with torch.inference_mode():
+            found: Floats32 = self.output(inputs).numpy()
+        return found
 
 
 def check_parity(
@@ -33,9 +57,8 @@ def check_parity(
 
     Raises LossAuditError if it is above the tolerance, or the model can't be run.
     """
-    return compare_with_torch(
-        model, tokenizer, runner, encoder, texts_with_tokens(encoder), _logits_of(model), lambda expected: tolerance
-    )
+    torch_model, texts = TorchModel.classifier(model, tokenizer), texts_with_tokens(encoder)
+    return compare_with_torch(torch_model, runner, encoder, texts, lambda expected: tolerance)
 
 
 def check_pairs(
@@ -46,42 +69,27 @@ def check_pairs(
 ) -> Parity:
     """The same on pairs of texts."""
     pairs = reference_pairs(encoder.max_length)
-    return compare_with_torch(model, tokenizer, runner, encoder, pairs, _logits_of(model), lambda expected: TOLERANCE)
+    torch_model = TorchModel.classifier(model, tokenizer)
+    return compare_with_torch(torch_model, runner, encoder, pairs, lambda expected: TOLERANCE)
 
 
 def compare_with_torch(
-    model: transformers.PreTrainedModel,
-    tokenizer: transformers.PreTrainedTokenizerFast,
+    torch_model: TorchModel,
     runner: Runner,
     encoder: TextEncoder,
     texts: Sequence[Text],
-    output: Output,
-    tolerance: Callable[[NDArray[np.float32]], float],
+    tolerance: Callable[[Floats32], float],
 ) -> Parity:
     """The largest difference of the graph's output from PyTorch's.
 
-    output: what the model gives for a text's inputs, (1, classes or hidden). tolerance: what is allowed, by PyTorch's
-    output of all texts. Raises LossAuditError above it, and if the model can't be run.
+    tolerance: what is allowed, by PyTorch's output of all texts. Raises LossAuditError above it, and if the model can't
+    be run.
     """
-    architecture = type(model).__name__
+    architecture = type(torch_model.model).__name__
     try:
-        expected = np.concatenate([_torch_output(tokenizer, text, encoder.max_length, output) for text in texts])
+        expected = np.concatenate([torch_model.run(text, encoder.max_length) for text in texts])
     except Exception as error:  # PyTorch raises whatever the model's code does
         raise LossAuditError(f"{architecture} can't be run in PyTorch: {brief(error)}") from error
-    graph = f"the exported graph of {architecture}"
     allowed = tolerance(expected)
-    return Parity(compare(graph, runner, encoder, texts, "PyTorch", expected, allowed), allowed, len(texts))
-
-
-def _logits_of(model: transformers.PreTrainedModel) -> Output:
-    return lambda inputs: model(**inputs).logits
-
-
-def _torch_output(
-    tokenizer: transformers.PreTrainedTokenizerFast, text: Text, max_length: int, output: Output
-) -> NDArray[np.float32]:
-    pieces = (text,) if isinstance(text, str) else text
-    inputs = tokenizer(*pieces, truncation=True, max_length=max_length, padding=False, return_tensors="pt")
-    with torch.inference_mode():
-        found: NDArray[np.float32] = output(inputs).numpy()
-    return found
+    reference = Reference("PyTorch", encoder, texts, expected, allowed)
+    return Parity(reference.compare(f"the exported graph of {architecture}", runner), allowed, len(texts))

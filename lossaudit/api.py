@@ -20,8 +20,9 @@ from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.opening import export_model, extra, open_encoder, open_model

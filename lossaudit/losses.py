@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from lossaudit.engine.arrays import Floats, Ints
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.run.tasks import MultiLabel
-from lossaudit.engine.scores.loss import Floats, Ints
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lossaudit.engine.arrays import Ints
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle
-from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.precision import Wish, choose
 from lossaudit.engine.model.scoring import encode_shard
-from lossaudit.engine.run.shards import SHARD_ROWS, encoder_of, load_scorer
-from lossaudit.engine.scores.loss import Ints, Scores
+from lossaudit.engine.run.sharding import Sharding
+from lossaudit.engine.run.shards import encoder_of, load_scorer
+from lossaudit.engine.scores.loss import Scores
 from lossaudit.engine.scores.loss import score as score_logits
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.scores.multi_label import score_labels as score_label_logits
@@ -58,17 +60,16 @@ def score(
         if len(text_pairs) != len(texts):
             raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second ones")
         read = list(zip(texts, text_pairs, strict=True))
-    plan = choose(bundle, precision, None, "cpu", 1, len(texts), None).first
-    encoder = encoder_of(bundle, bundle.manifest.max_length)
+    plan = choose(bundle, Wish(precision, provider="cpu"), len(texts)).first
+    encoder, sharding = encoder_of(bundle, bundle.manifest.max_length), Sharding(len(texts))
     with load_scorer(bundle, plan) as scorer:
-        shards = [
-            scorer.score(encode_shard(read[start : start + SHARD_ROWS], encoder))
-            for start in range(0, len(texts), SHARD_ROWS)
-        ]
-    failed = [(SHARD_ROWS * i + row, why) for i, shard in enumerate(shards) for row, why in shard.failed.items()]
+        shards = {
+            start: scorer.score(encode_shard(read[start : start + sharding.size], encoder)) for start in sharding.starts
+        }
+    failed = [(start + row, why) for start, shard in shards.items() for row, why in shard.failed.items()]
     if failed:
         raise LossAuditError(f"the model fails on text {failed[0][0]}: {failed[0][1]}")
-    logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(shard.logits for shard in shards)])
+    logits = np.concatenate([np.empty((0, len(classes)), np.float32), *(shard.logits for shard in shards.values())])
     return score_label_logits(logits, given) if multi_label else score_logits(logits, given)
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -101,18 +100,6 @@ def write_file(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     return write
 
 
-@pytest.fixture
-def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Makes the shards of this process's audits so many rows long."""
-
-    def set_rows(rows: int) -> None:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("lossaudit.") and hasattr(module, "SHARD_ROWS"):
-                monkeypatch.setattr(module, "SHARD_ROWS", rows)
-
-    return set_rows
-
-
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes a tiny random classifier of a kind ("bert", "distilbert", "roberta"), as save_pretrained does.
@@ -121,11 +108,10 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., P
     """
 
     def make(kind: str = "bert", labels: tuple[str, ...] = LABELS, **config: Any) -> Path:
-        folder = tmp_path_factory.mktemp(f"{kind}-checkpoint")
-        tokenizer = _tokenizer(kind)
-        tokenizer.save_pretrained(folder)
-        _model(kind, labels, tokenizer, config).save_pretrained(folder)
-        return folder
+        from bench.families import FAMILIES
+
+        family = next(family for family in FAMILIES.values() if family.model_type == kind)
+        return family.make(tmp_path_factory.mktemp(f"{kind}-checkpoint"), labels=labels, texts=[SENTENCE], **config)
 
     return make
 
@@ -205,54 +191,3 @@ def data_jsonl(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFact
     named = [{"headline": row["text"], "topic": LABELS[row["label"]]} for row in rows]
     path.write_text("".join(json.dumps(row) + "\n" for row in named))
     return path
-
-
-def _tokenizer(kind: str) -> Any:
-    import transformers
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-
-    if kind == "roberta":
-        specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        byte_alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(special_tokens=specials, vocab_size=600, initial_alphabet=byte_alphabet)
-        tokenizer.train_from_iterator([SENTENCE], trainer)
-        tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-        return transformers.RobertaTokenizerFast(tokenizer_object=tokenizer, model_max_length=64)
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator([SENTENCE], trainers.WordPieceTrainer(special_tokens=specials, vocab_size=300))
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    fast = {"bert": transformers.BertTokenizerFast, "distilbert": transformers.DistilBertTokenizerFast}[kind]
-    return fast(tokenizer_object=tokenizer, model_max_length=64)
-
-
-def _model(kind: str, labels: tuple[str, ...], tokenizer: Any, changes: dict[str, Any]) -> Any:
-    import torch
-    import transformers
-
-    sizes: dict[str, Any] = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 64,
-    }
-    if kind == "distilbert":
-        sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 64}
-    if kind == "roberta":
-        sizes |= {"max_position_embeddings": 66, "type_vocab_size": 1}
-    config = transformers.AutoConfig.for_model(
-        kind,
-        **sizes
-        | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-        | {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
-        # Far from zero, so that logits differ from text to text.
-        | {"initializer_range": 0.2}
-        | changes,
-    )
-    torch.manual_seed(0)
-    return transformers.AutoModelForSequenceClassification.from_config(config)

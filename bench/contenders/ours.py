@@ -19,7 +19,8 @@ from lossaudit.engine.model import backends
 from lossaudit.engine.model import bundle as bundles
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import Batch
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.formats import write_table
 
 from .exports import once

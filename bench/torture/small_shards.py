@@ -15,16 +15,13 @@ _RANGE_BYTES = 64 * 1024
 
 @contextlib.contextmanager
 def small_shards(rows: int) -> Iterator[None]:
-    """Audits of this process have shards of so many rows."""
-    from lossaudit.engine.run import audit, rescoring, shards
+    """The command's audits, in this process, have shards of so many rows."""
+    from lossaudit.engine.run import options, passes
     from lossaudit.engine.table import merge
 
-    with contextlib.ExitStack() as stack:
-        for module in (audit, rescoring, shards):
-            stack.enter_context(mock.patch.object(module, "SHARD_ROWS", rows))
-        stack.enter_context(
-            mock.patch.object(audit, "ranked", functools.partial(merge.ranked, range_bytes=_RANGE_BYTES))
-        )
+    small_options = functools.partial(options.AuditOptions, shard_rows=rows)
+    small_ranges = functools.partial(merge.ranked, range_bytes=_RANGE_BYTES)
+    with mock.patch.object(options, "AuditOptions", small_options), mock.patch.object(passes, "ranked", small_ranges):
         yield
 
 

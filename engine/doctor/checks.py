@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from lossaudit.version import __version__
 
 from .. import telemetry
+from ..cpus import multiplies_int8
 from ..errors import LossAuditError, brief
 from ..model.bundle import Bundle, Manifest
 from ..model.caches import Cache, caches, size_of
 from . import machine, software
-from .machine import Cpu, Memory
-from .software import Cuda, Extra, Package, Runtime
+from .machine import Cpus, Memory
+from .software import CudaLibraries, Extra, Package, Runtime
 
 if TYPE_CHECKING:  # it imports ONNX Runtime, which may be what is broken
     from .speed import SpeedTest
@@ -70,10 +71,10 @@ class Diagnosis:
     lossaudit: str
     python: str
     system: str
-    cpu: Cpu
+    cpu: Cpus
     memory: Memory
     onnxruntime: Runtime
-    cuda: Cuda | None
+    cuda: CudaLibraries | None
     """None where onnxruntime-gpu isn't installed."""
     openvino: str | None
     """Its version."""
@@ -133,11 +134,11 @@ def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = 
     )
 
 
-def _has_gpu(cuda: Cuda | None) -> bool:
+def _has_gpu(cuda: CudaLibraries | None) -> bool:
     return cuda is not None and cuda.driver
 
 
-def _cpus(cpu: Cpu) -> Check:
+def _cpus(cpu: Cpus) -> Check:
     usable = f"{cpu.usable} of {cpu.of_machine} CPUs may be used ({cpu.name})"
     why = []
     if cpu.by_affinity < cpu.of_machine:
@@ -149,13 +150,13 @@ def _cpus(cpu: Cpu) -> Check:
     return Check("cpus", NOTE, f"{usable}: {', and '.join(why)}", "give the container or job more CPUs to go faster")
 
 
-def _instructions(cpu: Cpu) -> Check:
+def _instructions(cpu: Cpus) -> Check:
     if cpu.features is None:
         return Check("instructions", NOTE, "which instructions the CPU has can't be known on this system")
     has = [name for name, there in cpu.features.items() if there]
     lacks = [name for name, there in cpu.features.items() if not there]
     finding = "; not ".join(", ".join(names) for names in (has or ["none of those that matter"], lacks) if names)
-    if any(name in has for name in machine.INT8):
+    if multiplies_int8(cpu.features):
         return Check("instructions", OK, finding)
     return Check("instructions", NOTE, f"{finding}; without int8 products, int8 may be no faster than fp32")
 
@@ -198,7 +199,7 @@ def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
     return Check("onnxruntime", OK, f"{names} {runtime.version}, with the providers {providers}")
 
 
-def _cuda(cuda: Cuda, runtime: Runtime) -> Check:
+def _cuda(cuda: CudaLibraries, runtime: Runtime) -> Check:
     built = f"built for CUDA {cuda.built_for}" if cuda.built_for else "of a build that names no version of CUDA"
     if not cuda.driver:
         return Check("cuda", PROBLEM, f"{built}, but there is no NVIDIA driver", f"install it, or go without: {TO_CPU}")
@@ -212,7 +213,7 @@ def _cuda(cuda: Cuda, runtime: Runtime) -> Check:
     return Check("cuda", OK, f"{built}; the driver, CUDA and cuDNN are there")
 
 
-def _openvino(version: str | None, cpu: Cpu) -> Check:
+def _openvino(version: str | None, cpu: Cpus) -> Check:
     if version is not None:
         return Check("openvino", OK, f"OpenVINO {version}: audit measures it too and takes the faster")
     if cpu.features is None or not any(cpu.features.get(name) for name in ("AVX-512 VNNI", "AVX-VNNI")):
@@ -274,7 +275,7 @@ def _caches() -> tuple[Cache, ...]:
 
 
 def _bundle(
-    folder: Path, cpu: Cpu, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None]
+    folder: Path, cpu: Cpus, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None]
 ) -> tuple[BundleFacts, list[Check]]:
     on_step(f"{folder}, against its hashes")
     try:

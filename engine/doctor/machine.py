@@ -7,25 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cpus import CGROUPS, cpu_name, usable_cpus
-
-_X86 = {
-    "AVX2": "avx2",
-    "AVX-512F": "avx512f",
-    "AVX-512 VNNI": "avx512_vnni",
-    "AVX-VNNI": "avx_vnni",
-    "AVX-512 BF16": "avx512_bf16",
-    "AMX-TILE": "amx_tile",
-    "AMX-INT8": "amx_int8",
-    "AMX-BF16": "amx_bf16",
-}
-_ARM = {"dot product": "asimddp", "I8MM": "i8mm", "BF16": "bf16", "SVE": "sve"}
-INT8 = ("AVX-512 VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "I8MM")
-"""Any of these multiplies int8 several times as fast as fp32."""
+from ..cpus import CGROUPS, cpu_name, instructions, usable_cpus
 
 
 @dataclass(frozen=True)
-class Cpu:
+class Cpus:
     """The CPUs of this machine, and how many of them this process may use."""
 
     name: str
@@ -54,27 +40,10 @@ class Memory:
         return min(known, default=None)
 
 
-def cpu() -> Cpu:
+def cpu() -> Cpus:
     """The CPUs here."""
     no_cgroups = Path(os.devnull)
-    return Cpu(cpu_name(), cpu_features(), os.cpu_count() or 1, usable_cpus(no_cgroups), usable_cpus())
-
-
-def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, bool] | None:
-    """Whether the CPU has each of the instructions that matter; None where that can't be known.
-
-    cpuinfo: the file in which Linux lists a processor's `flags` (x86) or `Features` (Arm).
-    """
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for key, _, value in (line.partition(":") for line in lines):
-        known = {"flags": _X86, "Features": _ARM}.get(key.strip())
-        if known is not None:
-            flags = set(value.split())
-            return {name: flag in flags for name, flag in known.items()}
-    return None
+    return Cpus(cpu_name(), instructions(), os.cpu_count() or 1, usable_cpus(no_cgroups), usable_cpus())
 
 
 def memory() -> Memory:

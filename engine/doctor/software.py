@@ -52,7 +52,7 @@ class Runtime:
 
 
 @dataclass(frozen=True)
-class Cuda:
+class CudaLibraries:
     """What the CUDA provider of ONNX Runtime needs."""
 
     built_for: str | None
@@ -130,12 +130,12 @@ def _build(dist: importlib.metadata.Distribution, files: dict[Path, int | None])
     return Build(dist.name, dist.version, missing, in_place)
 
 
-def cuda(built_for: str | None) -> Cuda:
+def cuda(built_for: str | None) -> CudaLibraries:
     """The libraries that a build of ONNX Runtime for some version of CUDA needs, here. Nothing is known off Linux."""
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or _loads("libcuda.so.1")
     names = _cuda_libraries(built_for) if sys.platform == "linux" else ()
     found = tuple(name for name in names if _loads(name) or _in_wheels(name))
-    return Cuda(built_for, driver, found, tuple(name for name in names if name not in found))
+    return CudaLibraries(built_for, driver, found, tuple(name for name in names if name not in found))
 
 
 def _cuda_libraries(built_for: str | None) -> tuple[str, ...]:

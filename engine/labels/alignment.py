@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel
-from numpy.typing import NDArray
 
+from ..arrays import Ints
 from ..errors import LossAuditError
 from ..shortening import shortened
 from .given import MISSING, NOT_IN_MODEL, Given, Key, Seen, both, stored
@@ -49,7 +49,7 @@ class LabelAlignment:
         """The given values that the model doesn't have, in the order of their first rows."""
         return [key for key in self.names if key not in self.classes]
 
-    def indices(self, column: pa.ChunkedArray) -> NDArray[np.int64]:
+    def indices(self, column: pa.ChunkedArray) -> Ints:
         """Class indices (n,) of a label column; MISSING or NOT_IN_MODEL where a row has none."""
         values = stored(column)
         missing = pc.is_null(values)

@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ..arrays import Floats, Ints
 from ..data.arrow_types import is_list, is_number, is_text
 from ..data.utf8 import mended
 from ..errors import LossAuditError
 from .given import stored
 
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 SEPARATORS = (",", ";", "|")

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from datasets import ClassLabel, Value
-from numpy.typing import NDArray
 
+from ..arrays import Floats, Ints
 from ..data.arrow_types import is_number
 from ..data.columns import find_label_column
 from ..errors import LossAuditError
 from .alignment import LabelAlignment, index_by_name, values_of_classes
-from .cells import Cells, Floats, cells, indicator_lists, indicators
+from .cells import Cells, cells, indicator_lists, indicators
 from .form import GivenFacts, LabelForm
 from .given import MISSING, NOT_IN_MODEL, GivenLabels
 
@@ -50,7 +50,7 @@ class NamedSets:
         labels[missing] = MISSING
         return GivenLabels(labels, {row: self._names(found, indices, row) for row in unknown.tolist()})
 
-    def _names(self, found: Cells, indices: NDArray[np.int64], row: int) -> list[str]:
+    def _names(self, found: Cells, indices: Ints, row: int) -> list[str]:
         """The labels of a row: those of the model in its order, then the others."""
         start, stop = np.searchsorted(found.rows, [row, row + 1])
         here = indices[start:stop]

@@ -11,6 +11,7 @@ names stay inside the folder, every file has the hash that the manifest gives, a
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import stat
@@ -102,6 +103,11 @@ class Manifest:
     """The forms that can be run, the preferred one of each precision first."""
     left_out: dict[str, str]
     """Forms that weren't written, with the reason."""
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other manifests, and so, by its hashes, a bundle from others."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"

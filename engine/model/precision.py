@@ -3,10 +3,11 @@
 int8 approximates fp32 on CPUs, fp16 on GPUs. The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
 """
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from ..cpus import has_int8_instructions
+from ..cpus import instructions, multiplies_int8
 from ..errors import LossAuditError
 from ..scores.exact_top import SAMPLE
 from . import backends, tuning
@@ -31,6 +32,20 @@ _HOW_TO_HAVE = {"int8": "it was exported without", "fp16": "lossaudit export MOD
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What is asked for."""
+
+    precision: str = "auto"
+    """One of `PRECISIONS`."""
+    top: int | None = None
+    """Rows of the ranking that must be exact under exact-top."""
+    provider: str = "auto"
+    """A backend's name, or "auto": CUDA where it can be used, else the fastest."""
+    cpus: int = 1
+    """How many may be used."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """What computes the losses of one audit."""
 
@@ -45,30 +60,32 @@ class Choice:
     why: str
     """Half a sentence for the user."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
 
-def choice_from(data: dict[str, Any]) -> Choice:
-    """A choice from what `dataclasses.asdict` made of it."""
-    again = data["again"]
-    return Choice(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """From what `to_dict` gave. Raises KeyError or TypeError for something else."""
+        again = data["again"]
+        return cls(**{**data, "first": Plan(**data["first"]), "again": again and Plan(**again)})
 
 
-def choose(
-    bundle: Bundle, precision: str, top: int | None, provider: str, cpus: int, rows: int, sample: Encoded | None
-) -> Choice:
+def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None) -> Choice:
     """Chooses for an audit of so many rows.
 
-    precision: one of `PRECISIONS`. provider: a backend's name, or "auto": CUDA where it can be used, else the fastest.
     sample: tokens of some rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
+    precision, provider = wish.precision, wish.provider
     if provider == "auto" and backends.cuda_works(bundle.file_of("fp32")):
         provider = backends.CUDA
 
     def plan(of: str) -> Plan | None:
         if sample is None:
-            return tuning.default_plan(bundle, of, provider, cpus)
-        return tuning.measured_plan(bundle, of, provider, cpus, sample)
+            return tuning.default_plan(bundle, of, provider, wish.cpus)
+        return tuning.measured_plan(bundle, of, provider, wish.cpus, sample)
 
-    top, other = min(top or TOP, rows), approximation(provider)
+    top, other = min(wish.top or TOP, rows), approximation(provider)
     _check_wish(precision, other)
     approximate = None if precision == "fp32" else plan(other)
     if precision == other and approximate is not None:
@@ -110,7 +127,7 @@ def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, row
     if approximate.tokens_per_second and fp32.tokens_per_second:
         speedup = approximate.tokens_per_second / fp32.tokens_per_second
     else:
-        speedup = _SPEEDUP if precision != "int8" or has_int8_instructions() else 1.0
+        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(instructions()) else 1.0
     if speedup <= 1.0:
         return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
     if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Floats32, Ints
 from ..data.texts import Text
 from ..errors import LossAuditError, brief
 from .backends import Runner
@@ -41,11 +42,11 @@ class EncodedShard:
 class ShardLogits:
     """What the model gave for the n rows of a shard, in their order."""
 
-    logits: NDArray[np.float32]
+    logits: Floats32
     """(n, classes); NaN for a row without a text, or that failed."""
-    tokens: NDArray[np.int64]
+    tokens: Ints
     """(n,) tokens of each text that went through the model, of all its windows; 0 where there was none."""
-    unknown: NDArray[np.int64]
+    unknown: Ints
     """(n,) those of them that the tokenizer doesn't know."""
     truncated: NDArray[np.bool_]
     """(n,) whether the text was cut at the maximum."""
@@ -126,7 +127,7 @@ class Scorer:
             raise
         return _of_rows(shard, logits, reasons)
 
-    def _run(self, encoded: Encoded, windows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
+    def _run(self, encoded: Encoded, windows: Ids, into: Floats32) -> dict[int, str]:
         """Writes the logits of some windows to their places; gives those that failed, and why."""
         size = len(windows) * int(encoded.lengths[windows].max())
         if len(windows) > 1 and size > self._budget:  # memory ran out since this batch was cut
@@ -149,7 +150,7 @@ class Scorer:
         into[windows[~finite]] = np.nan
         return dict.fromkeys(windows[~finite].tolist(), NOT_FINITE)
 
-    def _run_halves(self, encoded: Encoded, windows: Ids, into: NDArray[np.float32]) -> dict[int, str]:
+    def _run_halves(self, encoded: Encoded, windows: Ids, into: Floats32) -> dict[int, str]:
         half = len(windows) // 2
         return self._run(encoded, windows[:half], into) | self._run(encoded, windows[half:], into)
 
@@ -163,7 +164,7 @@ class Scorer:
         self.close()
 
 
-def _of_rows(shard: EncodedShard, logits: NDArray[np.float32], reasons: dict[int, str]) -> ShardLogits:
+def _of_rows(shard: EncodedShard, logits: Floats32, reasons: dict[int, str]) -> ShardLogits:
     """From the windows to their texts, which get the mean of the logits, and from these to the rows."""
     encoded, places = shard.encoded, shard.places
     firsts, there = encoded.firsts, places >= 0

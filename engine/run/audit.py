@@ -1,174 +1,53 @@
 """The audit: a bundle and a dataset come in, the ranked losses table goes out.
 
 `Audit` decides everything first (columns, labels, precision), so that a mistake shows before any work and the
-command can say what was decided; `run` then goes shard by shard. Nothing holds all texts or all losses.
+command can say what was decided; `run` then makes the passes over the shards.
 """
 
-import dataclasses
 import functools
-import hashlib
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import datasets
-import numpy as np
-import pyarrow as pa
 
 from lossaudit.version import __version__
 
-from ..cpus import usable_cpus
-from ..data.columns import check_text_pair_column, find_text_column
 from ..data.rows import Rows
-from ..data.source import locate
-from ..data.texts import Text, texts_of
-from ..errors import LossAuditError
 from ..labels.alignment import LabelAlignment
 from ..model import backends
 from ..model.bundle import Bundle
-from ..model.encoding import TextEncoder
-from ..model.precision import Choice, choice_from, choose
-from ..model.tuning import Plan
-from ..scores.exact_top import ExactTop
+from ..model.precision import Choice
 from ..table.facts import Facts, RunFacts, SourceFacts
-from ..table.merge import ranked
-from ..table.outcomes import too_many_failed
-from ..table.schema import source_names
-from ..table.summary import Summary, Tally
-from .kept_parts import KeptParts, part_stem
-from .rescoring import Rescoring
-from .shards import SHARD_ROWS, OnRows, OnStage, ShardJob, encoder_of, score_here
-from .tasks import Columns, LabelReader, task_of
-
-_SAMPLE_ROWS = 256
-"""Rows that plans are measured on, spread over the dataset."""
-_WORTH_MEASURING = 1000
-"""Rows below which measuring takes longer than it can save."""
-_LEAST = {"limit": 1, "max_length": 8, "stride": 0, "threads": 1, "top": 1}
-
-ScoreShards = Callable[[ShardJob, Plan, Rows, list[int], OnRows], Iterator[tuple[int, pa.Table]]]
-"""`shards.score_here`, or a cluster's way to do the same."""
-
-
-def quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
-    """An `OnStage` that tells nobody."""
-    return lambda done: None
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """What a user may ask for; None leaves it to the audit."""
-
-    text_column: str | None = None
-    text_pair_column: str | None = None
-    """The column with the second texts, where the model reads pairs."""
-    label_column: str | None = None
-    label_map: Mapping[str, str] = field(default_factory=dict)
-    """Given label → the model's label, where names don't say it."""
-    limit: int | None = None
-    """Only the first rows of the dataset."""
-    max_length: int | None = None
-    """Tokens at which a text is cut; at most, and by default, the model's own maximum."""
-    stride: int | None = None
-    """Reads a longer text in windows that share so many tokens, instead of cutting it."""
-    threads: int | None = None
-    provider: str = "auto"
-    precision: str = "auto"
-    """See `engine/model/precision.py`."""
-    top: int | None = None
-    """Rows of the ranking that must be exact under exact-top."""
-    tune: bool = True
-    """Whether to measure what is fastest here, the first time a bundle is used."""
-    strict: bool = False
-    """Whether a row without a loss is an error."""
-
-    def checked(self) -> Self:
-        """The same as a person means it: a top that is named is an exact one.
-
-        Raises LossAuditError for values that can't be, whatever the dataset and the bundle.
-        """
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise LossAuditError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
-        providers = ("auto", *backends.NAMES)
-        if self.provider not in providers:
-            raise LossAuditError(f"--provider {self.provider} isn't known; it may be {', '.join(providers)}")
-        if self.top is None:
-            return self
-        if self.precision not in ("auto", "exact-top"):
-            raise LossAuditError(f"--top goes with --precision exact-top, not with {self.precision}")
-        return dataclasses.replace(self, precision="exact-top")
-
-
-@dataclass(frozen=True)
-class Audited:
-    """What an audit gives."""
-
-    rows: Callable[[], Iterator[pa.Table]]
-    """Gives the losses table by falling loss, in pieces, once."""
-    schema: pa.Schema
-    """Of the losses table, with the run's facts."""
-    summary: Summary
-    exact: ExactTop | None
-    """Under exact-top, which rows were scored again, and the margin."""
-    scored: int
-    """Rows that this run scored; the others were kept from an interrupted one."""
-    seconds: float
-    """Wall-clock time of tokenising and scoring."""
-
-    @functools.cached_property
-    def table(self) -> pa.Table:
-        """The whole losses table, in memory."""
-        return pa.concat_tables(self.rows()).cast(self.schema)
+from .kept_parts import KeptParts
+from .options import AuditOptions
+from .passes import Audited, Passes, ScoreShards, quietly
+from .reading import Reading
+from .setup import Setup
+from .shards import OnStage, ShardJob, score_here
+from .tasks import task_of
 
 
 class Audit:
-    """One audit, prepared: the opened dataset, its columns and labels, and what will compute the losses."""
+    """One audit, prepared: what is read of the dataset, its labels, and what will compute the losses."""
 
     def __init__(self, bundle: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None) -> None:
         """Raises LossAuditError for whatever of the dataset, the labels or the options doesn't fit the bundle."""
         bundle.check_judges()
-        self.options = options = options or AuditOptions()
         self.bundle = bundle
-        self.rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
-        if not len(self.rows):
-            raise LossAuditError("the dataset has no rows")
-        features = self.rows.features
-        self.task = task_of(bundle.manifest.task, bundle.manifest.labels)
-        label_columns = self.task.find_columns(features, options.label_column, options.label_map)
-        self.label_column = label_columns if isinstance(label_columns, str) else None
-        """None where each of the model's labels has a column of its own."""
-        self.text_pair_column = pair = options.text_pair_column
-        if pair is not None:
-            check_text_pair_column(features, pair, self.label_column)
-        self.text_column = find_text_column(features, options.text_column, self.label_column, pair)
-        manifest = bundle.manifest
-        if options.max_length is not None and options.max_length > manifest.max_length:
-            raise LossAuditError(
-                f"--max-length {options.max_length} is more than the model's own {manifest.max_length} tokens"
-            )
-        self.max_length = options.max_length or manifest.max_length
-        self._check_reading()
-        self.cpus = min(options.threads or usable_cpus(), usable_cpus())
-        if options.provider != "auto":
-            backends.check_available(options.provider)
-        self._labels, self._sample = self._surveyed(label_columns)
-        same = self.label_column if self.alignment.identity else None
-        self._names = source_names(features, same, self.task.schema)
+        self.options = options = options or AuditOptions()
+        self.task = task = task_of(bundle.manifest.task, bundle.manifest.labels)
+        self.reading = reading = Reading.open(
+            rows, options, lambda features: task.find_columns(features, options.label_column, options.label_map)
+        )
+        self.setup = Setup(bundle, reading, options)
+        self._labels, self._sample = reading.survey(
+            lambda pieces: task.align(reading.label_columns, pieces, reading.features, options.label_map)
+        )
         self._kept: KeptParts | None = None
 
-    def keep_parts(self, folder: Path, restart: bool = False, elsewhere: str | None = None) -> KeptParts:
-        """Keeps each finished shard in `folder` (or `elsewhere`), and goes on with those that are there."""
-        self._kept = kept = KeptParts.open(folder, self._identity(), restart, elsewhere)
-        if kept.facts:
-            self.choice = choice_from(kept.facts)
-        return kept
-
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.reading.rows)
 
     @property
     def alignment(self) -> LabelAlignment:
@@ -178,190 +57,67 @@ class Audit:
     @functools.cached_property
     def choice(self) -> Choice:
         """What computes the losses. The first time a bundle is used, measuring it takes a few seconds."""
-        options = self.options
-        sample = None
-        if options.tune and len(self) >= _WORTH_MEASURING and self._sample:
-            sample = self._encoder.encode(self._sample)
-        return choose(self.bundle, options.precision, options.top, options.provider, self.cpus, len(self), sample)
-
-    @property
-    def note_on_pairs(self) -> str | None:
-        """What to know of the model's way to read pairs, where they are asked for."""
-        if self.text_pair_column is None or self._encoder.separates_pairs:
-            return None
-        return "the model's tokenizer has no template for pairs: it puts nothing between the two texts"
+        return self.setup.choose(self._sample)
 
     @functools.cached_property
-    def _encoder(self) -> TextEncoder:
-        return encoder_of(self.bundle, self.max_length, self.options.stride)
+    def job(self) -> ShardJob:
+        """What a shard's part depends on."""
+        return self.setup.job(self.task, self._labels)
 
-    def _check_reading(self) -> None:
-        """Raises LossAuditError for pairs or a stride that the model can't read by."""
-        if self.text_pair_column is not None:
-            self.bundle.check_reads_pairs()
-            if self.options.stride is not None:
-                raise LossAuditError("--stride doesn't go with --text-pair-column: it makes windows of a single text")
-        if self.options.stride is not None:
-            _ = self._encoder  # refuses a stride that leaves no new tokens
+    def keep_parts(self, folder: Path, restart: bool = False, elsewhere: str | None = None) -> KeptParts:
+        """Keeps each finished shard in `folder` (or `elsewhere`), and goes on with those that are there."""
+        self._kept = kept = KeptParts.open(folder, self._identity(), restart, elsewhere)
+        if kept.choice is not None:
+            self.choice = kept.choice
+        return kept
 
     def run(self, on_stage: OnStage = quietly, score_shards: ScoreShards = score_here) -> Audited:
-        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
-
-        score_shards: what scores the shards that aren't there; this process, if not a cluster. Raises LossAuditError
-        when too many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
-        """
-        choice, begun = self.choice, time.perf_counter()
+        """Scores and ranks all rows; see `Passes.run`. score_shards: this process, if not a cluster."""
         kept = self._kept or KeptParts.in_scratch(self._identity())
-        if not kept.facts:
-            kept.decide(dataclasses.asdict(choice))
-        scored, with_loss = self._score_all(kept, choice, on_stage, score_shards)
-        rescoring = Rescoring(self._job, kept, len(self))
-        exact = None
-        if choice.again is not None:
-            tally = self.task.tally()
-            add = functools.partial(self._add, tally)
-            exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
-        tally = self.task.tally()
-        for part in rescoring.parts():
-            tally.add(part)
-        self._check_any(tally)
-        losses = functools.partial(rescoring.parts, ["id", "loss"])
-        seconds = time.perf_counter() - begun
-        return Audited(
-            rows=lambda: ranked(rescoring.parts, losses, len(self), kept.scratch),
-            schema=self._facts(exact, scored, seconds).stored_in(part.schema),
-            summary=tally.summary(),
-            exact=exact,
-            scored=scored,
-            seconds=seconds,
-        )
-
-    @property
-    def _job(self) -> ShardJob:
-        return ShardJob(
-            self.bundle,
-            self.task,
-            self.text_column,
-            self._labels,
-            self._names,
-            self.max_length,
-            self.text_pair_column,
-            self.options.stride,
-        )
-
-    def _score_all(
-        self, kept: KeptParts, choice: Choice, on_stage: OnStage, score_shards: ScoreShards
-    ) -> tuple[int, int]:
-        """Makes the part of every shard that isn't there; gives how many rows that were, and all rows with a loss."""
-        done = on_stage("Scoring", len(self))
-        tally = self.task.tally()
-        missing = []
-        for start in range(0, len(self), SHARD_ROWS):
-            part = kept.read(part_stem(start))
-            if part is None:
-                missing.append(start)
-            else:
-                tally.add(part)
-                done(len(part))
-        self._check(tally)
-        before = tally.rows
-        for start, part in score_shards(self._job, choice.first, self.rows, missing, done):
-            self._add(tally, part)
-            kept.write(part_stem(start), part)
-        self._check_any(tally)
-        return tally.rows - before, tally.ranked
-
-    def _add(self, tally: Tally, part: pa.Table) -> None:
-        """Counts a part in. Raises LossAuditError where the audit can't go on with it."""
-        tally.add(part)
-        self._check(tally)
-
-    def _check_any(self, tally: Tally) -> None:
-        if not tally.ranked:
-            why = f"; {tally.first_failure}" if tally.failed else ""
-            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}{why}")
-
-    def _check(self, tally: Tally) -> None:
-        if too_many_failed(tally.failed, len(self)):
-            raise LossAuditError(
-                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
-                "shards before are kept, and the same command goes on with them. Export the model again, or use "
-                "another --provider"
-            )
-        if self.options.strict and tally.ranked < tally.rows:
-            raise LossAuditError(f"--strict: {self._unranked(tally)}; mend these rows or leave --strict out")
-
-    def _unranked(self, tally: Tally) -> str:
-        """The rows without a loss, and where the first of each kind is."""
-        where = locate(self.rows.origin, [seen.first for seen in tally.unranked.values()])
-        return ", ".join(
-            f"{seen.rows:,} {status} (first: {where[seen.first]})" for status, seen in tally.unranked.items()
-        )
-
-    def _surveyed(self, label_columns: Columns) -> tuple[LabelReader, list[Text]]:
-        """The labels that the dataset gives, and the texts of some rows, in one pass mostly."""
-        texts: dict[int, list[Text]] = {}
-        columns = [name for name in (self.text_column, self.text_pair_column) if name is not None]
-        wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
-
-        def pieces() -> Iterator[tuple[int, pa.Table]]:
-            for start, table in self.rows.shards(SHARD_ROWS):
-                here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
-                found = texts_of(table.take(pa.array(here)), columns).values
-                texts[start] = [text for text in found if text is not None]
-                yield start, table
-
-        labels = self.task.align(label_columns, pieces, self.rows.features, self.options.label_map)
-        return labels, [text for some in texts.values() for text in some]
+        audited = Passes(self.job, self.reading, self.choice, kept, self.options.strict).run(on_stage, score_shards)
+        facts = run_facts(self.job, self.reading, self.choice, audited)
+        return replace(audited, schema=facts.stored_in(audited.schema))
 
     def _identity(self) -> dict[str, Any]:
         """What makes another audit's shards of use to this one."""
-        options = self.options
         return {
-            "lossaudit": __version__,
-            "bundle": hashlib.sha256(self.bundle.manifest.to_json().encode()).hexdigest()[:16],
-            "dataset": self.rows.fingerprint,
-            "rows": len(self),
-            "shard rows": SHARD_ROWS,
-            "text column": self.text_column,
-            "text pair column": self.text_pair_column,
-            "label column": self.label_column,
-            "label map": dict(options.label_map),
-            "max length": self.max_length,
-            "stride": options.stride,
-            "precision": options.precision,
-            "top": options.top,
-            "provider": options.provider,
+            "bundle": self.bundle.manifest.digest,
+            **self.setup.identity,
+            "label column": self.reading.label_column,
+            "label map": dict(self.options.label_map),
+            "top": self.options.top,
         }
 
-    def _facts(self, exact: ExactTop | None, scored: int, seconds: float) -> Facts:
-        manifest, origin, choice = self.bundle.manifest, self.rows.origin, self.choice
-        pair = self.text_pair_column
-        versions = dict(zip(backends.available(), backends.versions(), strict=True))
-        return Facts(
-            model=manifest.source.name,
-            revision=manifest.source.revision,
-            task=manifest.task,
-            labels=tuple(manifest.labels),
-            text_column=self._names[self.text_column],
-            text_pair_column=pair and self._names[pair],
-            max_length=self.max_length,
-            stride=self.options.stride,
-            precision=choice.precision,
-            graph=choice.first.graph,
-            backend=choice.first.backend,
-            exact_top=choice.top if exact else None,
-            run=RunFacts({"lossaudit": __version__, **versions}, scored, round(seconds, 3)),
-            source=SourceFacts(
-                name=origin.name if origin else None,
-                config=origin.config if origin else None,
-                split=origin.split if origin else None,
-                limit=self.options.limit,
-                rows=len(self),
-                fingerprint=self.rows.fingerprint,
-                text_column=self.text_column,
-                text_pair_column=pair,
-                label_column=self.label_column,
-            ),
-            given=self._labels.facts(self.rows.features, self._names),
-        )
+
+def run_facts(job: ShardJob, reading: Reading, choice: Choice, audited: Audited) -> Facts:
+    """What a losses table says of the run that made it; docs/losses.md describes it."""
+    model, origin = job.bundle.manifest.source, reading.rows.origin
+    pair = reading.text_pair_column
+    versions = dict(zip(backends.available(), backends.versions(), strict=True))
+    return Facts(
+        model=model.name,
+        revision=model.revision,
+        task=job.task.name,
+        labels=job.task.labels,
+        text_column=job.names[reading.text_column],
+        text_pair_column=pair and job.names[pair],
+        max_length=job.max_length,
+        stride=job.stride,
+        precision=choice.precision,
+        graph=choice.first.graph,
+        backend=choice.first.backend,
+        exact_top=choice.top if audited.exact else None,
+        run=RunFacts({"lossaudit": __version__, **versions}, audited.scored, round(audited.seconds, 3)),
+        source=SourceFacts(
+            name=origin.name if origin else None,
+            config=origin.config if origin else None,
+            split=origin.split if origin else None,
+            limit=reading.limit,
+            rows=len(reading.rows),
+            fingerprint=reading.rows.fingerprint,
+            text_column=reading.text_column,
+            text_pair_column=pair,
+            label_column=reading.label_column,
+        ),
+        given=job.labels.facts(reading.features, job.names),
+    )

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from packaging.version import Version
 
-from ..data.rows import Rows
 from ..errors import LossAuditError, brief
 from ..model.bundle import MANIFEST, TOKENIZER, Bundle
 from ..model.tuning import Plan
-from .shards import SHARD_ROWS, OnRows, ShardJob, ShardScorer
+from .shards import OnRows, ShardJob, ShardScorer
 
 if TYPE_CHECKING:
     import ray
@@ -107,7 +106,7 @@ class Cluster:
         return [resources["CPU"] for resources in alive if resources.get("CPU")]
 
     def score(
-        self, job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+        self, job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
     ) -> Iterator[tuple[int, pa.Table]]:
         """As `shards.score_here`, but in the order in which they are done."""
         cpus = max(1, int(min([plan.workers * plan.threads, *self.nodes])))
@@ -117,7 +116,7 @@ class Cluster:
         audit = uuid.uuid4().hex
         most = _WAITING * max(1, int(sum(self.nodes)) // cpus)
         on_the_way: dict[ray.ObjectRef[pa.Table], int] = {}
-        for start, source in rows.shards(SHARD_ROWS, set(starts).__contains__):
+        for start, source in sources:
             on_the_way[score.remote(audit, files, job, plan, start, source)] = start
             if len(on_the_way) >= most:
                 yield self._first_done(on_the_way, on_rows)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from ..data.rows import Rows
+from ..arrays import Floats32, Ints
 from ..data.texts import texts_of
 from ..errors import LossAuditError
 from ..files import write_errors
@@ -21,7 +20,9 @@ from ..model.scoring import EncodedShard, ShardLogits, encode_shard, one_ahead
 from ..model.tuning import Plan
 from ..table.outcomes import too_many_failed
 from .kept_parts import KeptParts, part_stem
-from .shards import SHARD_ROWS, OnRows, ShardJob, encoder_of, load_scorer
+from .reading import Reading
+from .sharding import Sharding
+from .shards import OnRows, ShardJob, encoder_of, load_scorer
 
 _STATE, _TEXT, _FAILURE = "state", "text", "failure"
 _COUNTS = ["tokens", "unknown_tokens", "truncated"]
@@ -33,22 +34,22 @@ _NO_TEXT = -1
 class States:
     """The states of n rows, in the dataset's order."""
 
-    states: NDArray[np.float32]
+    states: Floats32
     """(n, hidden), mapped from a file; NaN where a row has none."""
-    texts: NDArray[np.int64]
+    texts: Ints
     """(n,) rows whose texts are the same tokens have the same number; below 0 where a row has no state."""
     encoded: int
     """Rows that were encoded now; the others were kept from an interrupted run."""
 
 
-def encode_all(job: ShardJob, plan: Plan, rows: Rows, kept: KeptParts, on_rows: OnRows) -> States:
+def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_rows: OnRows) -> States:
     """Encodes the shards that aren't kept yet, then gathers all states.
 
     job: its bundle is the encoder's. on_rows: told of rows as they are done. Raises LossAuditError when too many rows
     fail; the parts that are done stay.
     """
     missing = []
-    for start in range(0, len(rows), SHARD_ROWS):
+    for start in reading.sharding.starts:
         part = kept.read(part_stem(start), ["truncated"])
         if part is None:
             missing.append(start)
@@ -56,21 +57,21 @@ def encode_all(job: ShardJob, plan: Plan, rows: Rows, kept: KeptParts, on_rows: 
             on_rows(len(part))
     encoded = failed = 0
     reason = ""
-    for start, part in _encoded_parts(job, plan, rows, missing, on_rows):
+    for start, part in _encoded_parts(job, plan, reading, missing, on_rows):
         kept.write(part_stem(start), part)
         encoded += len(part)
         reasons = part[_FAILURE].drop_null().to_pylist()
         failed += len(reasons)
         reason = reason or "".join(reasons[:1])
-        if too_many_failed(failed, len(rows)):
+        if too_many_failed(failed, len(reading.rows)):
             raise LossAuditError(
                 f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept, "
                 "and the same command goes on with them. Use another --provider, or another encoder"
             )
-    return _gathered(rows, kept, len(job.bundle.manifest.labels), encoded)
+    return _gathered(reading.sharding, kept, len(job.bundle.manifest.labels), encoded)
 
 
-def shard_logits(kept: KeptParts, start: int, logits: NDArray[np.float32]) -> ShardLogits:
+def shard_logits(kept: KeptParts, start: int, logits: Floats32) -> ShardLogits:
     """What a graph with a head would have given for the shard that begins with a row. logits: (its rows, classes)."""
     part = kept.sound(part_stem(start), [*_COUNTS, _FAILURE])
     tokens, unknown, truncated = (part[name].to_numpy() for name in _COUNTS)
@@ -79,13 +80,15 @@ def shard_logits(kept: KeptParts, start: int, logits: NDArray[np.float32]) -> Sh
 
 
 def _encoded_parts(
-    job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+    job: ShardJob, plan: Plan, reading: Reading, starts: list[int], on_rows: OnRows
 ) -> Iterator[tuple[int, pa.Table]]:
     if not starts:
         return
     encoder = encoder_of(job.bundle, job.max_length, job.stride)
-    shards = rows.shards(SHARD_ROWS, set(starts).__contains__)
-    tokenised = ((start, encode_shard(texts_of(source, job.text_columns).values, encoder)) for start, source in shards)
+    tokenised = (
+        (start, encode_shard(texts_of(source, job.text_columns).values, encoder))
+        for start, source in reading.shards(frozenset(starts))
+    )
     with load_scorer(job.bundle, plan) as scorer:
         for start, tokens in one_ahead(tokenised):
             scored = scorer.score(tokens, on_rows)
@@ -109,7 +112,7 @@ def _part(tokens: EncodedShard, scored: ShardLogits) -> pa.Table:
     )
 
 
-def _numbers(tokens: EncodedShard) -> NDArray[np.int64]:
+def _numbers(tokens: EncodedShard) -> Ints:
     """A number of 63 bits for each different text of a shard, made of its tokens: what the encoder sees of it."""
     encoded = tokens.encoded
     made = [hashlib.blake2b(digest_size=8) for _ in encoded.truncated]
@@ -118,14 +121,14 @@ def _numbers(tokens: EncodedShard) -> NDArray[np.int64]:
     return np.array([int.from_bytes(one.digest()) >> 1 for one in made], dtype=np.int64)
 
 
-def _gathered(rows: Rows, kept: KeptParts, hidden: int, encoded: int) -> States:
+def _gathered(sharding: Sharding, kept: KeptParts, hidden: int, encoded: int) -> States:
     path: Path = kept.scratch / "states"
-    texts = np.empty(len(rows), dtype=np.int64)
+    texts = np.empty(sharding.rows, dtype=np.int64)
     with write_errors(path):
         with path.open("wb") as file:
-            for start in range(0, len(rows), SHARD_ROWS):
+            for start in sharding.starts:
                 part = kept.sound(part_stem(start), [_STATE, _TEXT])
                 texts[start : start + len(part)] = part[_TEXT].to_numpy()
                 file.write(part[_STATE].combine_chunks().flatten().to_numpy())
-        states = np.memmap(path, dtype=np.float32, mode="r", shape=(len(rows), hidden))
+        states = np.memmap(path, dtype=np.float32, mode="r", shape=(sharding.rows, hidden))
     return States(states, texts, encoded)

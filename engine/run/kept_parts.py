@@ -2,7 +2,7 @@
 
 What identifies the audit comes in; out comes a folder beside its output, held by one process at a time:
 
-    run.json                     what is audited with what, and the plan that scores it, with its own hash
+    run.json                     what is audited with what, and the choice of what scores it, with its own hash
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
     again-NUMBER-HASH.parquet    rows that were scored again for an exact top
     scratch                      what is worked with for a while: emptied by the next that holds the folder
@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, brief
 from ..files import write_errors
+from ..model.precision import Choice
 from ..scratch import Scratch
 from .folders import Folder, LocalFolder, folder_at
 
@@ -42,7 +43,12 @@ class KeptParts:
     """The parts of one audit. Use it in a `with`, which lets go of them."""
 
     def __init__(
-        self, path: Path, lock: filelock.BaseFileLock, place: Folder, identity: Mapping[str, Any], facts: dict[str, Any]
+        self,
+        path: Path,
+        lock: filelock.BaseFileLock,
+        place: Folder,
+        identity: Mapping[str, Any],
+        choice: Choice | None,
     ):
         self.path = path
         """The folder of this machine."""
@@ -53,8 +59,8 @@ class KeptParts:
         self._lock = lock
         self._place = place
         self._identity = dict(identity)
-        self.facts = facts
-        """What was decided when the audit began ({} for a new one)."""
+        self.choice = choice
+        """What was chosen when the audit began; None for a new one."""
         self._names = {name.rpartition("-")[0]: name for name in place.names() if _is_part(name)}
 
     @classmethod
@@ -80,8 +86,7 @@ class KeptParts:
                 (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
                 place = local if elsewhere is None else folder_at(elsewhere)
                 _clear(place, all_parts=restart)
-                facts = _facts_of(place, identity)
-                kept = cls(folder, lock, place, identity, facts)
+                kept = cls(folder, lock, place, identity, _choice_of(place, identity))
                 shutil.rmtree(kept.scratch, ignore_errors=True)
                 kept.scratch.mkdir()
                 return kept
@@ -97,10 +102,10 @@ class KeptParts:
         kept._home = scratch
         return kept
 
-    def decide(self, facts: dict[str, Any]) -> None:
-        """Writes down what was decided, before the first part."""
-        self.facts = facts
-        run = {"identity": self._identity, "facts": facts}
+    def decide(self, choice: Choice) -> None:
+        """Writes down what was chosen, before the first part."""
+        self.choice = choice
+        run = {"identity": self._identity, "choice": choice.to_dict()}
         self._place.write(_RUN, json.dumps({**run, "sha256": _digest_of_run(run)}, indent=2).encode())
 
     def read(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table | None:
@@ -202,16 +207,16 @@ def _clear(place: Folder, all_parts: bool) -> None:
             place.delete(name)
 
 
-def _facts_of(place: Folder, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What the audit decided whose parts are in the folder. A folder without a sound run.json is begun anew."""
+def _choice_of(place: Folder, identity: Mapping[str, Any]) -> Choice | None:
+    """What was chosen for the parts in the folder. A folder without a sound run.json is begun anew."""
     try:
         run = json.loads(place.read(_RUN))
-        found, facts = dict(run["identity"]), dict(run["facts"])
-        if run["sha256"] != _digest_of_run({"identity": found, "facts": facts}):
+        found, choice = dict(run["identity"]), Choice.from_dict(run["choice"])
+        if run["sha256"] != _digest_of_run({"identity": found, "choice": run["choice"]}):
             raise ValueError("it was altered")
     except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         _clear(place, all_parts=True)
-        return {}
+        return None
     differing = [key for key in {**found, **identity} if found.get(key) != identity.get(key)]
     if differing:
         what = "; ".join(f"{key} was {found.get(key)} and is {identity.get(key)}" for key in differing)
@@ -219,4 +224,4 @@ def _facts_of(place: Folder, identity: Mapping[str, Any]) -> dict[str, Any]:
             f"{place} holds parts of another audit ({what}); run that one again to finish it, "
             "or begin anew with --restart"
         )
-    return facts
+    return choice

@@ -5,26 +5,28 @@ What is scored again is kept too, in chunks, so that an interrupted audit doesn'
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..arrays import Floats, Ints
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop, exact_top
-from ..scores.loss import Floats, Ints
 from .kept_parts import KeptParts, again_stem, part_stem
-from .shards import SHARD_ROWS, OnStage, ShardJob, ShardScorer
+from .sharding import Sharding
+from .shards import OnStage, ShardJob, ShardScorer
 
 
 class Rescoring:
     """The parts of an audit, and the chunks that take the place of some of their rows."""
 
-    def __init__(self, job: ShardJob, kept: KeptParts, rows: int) -> None:
-        """rows: of the whole audit, whose parts are all there."""
+    def __init__(self, job: ShardJob, kept: KeptParts, sharding: Sharding) -> None:
+        """sharding: of the whole audit, whose parts are all there."""
         self._job = job
         self._kept = kept
-        self._starts = range(0, rows, SHARD_ROWS)
+        self._sharding = sharding
         self._chunks: list[tuple[int, int]] = []
         """The first and the last row of each chunk."""
         self._chunk = functools.lru_cache(maxsize=4)(functools.partial(_read_chunk, kept))
@@ -42,8 +44,8 @@ class Rescoring:
             nonlocal scorer
             done = on_stage(f"Scoring the top {top} again", len(ids))
             found = []
-            for start in range(0, len(ids), SHARD_ROWS):
-                chunk_ids = ids[start : start + SHARD_ROWS]
+            chunks = replace(self._sharding, rows=len(ids))
+            for chunk_ids in np.split(ids, chunks.starts[1:]):
                 chunk = self._kept.read(again_stem(len(self._chunks)))
                 if chunk is not None and np.array_equal(chunk["id"].to_numpy(), chunk_ids):
                     done(len(chunk))
@@ -65,7 +67,7 @@ class Rescoring:
 
     def parts(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The parts in the dataset's order, with the rows that were scored again. columns: `id` must be one."""
-        for start in self._starts:
+        for start in self._sharding.starts:
             part = self._kept.sound(part_stem(start), columns)
             last = start + len(part) - 1
             again = [
@@ -81,7 +83,7 @@ class Rescoring:
 
     def _losses(self) -> Iterator[tuple[Ints, Floats]]:
         """Ids and losses of each part's rows that have one."""
-        for start in self._starts:
+        for start in self._sharding.starts:
             part = self._kept.sound(part_stem(start), ["id", "loss"])
             part = part.filter(pc.is_valid(part["loss"]))
             yield np.asarray(part["id"].to_numpy()), np.asarray(part["loss"].to_numpy())
@@ -90,10 +92,8 @@ class Rescoring:
     def _rows(self, ids: Ints) -> pa.Table:
         """Whole rows of the parts by their rising ids."""
         found = []
-        for start in np.unique(ids // SHARD_ROWS) * SHARD_ROWS:
-            part = self._kept.sound(part_stem(int(start)))
-            here = ids[(ids >= start) & (ids < start + SHARD_ROWS)]
-            found.append(part.take(pa.array(here - start)))
+        for start, here in self._sharding.of_rows(ids).items():
+            found.append(self._kept.sound(part_stem(start)).take(pa.array(here - start)))
         return pa.concat_tables(found)
 
 

@@ -1,6 +1,7 @@
 """Makes the losses table of a shard from its source rows, labels and logits."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -12,36 +13,37 @@ from ..table.schema import storable
 from .tasks import Labels, Task
 
 
-def shard_table(
-    source: pa.Table,
-    start: int,
-    given: GivenLabels,
-    outcomes: Outcomes,
-    shard: ShardLogits,
-    precision: str,
-    task: Task,
-    renamed: Mapping[str, str | None],
-) -> pa.Table:
-    """The losses table of a shard: n source rows, and what became of each.
+@dataclass(frozen=True)
+class JudgedRows:
+    """Source rows, and what became of each."""
 
-    start: the first row's position in the dataset. precision: what computed the scores. renamed: see
-    `schema.source_names`.
-    """
-    n = len(source)
-    status, reasons = outcomes.of_rows(n)
-    scores = score_columns(given.labels, shard, precision, task)
+    source: pa.Table
+    start: int
+    """The first row's position in the dataset."""
+    given: GivenLabels
+    outcomes: Outcomes
+    scored: ShardLogits
+    precision: str
+    """What computed the logits."""
+
+
+def shard_table(rows: JudgedRows, task: Task, names: Mapping[str, str | None]) -> pa.Table:
+    """The losses table of a shard. names: of the source columns in it (see `schema.source_names`)."""
+    n, start = len(rows.source), rows.start
+    status, reasons = rows.outcomes.of_rows(n)
+    scores = score_columns(rows.given.labels, rows.scored, rows.precision, task)
     ours = {
         **{name: scores[name] for name in scores.column_names},
-        **task.given_columns(given),
+        **task.given_columns(rows.given),
         "id": np.arange(start, start + n),
         "status": status,
         "status_reason": reasons,
     }
     table = pa.table([ours[name] for name in task.schema.names], schema=task.schema)
-    for name in source.column_names:
-        new_name = renamed[name]
+    for name in rows.source.column_names:
+        new_name = names[name]
         if new_name is not None:
-            table = table.append_column(new_name, storable(source[name]))
+            table = table.append_column(new_name, storable(rows.source[name]))
     return table
 
 

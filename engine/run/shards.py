@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from ..data.rows import Rows
 from ..data.texts import Texts, texts_of
 from ..labels.given import MISSING, NOT_IN_MODEL
 from ..model import backends
@@ -21,11 +20,8 @@ from ..model.scoring import EncodedShard, Scorer, ShardLogits, encode_shard, one
 from ..model.tuning import Plan
 from ..table import outcomes
 from ..table.outcomes import Outcomes
-from .shard_table import score_columns, shard_table
+from .shard_table import JudgedRows, score_columns, shard_table
 from .tasks import LabelReader, Task
-
-SHARD_ROWS = 4096
-"""Rows that are tokenised and sorted together: enough to fill batches of every length, few enough to hold."""
 
 OnRows = Callable[[int], None]
 """Told of rows as they are done."""
@@ -39,29 +35,36 @@ class ShardJob:
 
     bundle: Bundle
     task: Task
-    text_column: str
     labels: LabelReader
+    text_columns: tuple[str, ...]
+    """The column of the texts, or the two of their pairs."""
     names: Mapping[str, str | None]
-    """What each source column is called in the losses table (see `table.source_names`)."""
+    """What each source column is called in the losses table (see `schema.source_names`)."""
     max_length: int
-    text_pair_column: str | None = None
-    """The column with the second texts, where rows are pairs."""
     stride: int | None = None
     """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
 
-    @property
-    def text_columns(self) -> list[str]:
-        """The column of the texts, or the two of their pairs."""
-        return [name for name in (self.text_column, self.text_pair_column) if name is not None]
+
+@dataclass(frozen=True)
+class SourceRows:
+    """Source rows, and their texts."""
+
+    start: int
+    """The first row's position in the dataset."""
+    table: pa.Table
+    texts: Texts
+
+    @classmethod
+    def read(cls, job: ShardJob, start: int, table: pa.Table) -> Self:
+        """Reads the texts of rows, of which the first is row `start`."""
+        return cls(start, table, texts_of(table, job.text_columns))
 
 
 @dataclass(frozen=True)
 class EncodedRows:
     """A shard's rows, read and tokenised."""
 
-    start: int
-    source: pa.Table
-    texts: Texts
+    source: SourceRows
     tokens: EncodedShard
 
 
@@ -77,19 +80,18 @@ def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
     return Scorer(runner, plan.workers, plan.budget, len(bundle.manifest.labels))
 
 
-def losses_part(
-    job: ShardJob, source: pa.Table, start: int, texts: Texts, scored: ShardLogits, precision: str
-) -> pa.Table:
-    """The part of source rows, of which the first is row `start`, from what was scored of their texts."""
-    given = job.labels.read(source)
+def losses_part(job: ShardJob, rows: SourceRows, scored: ShardLogits, precision: str) -> pa.Table:
+    """The part of source rows, from what was scored of their texts. precision: what scored them."""
+    given = job.labels.read(rows.table)
     said = Outcomes()
     said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
     said.say(outcomes.LABEL_NOT_IN_MODEL, np.flatnonzero(given.codes == NOT_IN_MODEL))
     said.say(outcomes.MISSING_LABEL, np.flatnonzero(given.codes == MISSING))
     said.say(outcomes.FAILED, scored.failed)
-    said.say(outcomes.EMPTY_TEXT, texts.empty)
-    said.say(outcomes.BAD_TEXT, texts.bad)
-    return shard_table(source, start, given, said, scored, precision, job.task, job.names)
+    said.say(outcomes.EMPTY_TEXT, rows.texts.empty)
+    said.say(outcomes.BAD_TEXT, rows.texts.bad)
+    judged = JudgedRows(rows.table, rows.start, given, said, scored, precision)
+    return shard_table(judged, job.task, job.names)
 
 
 class ShardScorer:
@@ -104,14 +106,15 @@ class ShardScorer:
 
     def encode(self, start: int, source: pa.Table) -> EncodedRows:
         """Tokenises source rows, of which the first is row `start` of the dataset."""
-        texts = texts_of(source, self._job.text_columns)
-        return EncodedRows(start, source, texts, encode_shard(texts.values, self._encoder))
+        rows = SourceRows.read(self._job, start, source)
+        return EncodedRows(rows, encode_shard(rows.texts.values, self._encoder))
 
     def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
         scored = self._scorer.score(rows.tokens, on_rows)
-        on_rows(len(rows.texts.empty) + len(rows.texts.bad) + len(rows.tokens.failed))
-        return losses_part(self._job, rows.source, rows.start, rows.texts, scored, self._precision)
+        texts = rows.source.texts
+        on_rows(len(texts.empty) + len(texts.bad) + len(rows.tokens.failed))
+        return losses_part(self._job, rows.source, scored, self._precision)
 
     def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
         """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
@@ -141,12 +144,9 @@ class ShardScorer:
 
 
 def score_here(
-    job: ShardJob, plan: Plan, rows: Rows, starts: list[int], on_rows: OnRows
+    job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Scores the shards that begin with some rows, in this process; gives each part with its first row."""
-    if not starts:
-        return
+    """Scores shards in this process. sources: their rows, each with the first one's number, as the parts have too."""
     with ShardScorer(job, plan) as scorer:
-        shards = rows.shards(SHARD_ROWS, set(starts).__contains__)
-        for encoded in one_ahead(scorer.encode(start, source) for start, source in shards):
-            yield encoded.start, scorer.score(encoded, on_rows)
+        for encoded in one_ahead(scorer.encode(start, source) for start, source in sources):
+            yield encoded.source.start, scorer.score(encoded, on_rows)

@@ -1,7 +1,7 @@
-"""What a model's labels mean: one of them is right for a row (`OneLabel`), or any may be (`MultiLabel`).
+"""What a model's labels mean: one of them is right for a row (`SingleLabel`), or any may be (`MultiLabel`).
 
 A dataset's columns and a model's logits come in, the columns of the losses table that depend on labels go out. What is
-the same for both is in `table.py` and `shards.py`.
+the same for both is in `shard_table.py` and `shards.py`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Floats
 from ..data.columns import find_label_column
 from ..errors import LossAuditError
 from ..labels.alignment import LabelAlignment, align, values_of_classes
@@ -20,7 +21,7 @@ from ..labels.form import GivenFacts
 from ..labels.given import MISSING, NOT_IN_MODEL, GivenLabels, given_labels
 from ..labels.sets import find_sets
 from ..labels.survey import Pieces, align_sets
-from ..model.bundle import MULTI_LABEL
+from ..model.bundle import CLASSIFY, MULTI_LABEL
 from ..scores.loss import score
 from ..scores.multi_label import score_labels
 from ..table.schema import MULTI_LABEL_SCHEMA, SCHEMA
@@ -28,7 +29,6 @@ from ..table.summary import SetTally, Tally
 
 Labels = NDArray[Any]
 """Class indices (n,), or (n, classes) of 0 and 1; below 0 where a row has none."""
-Floats = NDArray[np.float64]
 BETWEEN = ", "
 """Labels of a row in `label_name` and `prediction_name`."""
 Columns = str | tuple[str, ...]
@@ -50,6 +50,10 @@ class LabelReader(Protocol):
 
 class Task(Protocol):
     """How labels are read and logits are scored. `task_of` gives that of a bundle."""
+
+    @property
+    def name(self) -> str:
+        """As a bundle's manifest has it."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -85,11 +89,11 @@ class Task(Protocol):
 
 def task_of(task: str, labels: tuple[str, ...]) -> Task:
     """task: of a bundle's manifest, or of a run's facts. Raises LossAuditError for labels that can't be told apart."""
-    return MultiLabel(labels) if task == MULTI_LABEL else OneLabel(labels)
+    return MultiLabel(labels) if task == MULTI_LABEL else SingleLabel(labels)
 
 
 @dataclass(frozen=True)
-class LabelColumn:
+class AlignedColumn:
     """A dataset's label column, of a label a row."""
 
     name: str
@@ -110,10 +114,11 @@ class LabelColumn:
 
 
 @dataclass(frozen=True)
-class OneLabel:
+class SingleLabel:
     """One label of the model is right: cross-entropy over all of them."""
 
     labels: tuple[str, ...]
+    name: ClassVar[str] = CLASSIFY
     schema: ClassVar[pa.Schema] = SCHEMA
 
     def find_columns(
@@ -127,11 +132,11 @@ class OneLabel:
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]
-    ) -> LabelColumn:
+    ) -> AlignedColumn:
         """See `Task.align`."""
         assert isinstance(columns, str)
         given = given_labels((table[columns] for _, table in pieces()), features[columns])
-        return LabelColumn(columns, align(given, self.labels, label_map), self.labels)
+        return AlignedColumn(columns, align(given, self.labels, label_map), self.labels)
 
     def given_columns(self, given: GivenLabels) -> dict[str, Any]:
         """See `Task.given_columns`."""
@@ -169,6 +174,7 @@ class MultiLabel:
     """Any labels of the model may be right: binary cross-entropy of each, and the worst of them is a row's."""
 
     labels: tuple[str, ...]
+    name: ClassVar[str] = MULTI_LABEL
     schema: ClassVar[pa.Schema] = MULTI_LABEL_SCHEMA
 
     def __post_init__(self) -> None:

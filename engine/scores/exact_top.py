@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .loss import Floats, Ints
+from ..arrays import Floats, Ints
 
 SAMPLE = 96
 """Rows that are scored again wherever they stand, so that the margin knows of more than the top."""

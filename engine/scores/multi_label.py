@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .loss import Floats, Ints, checked_logits
+from ..arrays import Floats, Ints
+from .loss import checked_logits
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..files import write_errors
 from .ranking import rank
 
-Floats = NDArray[np.float64]
 Parts = Callable[[], Iterator[pa.Table]]
 """Gives all parts in the dataset's order, each time anew."""
 

@@ -6,9 +6,9 @@ Only `ok` and `truncated` rows have a loss and are ranked; every other status sa
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+
+from ..arrays import Ints
 
 OK, TRUNCATED = "ok", "truncated"
 EMPTY_TEXT, BAD_TEXT = "empty_text", "bad_text"
@@ -34,7 +34,7 @@ class Outcomes:
     statuses: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str | None] = field(default_factory=dict)
 
-    def say(self, status: str, rows: "NDArray[np.int64] | Mapping[int, str | None]") -> None:
+    def say(self, status: str, rows: Ints | Mapping[int, str | None]) -> None:
         """Gives rows a status; a mapping also says why, where there is more to say."""
         if isinstance(rows, Mapping):
             self.reasons.update(rows)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from ..arrays import Ints
 from ..labels.given import Seen
 from .outcomes import FAILED, RANKED, STATUSES
 
@@ -211,7 +211,7 @@ class SetTally(Tally):
         )
 
 
-def _pairs(lists: pa.ChunkedArray, names: pa.Array) -> NDArray[np.int64]:
+def _pairs(lists: pa.ChunkedArray, names: pa.Array) -> Ints:
     """A number for each label of each row, the same for the same one."""
     lists = lists.combine_chunks()
     places = pc.index_in(pc.list_flatten(lists), value_set=names).to_numpy()

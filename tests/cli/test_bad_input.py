@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.torture.small_shards import small_shards
 from lossaudit.engine.table.formats import read_table
 from lossaudit.engine.table.outcomes import RANKED
 
@@ -302,10 +303,9 @@ def test_a_thousand_classes(audit, make_checkpoint, write_file, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["a row more", "a row less", "another text", "another label"])
-def test_a_file_that_changed_since_the_interruption(change, run, fails, bundle_folder, write_file, tmp_path, shards_of):
+def test_a_file_that_changed_since_the_interruption(change, run, fails, bundle_folder, write_file, tmp_path):
     from lossaudit.engine.model.scoring import Scorer
 
-    shards_of(16)
     lines = [f"the bank {n},0\n" for n in range(64)]
     changed = {
         "a row more": [*lines, "one more,0\n"],
@@ -323,11 +323,12 @@ def test_a_file_that_changed_since_the_interruption(change, run, fails, bundle_f
             raise KeyboardInterrupt
         return score(self, *rest)
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, small_shards(16):
         patch.setattr(Scorer, "score", interrupted)
         assert run(*arguments).exit_code == 130
     write_file("rows.csv", "".join(["text,label\n", *changed]))
-    fails(arguments, "parts of another audit (dataset was", "--restart")
-    result = run(*arguments, "--restart")
+    with small_shards(16):
+        fails(arguments, "parts of another audit (dataset was", "--restart")
+        result = run(*arguments, "--restart")
     assert result.exit_code == 0, result.output
     assert len(read_table(tmp_path / "losses.csv")) == len(changed)

@@ -6,7 +6,8 @@ import pytest
 from bench import loop
 from bench.parity import TOLERANCE, swapped_rows
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.exporter import export_bundle
 
 ROWS = 1000

@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 import lossaudit
 from bench.families import FAMILIES, LABELS
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.adopted import adopt_bundle, cached_adoption, is_onnx_folder
 from lossaudit.export.exporter import export_bundle
 from lossaudit.export.graph import write_graph

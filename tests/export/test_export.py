@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 
 from lossaudit.engine.model.bundle import FORMAT, Bundle
 from lossaudit.engine.model.encoding import TextEncoder
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.comparison import TOLERANCE, reference_pairs, reference_texts
 from lossaudit.export.exporter import cached_bundle, export_bundle
 from lossaudit.export.parity import check_parity

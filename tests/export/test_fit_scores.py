@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import AuditOptions
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.facts import OutOfSample
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.fitting import Fit, check_target

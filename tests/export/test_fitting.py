@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.scores.loss import score
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export import fitting
@@ -143,9 +145,9 @@ class TestClasses:
             dataset = datasets.Dataset.from_dict({"text": ["the bank"] * 40, "label": order * 10})
             prepared = Fit(encoder, dataset, FP32)
             assert list(prepared.classes) == expected
-            assert list(prepared.audit.task.labels) == expected
+            assert list(prepared.task.labels) == expected
             assert sum(prepared.classes.values()) == 40
-            assert prepared.audit.alignment.not_in_model == {}
+            assert prepared.labels.alignment.not_in_model == {}
 
     def test_of_a_class_label_are_its_names_in_their_order_but_for_those_without_a_row(self, encoder):
         features = datasets.Features(
@@ -160,6 +162,19 @@ class TestClasses:
         _, table = fit(columns)
         assert (table["loss"].to_numpy()[-2:] > 2).all()
         assert table["status"].to_pylist()[-2:] == ["ok", "ok"]
+
+
+def test_preparing_reads_the_dataset_once(frame, encoder, monkeypatch):
+    read, shards = [], Rows.shards
+
+    def counting(self, *arguments):
+        for start, table in shards(self, *arguments):
+            read.append(len(table))
+            yield start, table
+
+    monkeypatch.setattr(Rows, "shards", counting)
+    Fit(encoder, datasets.Dataset.from_dict(frame), FP32)
+    assert sum(read) == 90
 
 
 class TestRows:
@@ -242,16 +257,15 @@ class TestInterruptions:
             fit(frame, provider="openvino")
         fit(frame)
 
-    def test_it_goes_on_with_the_states_that_are_there(self, fit, frame, shards_of, tmp_path, monkeypatch):
-        shards_of(30)
-        _, whole = fit(frame, target=tmp_path / "whole")
+    def test_it_goes_on_with_the_states_that_are_there(self, fit, frame, tmp_path, monkeypatch):
+        _, whole = fit(frame, target=tmp_path / "whole", shard_rows=30)
         write = fitting.write_head_bundle
         monkeypatch.setattr(fitting, "write_head_bundle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            fit(frame)
+            fit(frame, shard_rows=30)
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["losses.parquet.parts"]
         monkeypatch.setattr(fitting, "write_head_bundle", write)
-        fitted, table = fit(frame)
+        fitted, table = fit(frame, shard_rows=30)
         assert fitted.audited.scored == 0
         assert table == whole
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bundle", "losses.parquet"]

@@ -12,7 +12,8 @@ from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import CLASSIFY, Bundle
 from lossaudit.engine.model.scoring import encode_shard
 from lossaudit.engine.model.tuning import Plan
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import encoder_of, load_scorer
 from lossaudit.export import head_bundle
 from lossaudit.export.head_bundle import write_head_bundle

@@ -16,7 +16,8 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import PAIRS, Bundle
 from lossaudit.engine.model.scoring import Scorer, encode_shard
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import encoder_of
 from lossaudit.engine.scores.loss import log_softmax
 from lossaudit.export import exporter

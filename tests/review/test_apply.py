@@ -13,7 +13,8 @@ import pytest
 
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable

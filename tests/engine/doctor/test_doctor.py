@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from lossaudit.engine.cpus import instructions
 from lossaudit.engine.doctor import checks as doctor
 from lossaudit.engine.doctor import machine as doctor_machine
 from lossaudit.engine.doctor import software as doctor_software
 from lossaudit.engine.doctor import speed as doctor_bundle
-from lossaudit.engine.doctor.machine import Cpu, Memory
-from lossaudit.engine.doctor.software import Build, Cuda, Package, Runtime
+from lossaudit.engine.doctor.machine import Cpus, Memory
+from lossaudit.engine.doctor.software import Build, CudaLibraries, Package, Runtime
 from lossaudit.engine.model.bundle import Bundle, Graph
 
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
 CORE = "onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
 IN_ORDER = Runtime((), (), "1.32.0", ("CPUExecutionProvider",), None, None)
-CPU = Cpu("A CPU", {"AVX2": True, "AVX-512 VNNI": True, "AVX-VNNI": False}, 8, 8, 8)
+CPU = Cpus("A CPU", {"AVX2": True, "AVX-512 VNNI": True, "AVX-VNNI": False}, 8, 8, 8)
 
 
 @pytest.fixture
@@ -51,16 +52,16 @@ def install(tmp_path):
 class TestMachine:
     def test_the_instructions_of_x86(self, write_file):
         file = write_file("cpuinfo", "model name\t: A CPU\nflags\t\t: fpu avx2 avx512_vnni amx_int8\n\nflags : fpu\n")
-        features = doctor_machine.cpu_features(file)
+        features = instructions(file)
         assert [name for name, there in features.items() if there] == ["AVX2", "AVX-512 VNNI", "AMX-INT8"]
         assert {"AVX-512F", "AVX-VNNI", "AVX-512 BF16", "AMX-TILE", "AMX-BF16"} < set(features)
 
     def test_the_instructions_of_arm(self, write_file):
         file = write_file("cpuinfo", "processor : 0\nFeatures : fp asimd asimddp sve\n")
-        assert doctor_machine.cpu_features(file) == {"dot product": True, "I8MM": False, "BF16": False, "SVE": True}
+        assert instructions(file) == {"dot product": True, "I8MM": False, "BF16": False, "SVE": True}
 
     def test_another_system_does_not_tell_them(self, tmp_path):
-        assert doctor_machine.cpu_features(tmp_path / "cpuinfo") is None
+        assert instructions(tmp_path / "cpuinfo") is None
 
     def test_the_least_limit_of_a_cgroup_and_those_above_it(self, write_file, tmp_path):
         write_file("v2/jobs/mine/memory.max", "max\n")
@@ -155,9 +156,9 @@ class TestCuda:
     @pytest.mark.parametrize(
         ("cuda", "state", "said"),
         [
-            (Cuda("12.8", True, ("libcudnn.so.9",), ()), doctor.OK, "built for CUDA 12.8"),
-            (Cuda("12.8", True, (), ("libcudnn.so.9",)), doctor.PROBLEM, "not found: libcudnn.so.9"),
-            (Cuda("12.8", False, (), ()), doctor.PROBLEM, "no NVIDIA driver"),
+            (CudaLibraries("12.8", True, ("libcudnn.so.9",), ()), doctor.OK, "built for CUDA 12.8"),
+            (CudaLibraries("12.8", True, (), ("libcudnn.so.9",)), doctor.PROBLEM, "not found: libcudnn.so.9"),
+            (CudaLibraries("12.8", False, (), ()), doctor.PROBLEM, "no NVIDIA driver"),
         ],
     )
     def test_what_is_said_of_it(self, cuda, state, said):

@@ -13,7 +13,7 @@ from lossaudit.engine.model.backends.memory import is_out_of_memory
 from lossaudit.engine.model.backends.onnxruntime import CPU_PROVIDER, BoundSession
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import Batch, TextEncoder
-from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.precision import Wish, choose
 
 
 def save_graph(path, input_name, output_name):
@@ -145,7 +145,7 @@ class TestBoundToADevice:
 @pytest.mark.skipif("cuda" in backends.available(), reason="CUDA is here")
 class TestWithoutCuda:
     def test_auto_takes_another(self, bundle_folder):
-        choice = choose(Bundle.load(bundle_folder), "fp32", None, "auto", cpus=1, rows=1, sample=None)
+        choice = choose(Bundle.load(bundle_folder), Wish("fp32"), rows=1)
         assert choice.first.backend == "cpu"
 
     def test_asking_for_it_says_which_package_is_missing(self, tmp_path, refused):

@@ -7,7 +7,8 @@ import pytest
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.backends.onnxruntime import CPU_PROVIDER, BoundSession, Cpu
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.exporter import export_bundle
 
 TOP = 10
@@ -86,11 +87,10 @@ def test_a_bundle_without_fp16_is_scored_in_fp32(bundle_folder, dataset, gpu):
     assert gpu.loaded == ["model.onnx"]
 
 
-def test_out_of_memory_halves_the_batches_and_costs_no_row(bundle, dataset, gpu, shards_of):
-    shards_of(60)
-    expected = audited(bundle, dataset, precision="fp16")
+def test_out_of_memory_halves_the_batches_and_costs_no_row(bundle, dataset, gpu):
+    expected = audited(bundle, dataset, precision="fp16", shard_rows=60)
     gpu.most = 500
-    found = audited(bundle, dataset, precision="fp16")
+    found = audited(bundle, dataset, precision="fp16", shard_rows=60)
     assert found.summary.ranked == len(dataset)
     assert found.table["id"].to_pylist() == expected.table["id"].to_pylist()
     np.testing.assert_allclose(found.table["loss"].to_numpy(), expected.table["loss"].to_numpy(), atol=1e-3)

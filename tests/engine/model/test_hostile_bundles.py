@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import Batch
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from tests.hostile_graphs import model, through, value, weight
 
 

@@ -11,7 +11,7 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model import backends, precision, tuning
 from lossaudit.engine.model.bundle import Bundle, Graph
 from lossaudit.engine.model.encoding import TextEncoder
-from lossaudit.engine.model.precision import choose
+from lossaudit.engine.model.precision import Wish, choose
 from lossaudit.engine.model.tuning import Plan, measured_plan
 
 
@@ -45,7 +45,7 @@ def speeds(monkeypatch):
 
 
 def auto(bundle, sample, rows=100_000, top=None):
-    return choose(bundle, "auto", top, "cpu", 1, rows, sample)
+    return choose(bundle, Wish("auto", top, "cpu", 1), rows, sample)
 
 
 def test_auto_takes_int8_and_an_exact_top_where_that_is_faster(bundle, sample, speeds):
@@ -71,27 +71,27 @@ def test_auto_takes_fp32_for_few_rows(bundle, sample, speeds):
 
 def test_without_measuring_the_instructions_decide(bundle, monkeypatch):
     for has, expected in ((True, "exact-top"), (False, "fp32")):
-        monkeypatch.setattr(precision, "has_int8_instructions", lambda has=has: has)
-        assert choose(bundle, "auto", None, "cpu", 2, 100_000, None).precision == expected
+        monkeypatch.setattr(precision, "multiplies_int8", lambda _, has=has: has)
+        assert choose(bundle, Wish("auto", None, "cpu", 2), 100_000).precision == expected
 
 
 @pytest.mark.parametrize("asked", ["fp32", "int8", "exact-top"])
 def test_a_wish_is_met(bundle, asked):
-    choice = choose(bundle, asked, 7, "cpu", 2, 100, None)
+    choice = choose(bundle, Wish(asked, 7, "cpu", 2), 100)
     assert choice.precision == asked
     assert bundle.graph(choice.first.graph).precision == ("fp32" if asked == "fp32" else "int8")
     assert (choice.again is not None) == (asked == "exact-top")
 
 
 def test_more_than_all_rows_are_all_rows(bundle):
-    assert choose(bundle, "exact-top", 500, "cpu", 1, 40, None).top == 40
+    assert choose(bundle, Wish("exact-top", 500, "cpu", 1), 40).top == 40
 
 
 @pytest.mark.parametrize("asked", ["int8", "exact-top"])
 def test_a_bundle_without_int8_says_why(without_int8, asked, refused):
     with refused(f"--precision {asked}", "no reason"):
-        choose(without_int8, asked, None, "cpu", 1, 100, None)
-    assert choose(without_int8, "auto", None, "cpu", 1, 100, None).precision == "fp32"
+        choose(without_int8, Wish(asked, None, "cpu", 1), 100)
+    assert choose(without_int8, Wish("auto", None, "cpu", 1), 100).precision == "fp32"
 
 
 def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
@@ -99,12 +99,12 @@ def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
     monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
     for refusing, asked in ((without_int8, "auto"), (bundle, "fp32")):
         with refused("openvino"):
-            choose(refusing, asked, None, "openvino", 1, 100, None)
+            choose(refusing, Wish(asked, None, "openvino", 1), 100)
 
 
 def test_a_precision_that_nobody_knows(bundle, refused):
     with refused("bf16", "exact-top"):
-        choose(bundle, "bf16", None, "cpu", 1, 100, None)
+        choose(bundle, Wish("bf16", None, "cpu", 1), 100)
 
 
 class TestOnAGpu:
@@ -127,7 +127,7 @@ class TestOnAGpu:
 
     @pytest.mark.parametrize("provider", ["auto", "cuda"])
     def test_fp16_scores_all_and_fp32_the_top_again(self, with_fp16, provider):
-        choice = choose(with_fp16, "auto", None, provider, 8, 100_000, None)
+        choice = choose(with_fp16, Wish("auto", None, provider, 8), 100_000)
         assert choice.precision == "exact-top"
         assert (choice.first.graph, choice.again.graph) == ("fp16", "fp32")
         assert choice.first.backend == choice.again.backend == "cuda"
@@ -135,7 +135,7 @@ class TestOnAGpu:
 
     @pytest.mark.parametrize("asked", ["fp32", "fp16", "exact-top"])
     def test_a_wish_is_met(self, with_fp16, asked):
-        choice = choose(with_fp16, asked, 7, "cuda", 2, 100, None)
+        choice = choose(with_fp16, Wish(asked, 7, "cuda", 2), 100)
         assert choice.precision == asked
         assert choice.first.graph == ("fp32" if asked == "fp32" else "fp16")
         assert (choice.again is not None) == (asked == "exact-top")
@@ -143,28 +143,28 @@ class TestOnAGpu:
     @pytest.mark.parametrize("provider", ["auto", "cuda"])
     def test_int8_is_not_offered(self, with_fp16, provider, refused):
         with refused("--precision int8", "no kernel", "--provider cpu"):
-            choose(with_fp16, "int8", None, provider, 1, 100, None)
+            choose(with_fp16, Wish("int8", None, provider, 1), 100)
 
     @pytest.mark.parametrize("asked", ["fp16", "exact-top"])
     def test_a_bundle_without_fp16_says_how_to_have_it(self, bundle, asked, refused):
         with refused(f"--precision {asked}", "no fp16 graph", "--fp16 makes one"):
-            choose(bundle, asked, None, "cuda", 1, 100, None)
-        choice = choose(bundle, "auto", None, "cuda", 1, 100_000, None)
+            choose(bundle, Wish(asked, None, "cuda", 1), 100)
+        choice = choose(bundle, Wish("auto", None, "cuda", 1), 100_000)
         assert (choice.precision, choice.first.backend, choice.again) == ("fp32", "cuda", None)
         assert "--fp16 makes one" in choice.why
 
     def test_a_bundle_whose_fp16_was_left_out_says_why(self, bundle):
         left_out = {"int8-qdq": "no reason", "fp16": "its activations reach 100,000"}
         without = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, left_out=left_out))
-        why = choose(without, "auto", None, "cuda", 1, 100_000, None).why
+        why = choose(without, Wish("auto", None, "cuda", 1), 100_000).why
         assert why == "the bundle has no fp16 graph; fp16: its activations reach 100,000"
 
     def test_cpus_keep_to_int8(self, with_fp16, refused, monkeypatch):
-        monkeypatch.setattr(precision, "has_int8_instructions", lambda: True)
-        choice = choose(with_fp16, "auto", None, "cpu", 2, 100_000, None)
+        monkeypatch.setattr(precision, "multiplies_int8", lambda _: True)
+        choice = choose(with_fp16, Wish("auto", None, "cpu", 2), 100_000)
         assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
         with refused("--precision fp16", "--provider cuda"):
-            choose(with_fp16, "fp16", None, "cpu", 2, 100, None)
+            choose(with_fp16, Wish("fp16", None, "cpu", 2), 100)
 
     def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(
         self, with_fp16, sample, tmp_path, monkeypatch
@@ -246,4 +246,4 @@ def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, tmp_path, m
 
 def test_auto_takes_the_cpu_where_cuda_is_installed_but_does_not_work(bundle, monkeypatch):
     monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
-    assert choose(bundle, "fp32", None, "auto", 1, 100, None).first.backend == "cpu"
+    assert choose(bundle, Wish("fp32", None, "auto", 1), 100).first.backend == "cpu"

@@ -10,7 +10,8 @@ from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.model.scoring import Scorer, encode_shard
 from lossaudit.engine.model.tuning import default_plan
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import load_scorer, score_here
 from lossaudit.engine.scores.loss import score
 from lossaudit.engine.table.facts import stored_facts

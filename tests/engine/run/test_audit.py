@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from lossaudit.engine.labels.given import Seen
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.version import __version__
@@ -176,9 +177,8 @@ def test_the_same_text_twice_has_one_loss(bundle):
     assert losses[0] == losses[2] != losses[1]
 
 
-def test_several_shards_are_one_table(bundle, rows, audited, shards_of):
-    shards_of(7)
-    again = audit(bundle, datasets.Dataset.from_list(rows)).run()
+def test_several_shards_are_one_table(bundle, rows, audited):
+    again = audit(bundle, datasets.Dataset.from_list(rows), shard_rows=7).run()
     np.testing.assert_allclose(by_id(again), by_id(audited), atol=1e-4)
     assert by_id(again, "text") == by_id(audited, "text")
 

@@ -6,10 +6,9 @@ import datasets
 import pytest
 
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run import audit as audits
-from lossaudit.engine.run import rescoring, shards
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import score_here
 
 if not importlib.util.find_spec("ray"):  # not imported, for that is when Ray reads its environment
@@ -25,32 +24,22 @@ def cluster():
 
 
 @pytest.fixture
-def audit(bundle_folder, rows, monkeypatch):
+def audit(bundle_folder, rows):
     """A new audit in small shards, of which some rows can't be ranked."""
-    for module in (audits, rescoring, shards):
-        monkeypatch.setattr(module, "SHARD_ROWS", 16)
     more = [{"text": "", "label": 1}, {"text": "the bank", "label": -1}]
     dataset = datasets.Dataset.from_list([*rows, *more])
-    return lambda: Audit(Bundle.load(bundle_folder), dataset, AuditOptions(precision="fp32", tune=False))
+    options = AuditOptions(precision="fp32", tune=False, shard_rows=16)
+    return lambda: Audit(Bundle.load(bundle_folder), dataset, options)
 
 
 def test_the_table_is_that_of_one_machine(audit, cluster):
-    # Small shards are this process's affair: Ray's processes take the rows that they are given.
-    from lossaudit.engine.run import cluster as clusters
-
     done = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clusters, "SHARD_ROWS", 16)
-        there = audit().run(lambda stage, rows: done.append, cluster.score)
+    there = audit().run(lambda stage, rows: done.append, cluster.score)
     assert there.table.equals(audit().run().table)
     assert sum(done) == len(there.table)
 
 
-def test_an_audit_goes_on_from_one_way_to_the_other(audit, cluster, tmp_path, monkeypatch):
-    from lossaudit.engine.run import cluster as clusters
-
-    monkeypatch.setattr(clusters, "SHARD_ROWS", 16)
-
+def test_an_audit_goes_on_from_one_way_to_the_other(audit, cluster, tmp_path):
     def two_shards(*arguments):
         given = score_here(*arguments)
         yield next(given)

@@ -8,8 +8,9 @@ from lossaudit.engine.model.backends import onnxruntime
 from lossaudit.engine.model.backends.onnxruntime import Session
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.scoring import NOT_FINITE
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.options import AuditOptions
 
 BAD_WORD = "probe"
 """Texts with this word fail; the tiny tokenizer has one token for it."""
@@ -133,21 +134,19 @@ def test_up_to_ten_rows_may_fail_in_any_dataset(bundle, break_runtime, refused):
 
 
 def test_above_one_in_a_hundred_it_stops_keeps_what_it_has_and_goes_on_after_repair(
-    bundle, break_runtime, tmp_path, shards_of, refused, monkeypatch
+    bundle, break_runtime, tmp_path, refused, monkeypatch
 ):
-    shards_of(100)
     dataset = rows_of(2000, range(1000, 1030))
-    expected = audit(bundle, dataset).run().table
+    expected = audit(bundle, dataset, shard_rows=100).run().table
     folder = folder_for(tmp_path / "losses.parquet")
     break_runtime(raising(RuntimeError("the GPU fell\noff")))
     for _ in range(2):  # the same again stops at the same place
-        broken = audit(bundle, dataset)
+        broken = audit(bundle, dataset, shard_rows=100)
         with broken.keep_parts(folder), refused("fails on 30 of 1,100 rows so far (row 1000: the GPU fell off)"):
             broken.run()
         assert len(list(folder.glob("part-*"))) == 10
     monkeypatch.undo()
-    shards_of(100)
-    repaired = audit(bundle, dataset)
+    repaired = audit(bundle, dataset, shard_rows=100)
     with repaired.keep_parts(folder) as kept:
         audited = repaired.run()
         assert audited.table == expected
@@ -160,13 +159,12 @@ def test_one_in_a_hundred_is_not_too_many(bundle, break_runtime):
     assert audit(bundle, rows_of(2000, range(0, 2000, 100))).run().summary.unranked["failed"].rows == 20
 
 
-def test_failures_of_parts_that_were_kept_count_too(bundle, break_runtime, tmp_path, shards_of, refused):
-    shards_of(50)
+def test_failures_of_parts_that_were_kept_count_too(bundle, break_runtime, tmp_path, refused):
     break_runtime(raising(RuntimeError("no")))
     folder = folder_for(tmp_path / "losses.parquet")
     dataset = rows_of(200, [*range(8), *range(100, 108)])
     for _ in range(2):
-        broken = audit(bundle, dataset)
+        broken = audit(bundle, dataset, shard_rows=50)
         with broken.keep_parts(folder), refused("fails on 16 of 150 rows so far"):
             broken.run()
 
@@ -179,10 +177,9 @@ def test_all_rows_that_fail_are_an_error(bundle, break_runtime, refused):
         audit(bundle, rows_of(40, range(40))).run()
 
 
-def test_strict_stops_at_the_first_shard_with_a_failure(bundle, break_runtime, shards_of, tmp_path, refused):
-    shards_of(10)
+def test_strict_stops_at_the_first_shard_with_a_failure(bundle, break_runtime, tmp_path, refused):
     break_runtime(raising(RuntimeError("no")))
-    strict = audit(bundle, rows_of(40, [25]), strict=True)
+    strict = audit(bundle, rows_of(40, [25]), strict=True, shard_rows=10)
     folder = folder_for(tmp_path / "losses.parquet")
     with strict.keep_parts(folder), refused("--strict: 1 failed (first: row 25)"):
         strict.run()

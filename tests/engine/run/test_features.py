@@ -9,12 +9,17 @@ import pytest
 from tokenizers import Tokenizer
 
 from lossaudit.engine.data.rows import Rows
-from lossaudit.engine.model.bundle import CLASSIFY, Bundle
+from lossaudit.engine.labels.alignment import LabelAlignment
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.scoring import Scorer
 from lossaudit.engine.model.tuning import Plan
-from lossaudit.engine.run.audit import Audit, AuditOptions
 from lossaudit.engine.run.features import encode_all, shard_logits
 from lossaudit.engine.run.kept_parts import KeptParts
+from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.run.reading import Reading
+from lossaudit.engine.run.setup import Setup
+from lossaudit.engine.run.tasks import AlignedColumn, SingleLabel
 
 PLAN = Plan("fp32", "cpu", workers=2, threads=1)
 HIDDEN = 32
@@ -26,18 +31,20 @@ def encoder(encoder_folder):
 
 
 @pytest.fixture
-def encode(encoder, tmp_path, shards_of):
+def encode(encoder, tmp_path):
     """Encodes texts in shards of 20 rows, keeping them in one folder."""
-    shards_of(20)
 
     def go(texts, on_rows=lambda rows: None):
         rows = Rows(datasets.Dataset.from_dict({"text": texts, "label": ["a", "b"] * (len(texts) // 2)}))
-        classifier = dataclasses.replace(encoder.manifest, task=CLASSIFY, labels=("a", "b"))
-        audit = Audit(Bundle(encoder.folder, classifier), rows, AuditOptions(tune=False))
-        job = dataclasses.replace(audit._job, bundle=encoder)
+        options = AuditOptions(tune=False, shard_rows=20)
+        reading = Reading.open(rows, options, lambda features: "label")
+        labels = AlignedColumn(
+            "label", LabelAlignment({"a": 0, "b": 1}, "by name", False, {}, None, {"a": "a", "b": "b"}), ("a", "b")
+        )
+        job = Setup(encoder, reading, options).job(SingleLabel(("a", "b")), labels)
         with KeptParts.open(tmp_path / "parts", {}) as kept:
-            kept.decide({"plan": 1})
-            states = encode_all(job, PLAN, rows, kept, on_rows)
+            kept.decide(Choice("fp32", PLAN, None, 1, "as asked"))
+            states = encode_all(job, PLAN, reading, kept, on_rows)
             return dataclasses.replace(states, states=np.array(states.states)), kept
 
     return go

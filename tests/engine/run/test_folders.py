@@ -6,9 +6,12 @@ import fsspec
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.model.precision import Choice
+from lossaudit.engine.model.tuning import Plan
 from lossaudit.engine.run.folders import LocalFolder, UrlFolder, folder_at
 from lossaudit.engine.run.kept_parts import KeptParts, part_stem
 
+CHOICE = Choice("fp32", Plan("fp32", "cpu", 2, 1), None, 500, "as asked")
 PART = pa.table({"id": [0, 1], "text": ["a", "b"]})
 
 
@@ -56,11 +59,11 @@ def test_a_missing_file_is_not_found(place):
 
 def test_parts_are_kept_and_found_again(place, tmp_path):
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
     assert {path.name for path in (tmp_path / "local").iterdir()} <= {"lock", "owner", "scratch"}
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
-        assert kept.facts == {"plan": 1}
+        assert kept.choice == CHOICE
         assert kept.read(part_stem(0)) == PART
         kept.discard()
     assert folder_at(place).names() == []
@@ -68,7 +71,7 @@ def test_parts_are_kept_and_found_again(place, tmp_path):
 
 def test_a_damaged_part_is_not_used(place, tmp_path):
     with KeptParts.open(tmp_path / "local", {}, elsewhere=place) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         folder = folder_at(place)
         (name,) = (name for name in folder.names() if name.startswith("part-"))

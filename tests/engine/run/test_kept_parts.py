@@ -10,11 +10,15 @@ import pytest
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.scoring import Scorer
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.model.tuning import Plan
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.folders import LocalFolder
 from lossaudit.engine.run.kept_parts import KeptParts, folder_for, part_stem
+from lossaudit.engine.run.options import AuditOptions
 
+CHOICE = Choice("exact-top", Plan("int8", "cpu", 2, 1), Plan("fp32", "cpu", 2, 1), 500, "as asked")
 PART = pa.table({"id": [0, 1], "text": ["a", "b"]})
 
 
@@ -25,10 +29,10 @@ def folder(tmp_path):
 
 def test_a_part_is_read_back(folder):
     with KeptParts.open(folder, {"model": "a"}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(4096), PART)
     with KeptParts.open(folder, {"model": "a"}) as kept:
-        assert kept.facts == {"plan": 1}
+        assert kept.choice == CHOICE
         assert kept.read(part_stem(4096)) == PART
         assert kept.read(part_stem(0)) is None
         kept.discard()
@@ -47,7 +51,7 @@ def test_an_interruption_right_after_the_first_part_keeps_it(folder, monkeypatch
 
     def audit():
         with KeptParts.open(folder, {}) as kept:
-            kept.decide({"plan": 1})
+            kept.decide(CHOICE)
             kept.write(part_stem(0), PART)
 
     with pytest.raises(KeyboardInterrupt):
@@ -59,7 +63,7 @@ def test_an_interruption_right_after_the_first_part_keeps_it(folder, monkeypatch
 @pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data[:20] + b"!" + data[21:], lambda _: b""])
 def test_a_damaged_part_is_not_used(folder, spoil):
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         (part,) = folder.glob("part-*")
         part.write_bytes(spoil(part.read_bytes()))
@@ -69,30 +73,30 @@ def test_a_damaged_part_is_not_used(folder, spoil):
 
 def test_parts_of_another_audit_are_refused_with_what_differs(folder, refused):
     with KeptParts.open(folder, {"bundle": "a", "rows": 5}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
     with refused("rows was 5 and is 6", "--restart"):
         KeptParts.open(folder, {"bundle": "a", "rows": 6})
     with KeptParts.open(folder, {"bundle": "a", "rows": 6}, restart=True) as kept:
-        assert kept.facts == {}
+        assert kept.choice is None
         assert kept.read(part_stem(0)) is None
 
 
-@pytest.mark.parametrize("run", ["", "{", "[]", '{"identity": 1, "facts": {}}'])
+@pytest.mark.parametrize("run", ["", "{", "[]", '{"identity": 1, "choice": {}}', '{"identity": {}, "choice": {}}'])
 def test_a_spoilt_run_file_begins_anew(folder, run):
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
     (folder / "run.json").write_text(run)
     with KeptParts.open(folder, {}) as kept:
-        assert kept.facts == {}
+        assert kept.choice is None
         assert kept.read(part_stem(0)) is None
 
 
 def test_every_bit_of_the_run_file_counts(folder):
     """Also those whose change leaves it readable: a plan of other batches would give other losses."""
     with KeptParts.open(folder, {"model": "a"}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
     run = (folder / "run.json").read_bytes()
     part = next(folder.glob("part-*"))
@@ -102,8 +106,8 @@ def test_every_bit_of_the_run_file_counts(folder):
         part.write_bytes(content)
         try:
             with KeptParts.open(folder, {"model": "a"}) as kept:
-                assert kept.facts in ({}, {"plan": 1})
-                assert (kept.read(part_stem(0)) is None) == (kept.facts == {})
+                assert kept.choice in (None, CHOICE)
+                assert (kept.read(part_stem(0)) is None) == (kept.choice is None)
                 kept.write(part_stem(0), PART)  # so that the folder stays
         except LossAuditError as error:
             pytest.fail(f"a flipped bit at {place}: {error}")
@@ -111,7 +115,7 @@ def test_every_bit_of_the_run_file_counts(folder):
 
 def test_what_a_killed_process_left_half_done_is_cleared_away(folder):
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
     for name in (".part-000000000000-x.parquet.abc.parquet", ".run.json.abc.json", "scratch/ranges.abc/1"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +131,7 @@ def test_what_is_not_ours_stays(folder):
     for name in ("notes.txt", "part-of-mine.parquet.bak"):
         (folder / name).write_text("mine")
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         kept.discard()
     assert {path.name for path in folder.iterdir()} == {"notes.txt", "part-of-mine.parquet.bak"}
@@ -135,7 +139,7 @@ def test_what_is_not_ours_stays(folder):
 
 def test_a_part_that_was_removed_is_made_again(folder):
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         next(folder.glob("part-*")).unlink()
         assert kept.read(part_stem(0)) is None
@@ -145,7 +149,7 @@ def test_a_part_that_was_removed_is_made_again(folder):
 
 def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
     with KeptParts.open(folder, {}) as kept:
-        kept.decide({"plan": 1})
+        kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         next(folder.glob("part-*")).write_bytes(b"")
         with refused("part-000000000000 in", "was damaged", "run the same command again"):
@@ -166,7 +170,7 @@ def test_a_lock_of_a_dead_process_is_taken_over(folder):
     died = subprocess.run([sys.executable, "-c", f"{OPEN} import os; os._exit(9)", folder], check=False)
     assert died.returncode == 9
     with KeptParts.open(folder, {}) as kept:
-        assert kept.facts == {}
+        assert kept.choice is None
 
 
 class StopHereError(Exception):
@@ -174,10 +178,9 @@ class StopHereError(Exception):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "exact-top"])
-def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, folder, monkeypatch, shards_of, precision):
-    shards_of(16)
+def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, folder, monkeypatch, precision):
     bundle, dataset = Bundle.load(bundle_folder), datasets.Dataset.from_list(rows)
-    options = AuditOptions(precision=precision, top=3 if precision == "exact-top" else None, tune=False)
+    options = AuditOptions(precision=precision, top=3 if precision == "exact-top" else None, tune=False, shard_rows=16)
     expected = Audit(bundle, dataset, options).run().table
 
     scored: list[int] = []
@@ -197,7 +200,7 @@ def test_an_interrupted_audit_goes_on_to_the_same_table(bundle_folder, rows, fol
 
     audit = Audit(bundle, dataset, options)
     with audit.keep_parts(folder) as kept:
-        assert kept.facts
+        assert kept.choice is not None
         audited = audit.run()
         assert audited.table == expected
         kept.discard()

@@ -14,9 +14,10 @@ from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.labels.given import Seen
 from lossaudit.engine.model.bundle import MULTI_LABEL, Bundle
 from lossaudit.engine.model.scoring import Scorer
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
-from lossaudit.engine.run.tasks import MultiLabel, OneLabel
+from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.run.tasks import MultiLabel, SingleLabel
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import ENDINGS, write_table
 from lossaudit.engine.table.losses import LossesTable
@@ -170,7 +171,7 @@ def test_every_form_of_the_labels_gives_the_same_losses(form, bundle, multi_labe
 def test_labels_in_columns_are_said_in_the_facts_and_have_no_label_column(bundle, multi_label_rows):
     rows = [{"text": row["text"], **{name: name in row["labels"] for name in LABELS}} for row in multi_label_rows]
     prepared = audit(bundle, rows)
-    assert prepared.label_column is None
+    assert prepared.reading.label_column is None
     facts = stored_facts(prepared.run().schema)
     assert facts["label_column"] is None
     assert facts["label_form"]["columns"] == list(LABELS)
@@ -226,13 +227,15 @@ def many(multi_label_rows):
     return [*rows[:100], *odd, *rows[100:]]
 
 
-class TestExactTop:
-    @pytest.fixture(autouse=True)
-    def small(self, shards_of):
-        shards_of(16)
+EXACT = {"precision": "exact-top", "top": 12, "shard_rows": 16}
 
+
+class TestExactTop:
     def test_is_that_of_fp32(self, bundle, many):
-        exact, fp32 = audit(bundle, many, "exact-top", top=12).run(), audit(bundle, many).run()
+        exact, fp32 = (
+            audit(bundle, many, **EXACT).run(),
+            audit(bundle, many, shard_rows=16).run(),
+        )
         assert exact.table["id"].to_pylist()[:12] == fp32.table["id"].to_pylist()[:12]
         again = set(exact.exact.rows)
         assert len(again) >= 12
@@ -246,7 +249,7 @@ class TestExactTop:
 
     @pytest.mark.parametrize("calls_before", [5, 25])
     def test_an_interrupted_audit_goes_on_to_the_same_table(self, calls_before, bundle, many, tmp_path, monkeypatch):
-        expected = audit(bundle, many, "exact-top", top=12).run().table
+        expected = audit(bundle, many, **EXACT).run().table
         folder, score, calls = folder_for(tmp_path / "losses.parquet"), Scorer.score, []
 
         def stopping(self, *arguments):
@@ -256,15 +259,18 @@ class TestExactTop:
             return score(self, *arguments)
 
         monkeypatch.setattr(Scorer, "score", stopping)
-        with (first := audit(bundle, many, "exact-top", top=12)).keep_parts(folder), pytest.raises(KeyboardInterrupt):
+        with (
+            (first := audit(bundle, many, **EXACT)).keep_parts(folder),
+            pytest.raises(KeyboardInterrupt),
+        ):
             first.run()
-        with (second := audit(bundle, many, "exact-top", top=12)).keep_parts(folder) as kept:
+        with (second := audit(bundle, many, **EXACT)).keep_parts(folder) as kept:
             assert second.run().table.equals(expected)
             kept.discard()
 
 
 def test_a_job_travels_to_other_processes(bundle, multi_label_rows):
-    job = audit(bundle, multi_label_rows)._job
+    job = audit(bundle, multi_label_rows).job
     assert pickle.loads(pickle.dumps(job)) == job
 
 
@@ -276,7 +282,7 @@ def test_lists_for_a_model_of_one_label_are_refused_with_the_way_out(bundle_fold
 def test_names_that_the_model_has_twice_are_refused(refused):
     with refused("two labels of the name 'a'", "id2label"):
         MultiLabel(("a", "b", "a"))
-    assert OneLabel(("a", "a")).labels == ("a", "a")
+    assert SingleLabel(("a", "a")).labels == ("a", "a")
 
 
 def test_labels_in_a_csv(bundle, multi_label_rows, audited, write_file):

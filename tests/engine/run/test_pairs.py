@@ -12,7 +12,8 @@ import lossaudit
 from lossaudit.engine.model import precision
 from lossaudit.engine.model.backends.onnxruntime import Session
 from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import score_here
 from lossaudit.engine.scores.loss import score
 from lossaudit.engine.table.facts import stored_facts
@@ -139,7 +140,7 @@ def test_a_job_that_was_sent_elsewhere_reads_the_same(bundle, pairs, expected):
 def test_half_a_pair_is_never_guessed_to_be_the_text(bundle, pairs, refused):
     with refused("--text-column premise --text-pair-column hypothesis"):
         audit(bundle, pairs, text_column=None, text_pair_column=None)
-    assert audit(bundle, pairs, text_column=None).text_column == "premise"
+    assert audit(bundle, pairs, text_column=None).reading.text_column == "premise"
 
 
 def test_pairs_do_not_go_with_a_stride(bundle, pairs, refused):
@@ -150,7 +151,7 @@ def test_pairs_do_not_go_with_a_stride(bundle, pairs, refused):
 def test_they_are_measured_as_pairs(bundle, pairs, monkeypatch):
     samples, choose = [], precision.choose
     monkeypatch.setattr(
-        "lossaudit.engine.run.audit.choose", lambda *asked: samples.append(asked[-1]) or choose(*asked[:-1], None)
+        "lossaudit.engine.run.setup.choose", lambda *asked: samples.append(asked[-1]) or choose(*asked[:-1], None)
     )
     assert audit(bundle, pairs * 20, tune=True).choice.precision == "fp32"
     assert samples[0].types.any()

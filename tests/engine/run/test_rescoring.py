@@ -14,15 +14,11 @@ from lossaudit.engine.model.backends.onnxruntime import Session
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.model.scoring import NOT_FINITE, Scorer
-from lossaudit.engine.run.audit import Audit, AuditOptions
+from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.run.options import AuditOptions
 
 TOP = 12
-
-
-@pytest.fixture(autouse=True)
-def small(shards_of):
-    shards_of(16)
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +36,21 @@ def dataset(rows):
 
 def audit(bundle, dataset, precision="exact-top"):
     top = TOP if precision == "exact-top" else None
-    return Audit(bundle, dataset, AuditOptions(precision=precision, top=top, tune=False, threads=1))
+    options = AuditOptions(precision=precision, top=top, tune=False, threads=1, shard_rows=16)
+    return Audit(bundle, dataset, options)
 
 
 @pytest.fixture(scope="module")
 def tables(bundle, dataset):
     """The losses of each precision by id, and the rows that were scored again."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("audit", "shards", "rescoring"):
-            patch.setattr(f"lossaudit.engine.{module}.SHARD_ROWS", 16)
-        audited = audit(bundle, dataset).run()
-        exact = audited.table.sort_by("id")
-        return {
-            "exact": exact,
-            "again": audited.exact,
-            "ranked": audited.table,
-            "fp32": audit(bundle, dataset, "fp32").run().table.sort_by("id"),
-            "int8": audit(bundle, dataset, "int8").run().table.sort_by("id"),
-        }
+    audited = audit(bundle, dataset).run()
+    return {
+        "exact": audited.table.sort_by("id"),
+        "again": audited.exact,
+        "ranked": audited.table,
+        "fp32": audit(bundle, dataset, "fp32").run().table.sort_by("id"),
+        "int8": audit(bundle, dataset, "int8").run().table.sort_by("id"),
+    }
 
 
 def test_the_rows_that_were_scored_again_are_fp32_and_the_others_int8(tables):

@@ -1,0 +1,8 @@
+"""The kinds of numpy arrays that go from room to room."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Ints = NDArray[np.int64]

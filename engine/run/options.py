@@ -1,0 +1,59 @@
+"""What a user may ask of an audit or a fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from ..errors import LossAuditError
+from ..model import backends
+from .sharding import SHARD_ROWS
+
+_LEAST = {"limit": 1, "max_length": 8, "stride": 0, "threads": 1, "top": 1}
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What a user may ask for; None leaves it to the audit."""
+
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    """The column with the second texts, where the model reads pairs."""
+    label_column: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    """Given label → the model's label, where names don't say it."""
+    limit: int | None = None
+    """Only the first rows of the dataset."""
+    max_length: int | None = None
+    """Tokens at which a text is cut; at most, and by default, the model's own maximum."""
+    stride: int | None = None
+    """Reads a longer text in windows that share so many tokens, instead of cutting it."""
+    threads: int | None = None
+    provider: str = "auto"
+    precision: str = "auto"
+    """See `engine/model/precision.py`."""
+    top: int | None = None
+    """Rows of the ranking that must be exact under exact-top."""
+    tune: bool = True
+    """Whether to measure what is fastest here, the first time a bundle is used."""
+    strict: bool = False
+    """Whether a row without a loss is an error."""
+    shard_rows: int = SHARD_ROWS
+    """Rows of a shard; smaller ones are kept more often and batched less well."""
+
+    def checked(self) -> Self:
+        """The same as a person means it: a top that is named is an exact one.
+
+        Raises LossAuditError for values that can't be, whatever the dataset and the bundle.
+        """
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise LossAuditError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
+        providers = ("auto", *backends.NAMES)
+        if self.provider not in providers:
+            raise LossAuditError(f"--provider {self.provider} isn't known; it may be {', '.join(providers)}")
+        if self.top is None:
+            return self
+        if self.precision not in ("auto", "exact-top"):
+            raise LossAuditError(f"--top goes with --precision exact-top, not with {self.precision}")
+        return replace(self, precision="exact-top")

@@ -1,0 +1,145 @@
+"""The passes over a dataset's shards: each is scored, the top perhaps once more, then all rows are ranked.
+
+A job, a dataset and kept parts come in, the losses table goes out. Nothing holds all texts or all losses.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..data.source import locate
+from ..errors import LossAuditError
+from ..model.precision import Choice
+from ..model.tuning import Plan
+from ..scores.exact_top import ExactTop
+from ..table.merge import ranked
+from ..table.outcomes import too_many_failed
+from ..table.summary import Summary, Tally
+from .kept_parts import KeptParts, part_stem
+from .reading import Reading
+from .rescoring import Rescoring
+from .shards import OnRows, OnStage, ShardJob, score_here
+
+ScoreShards = Callable[[ShardJob, Plan, Iterator[tuple[int, pa.Table]], OnRows], Iterator[tuple[int, pa.Table]]]
+"""`shards.score_here`, or another way to do the same."""
+
+
+def quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
+    """An `OnStage` that tells nobody."""
+    return lambda done: None
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit gives."""
+
+    rows: Callable[[], Iterator[pa.Table]]
+    """Gives the losses table by falling loss, in pieces, once."""
+    schema: pa.Schema
+    """Of the losses table, with the run's facts."""
+    summary: Summary
+    exact: ExactTop | None
+    """Under exact-top, which rows were scored again, and the margin."""
+    scored: int
+    """Rows that this run scored; the others were kept from an interrupted one."""
+    seconds: float
+    """Wall-clock time of tokenising and scoring."""
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """The whole losses table, in memory."""
+        return pa.concat_tables(self.rows()).cast(self.schema)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """All that is done with the rows of a dataset."""
+
+    job: ShardJob
+    reading: Reading
+    choice: Choice
+    """What scores the shards, and the top again."""
+    kept: KeptParts
+    strict: bool = False
+    """Whether a row without a loss is an error."""
+
+    def run(self, on_stage: OnStage = quietly, score_shards: ScoreShards = score_here) -> Audited:
+        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
+
+        score_shards: what scores the shards that aren't there. The schema that is given is still without facts. Raises
+        LossAuditError when too many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
+        """
+        choice, kept, begun = self.choice, self.kept, time.perf_counter()
+        if kept.choice is None:
+            kept.decide(choice)
+        scored, with_loss = self._score_all(on_stage, score_shards)
+        rescoring = Rescoring(self.job, kept, self.reading.sharding)
+        exact = None
+        if choice.again is not None:
+            add = functools.partial(self._add, self.job.task.tally())
+            exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
+        tally = self.job.task.tally()
+        for part in rescoring.parts():
+            tally.add(part)
+        self._check_any(tally)
+        losses = functools.partial(rescoring.parts, ["id", "loss"])
+        return Audited(
+            rows=lambda: ranked(rescoring.parts, losses, len(self.reading.rows), kept.scratch),
+            schema=part.schema,
+            summary=tally.summary(),
+            exact=exact,
+            scored=scored,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _score_all(self, on_stage: OnStage, score_shards: ScoreShards) -> tuple[int, int]:
+        """Makes the part of every shard that isn't there; gives how many rows that were, and all rows with a loss."""
+        done = on_stage("Scoring", len(self.reading.rows))
+        tally = self.job.task.tally()
+        missing = []
+        for start in self.reading.sharding.starts:
+            part = self.kept.read(part_stem(start))
+            if part is None:
+                missing.append(start)
+            else:
+                tally.add(part)
+                done(len(part))
+        self._check(tally)
+        before = tally.rows
+        if missing:
+            sources = self.reading.shards(frozenset(missing))
+            for start, part in score_shards(self.job, self.choice.first, sources, done):
+                self._add(tally, part)
+                self.kept.write(part_stem(start), part)
+        self._check_any(tally)
+        return tally.rows - before, tally.ranked
+
+    def _add(self, tally: Tally, part: pa.Table) -> None:
+        """Counts a part in. Raises LossAuditError where the audit can't go on with it."""
+        tally.add(part)
+        self._check(tally)
+
+    def _check_any(self, tally: Tally) -> None:
+        if not tally.ranked:
+            why = f"; {tally.first_failure}" if tally.failed else ""
+            raise LossAuditError(f"no row has a loss: {self._unranked(tally)}{why}")
+
+    def _check(self, tally: Tally) -> None:
+        if too_many_failed(tally.failed, len(self.reading.rows)):
+            raise LossAuditError(
+                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
+                "shards before are kept, and the same command goes on with them. Export the model again, or use "
+                "another --provider"
+            )
+        if self.strict and tally.ranked < tally.rows:
+            raise LossAuditError(f"--strict: {self._unranked(tally)}; mend these rows or leave --strict out")
+
+    def _unranked(self, tally: Tally) -> str:
+        """The rows without a loss, and where the first of each kind is."""
+        where = locate(self.reading.rows.origin, [seen.first for seen in tally.unranked.values()])
+        return ", ".join(
+            f"{seen.rows:,} {status} (first: {where[seen.first]})" for status, seen in tally.unranked.items()
+        )

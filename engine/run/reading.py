@@ -1,0 +1,100 @@
+"""What is read of a dataset: its rows come in, and the columns of texts and labels and what a survey finds go out.
+
+A mistake in the names of columns shows here, before any work. Nothing here knows a model.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ..data.columns import check_text_pair_column, find_text_column
+from ..data.rows import Rows
+from ..data.texts import Text, texts_of
+from ..errors import LossAuditError
+from ..labels.survey import Pieces
+from .options import AuditOptions
+from .sharding import Sharding
+from .tasks import Columns
+
+_SAMPLE_ROWS = 256
+"""Rows whose texts a survey keeps, spread over the dataset."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The rows of a dataset, in shards, and the columns that matter."""
+
+    rows: Rows
+    limit: int | None
+    """How many rows were asked for."""
+    sharding: Sharding
+    text_column: str
+    text_pair_column: str | None
+    """The column with the second texts, where rows are pairs."""
+    label_columns: Columns
+
+    @classmethod
+    def open(
+        cls,
+        rows: Rows | datasets.Dataset,
+        options: AuditOptions,
+        find_labels: Callable[[Mapping[str, Any]], Columns],
+    ) -> Self:
+        """Finds the columns. find_labels: gives those of the labels among a dataset's features.
+
+        Raises LossAuditError if there are no rows, or a column can't be told or holds something else.
+        """
+        rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
+        if not len(rows):
+            raise LossAuditError("the dataset has no rows")
+        labels = find_labels(rows.features)
+        label, pair = _single(labels), options.text_pair_column
+        if pair is not None:
+            check_text_pair_column(rows.features, pair, label)
+        text = find_text_column(rows.features, options.text_column, label, pair)
+        return cls(rows, options.limit, Sharding(len(rows), options.shard_rows), text, pair, labels)
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The dataset's columns and what they hold, as `datasets` says it."""
+        return self.rows.features
+
+    @property
+    def label_column(self) -> str | None:
+        """None where each of the model's labels has a column of its own."""
+        return _single(self.label_columns)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The column of the texts, or the two of their pairs."""
+        return tuple(name for name in (self.text_column, self.text_pair_column) if name is not None)
+
+    def shards(self, starts: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
+        """The source rows of the shards that begin with some rows, or of all, each with its first row."""
+        wanted = self.sharding.starts if starts is None else starts
+        return self.rows.shards(self.sharding.size, wanted.__contains__)
+
+    def survey(self, find: Callable[[Pieces], T]) -> tuple[T, list[Text]]:
+        """What `find` makes of the dataset, and the texts of some rows; in one pass, unless it needs more."""
+        texts: dict[int, list[Text]] = {}
+        wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
+
+        def pieces() -> Iterator[tuple[int, pa.Table]]:
+            for start, table in self.shards():
+                here = wanted[(wanted >= start) & (wanted < start + len(table))] - start
+                found = texts_of(table.take(pa.array(here)), self.text_columns).values
+                texts[start] = [text for text in found if text is not None]
+                yield start, table
+
+        found = find(pieces)
+        return found, [text for some in texts.values() for text in some]
+
+
+def _single(columns: Columns) -> str | None:
+    return columns if isinstance(columns, str) else None
