@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from datasets import ClassLabel
 from numpy.typing import NDArray
 
-from lossaudit.engine.arrow_types import is_list, is_number, is_text
+from lossaudit.engine.arrow_types import is_list, is_number, is_text, without
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.utf8 import mended
 
@@ -266,7 +266,7 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
         return column.cast(pa.large_string())
     if is_text(kind):
         names = mended(column).cast(pa.large_string())
-        return pc.if_else(pc.equal(names, ""), None, names)
+        return without(names, pc.equal(names, ""))
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
     if is_number(kind):

@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets
 import pandas as pd
+import pyarrow.parquet as pq
 
 from lossaudit.engine.bad_lines import first_bad_line
 from lossaudit.engine.errors import LossAuditError, brief
@@ -98,9 +99,9 @@ def _files(name: str, files: list[Path]) -> datasets.Dataset:
         raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
     builder, options = _FORMATS[kinds.pop()]
     # `datasets` reads names as globs, so the found ones are escaped.
-    found = [glob.escape(str(file)) for file in files]
-    load = functools.partial(datasets.load_dataset, builder, data_files=found, split="train", **options)
     with _reading(name, files=files), warnings.catch_warnings():
+        found = [glob.escape(str(file)) for file in (_with_rows(files) if builder == "parquet" else files)]
+        load = functools.partial(datasets.load_dataset, builder, data_files=found, split="train", **options)
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return load()
@@ -112,6 +113,11 @@ def _files(name: str, files: list[Path]) -> datasets.Dataset:
                 names = pd.read_csv(files[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
             raise
+
+
+def _with_rows(files: list[Path]) -> list[Path]:
+    """The Parquet files that hold rows, since one without says of columns of texts that they hold nothing at all."""
+    return [file for file in files if file.suffix == ".gz" or pq.read_metadata(file).num_rows] or files
 
 
 def _kind(file: Path) -> str:

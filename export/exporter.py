@@ -8,6 +8,7 @@ import contextlib
 import importlib.metadata
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,10 @@ def quiet() -> Iterator[None]:
     transformers.utils.logging.disable_progress_bar()
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Models of transformers use TorchScript, which torch 2.14 and newer tell every user to leave.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
+            yield
     finally:
         logging.disable(disabled)
         for library, verbosity in zip(libraries, before, strict=True):

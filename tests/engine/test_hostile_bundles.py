@@ -17,6 +17,7 @@ from lossaudit.engine import backends
 from lossaudit.engine.audit import Audit, AuditOptions
 from lossaudit.engine.bundle import Bundle
 from lossaudit.engine.encoding import Batch
+from lossaudit.engine.errors import LossAuditError
 
 NAMES = ("input_ids", "attention_mask")
 
@@ -156,9 +157,10 @@ def test_weights_beyond_their_file(places, hostile, refused):
         audit(folder)
 
 
-def test_weights_that_claim_to_be_huge(hostile, refused):
+def test_weights_that_claim_to_be_huge(hostile):
     huge = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1, 10**15])
-    with refused("model.onnx is not an ONNX file that this onnxruntime can run"):
+    # Which of them depends on the version of onnxruntime.
+    with pytest.raises(LossAuditError, match=r"not an ONNX file that this onnxruntime can run|not enough memory to load"):
         audit(hostile(model(weights=huge)))
 
 
@@ -308,9 +310,10 @@ def test_a_graph_that_grows_to_terabytes_fails_and_is_told(depends, hostile, wri
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr
     *_, line = done.stderr.splitlines()
-    assert line.startswith("Error: no row has a loss: 2 failed")
-    assert "Expand" in line
     assert "Traceback" not in done.stderr
+    if depends or "not enough memory to load" not in line:  # older onnxruntimes compute constants while they load
+        assert line.startswith("Error: no row has a loss: 2 failed")
+        assert "Expand" in line
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="no limits here")
