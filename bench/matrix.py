@@ -2,7 +2,7 @@
 
     python -m bench.matrix [--only NAME]
 
-Out come one row an environment and, after a run of all, the table in docs/install.md. Exits with 1 if one fails.
+Out comes one row per environment, here and in docs/install.md. Exits with 1 if one fails.
 """
 
 import datetime
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +29,10 @@ _ROWS = 200
 _AUDIT = ("--precision", "fp32", "--no-tune")
 _IMPORTS = ("transformers", "datasets", "lossaudit")
 _CORE = ("tests/engine", "tests/review", "tests/cli", "tests/lossaudit", "tests/export", "tests/test_ranges.py")
-_HEAD = ("environment", "what was there", "what moved", "what works")
+_HEAD = ("environment", "what was there", "what moved", "what works", "tried on")
 
 
-class Failed(Exception):
+class EnvironmentFailedError(Exception):
     """Why an environment isn't as it must be, in one line."""
 
 
@@ -81,7 +82,7 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """In the order of the table's head."""
-        return self.name, self.there, self.moved, self.works
+        return self.name, self.there, self.moved, self.works, datetime.date.today().isoformat()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Environment:
         return dict(line.split("==") for line in lines if "==" in line)
 
     def run(self, program: str, *arguments: str | Path) -> str:
-        """What a program of the environment prints. Raises Failed."""
+        """What a program of the environment prints. Raises EnvironmentFailedError."""
         return _run(self.folder / "bin" / program, *arguments)
 
 
@@ -141,8 +142,7 @@ def main(only: str | None, torch: str | None) -> None:
         built = _build(Path(scratch), torch or _pin("torch"))
         chosen = [environment for environment in ENVIRONMENTS if only in (None, environment.name)]
         rows = [_said(environment, built) for environment in chosen]
-    if only is None:
-        _PAGE.write_text(_with_table(_PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    _PAGE.write_text(_with_rows(_PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
     sys.exit(any(row.failed for row in rows))
 
 
@@ -166,7 +166,7 @@ def _build(folder: Path, torch: str) -> Built:
 def _said(environment: Beside | Suite, built: Built) -> Row:
     try:
         row = _beside(environment, built) if isinstance(environment, Beside) else _suite(environment, built)
-    except Failed as error:
+    except EnvironmentFailedError as error:
         row = Row(environment.name, "", "", f"fails: {error}", failed=True)
     click.echo(" | ".join(row.cells()))
     return row
@@ -191,7 +191,7 @@ def _problem(fresh: Environment, built: Built, losses: Path) -> str | None:
         for module in _IMPORTS:
             fresh.run("python", "-c", f"import {module}")
         fresh.run("lossaudit", "audit", built.bundle, built.data, "-o", losses, *_AUDIT)
-    except Failed as error:
+    except EnvironmentFailedError as error:
         return str(error)
     one, other = (pq.read_table(path, columns=["id", "loss"]) for path in (losses, built.losses))
     return None if one.equals(other) else "losses differ from those of the checkout's own environment"
@@ -201,11 +201,11 @@ def _suite(environment: Suite, built: Built) -> Row:
     fresh = Environment.make(built.folder / environment.name)
     fresh.install(built.torch)
     extras = [f"--extra={extra}" for extra in environment.extras]
-    project = ("-r", _HOUSE / "pyproject.toml", *extras, *_test_tools(), built.torch)
+    project: tuple[str | Path, ...] = ("-r", _HOUSE / "pyproject.toml", *extras, *_test_tools(), built.torch)
     fresh.install("--resolution", environment.resolution, *project)
     fresh.install("--no-deps", "--editable", _HOUSE)
     there = _versions(fresh.versions(), environment.shown)
-    command = (fresh.folder / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *environment.tests)
+    command = [str(fresh.folder / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", *environment.tests]
     done = subprocess.run(command, cwd=_HOUSE, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         click.echo("".join(f"  {line}\n" for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))))
@@ -227,15 +227,21 @@ def _pin(name: str) -> str:
     return next(line for line in lines if line.startswith(f"{name}=="))
 
 
-def _with_table(page: str, rows: list[Row]) -> str:
+def _with_rows(page: str, rows: list[Row]) -> str:
+    """The page with these rows in its table; those of other environments stay as they are."""
     before, _, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    table, end, after = rest.partition(_END)
     if not end:
         raise click.ClickException(f"{_PAGE} lacks the lines {_BEGIN} and {_END}")
-    lines = [_HEAD, ("---",) * len(_HEAD), *(row.cells() for row in rows)]
-    table = "\n".join(f"| {' | '.join(cell or '–' for cell in line)} |" for line in lines)
-    made = f"{datetime.date.today().isoformat()}, {Machine.here()}."
-    return f"{before}{_BEGIN}\n{table}\n\n{made}\n{end}{after}"
+    lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
+    lines |= {row.name: _line(row.cells()) for row in rows}
+    shown = [lines[one.name] for one in ENVIRONMENTS if one.name in lines]
+    made = "\n".join([_line(_HEAD), _line(["---"] * len(_HEAD)), *shown])
+    return f"{before}{_BEGIN}\n{made}\n\nLast on {Machine.here()}.\n{end}{after}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell or '–' for cell in cells)} |"
 
 
 def _environment() -> dict[str, str]:
@@ -248,7 +254,7 @@ def _run(*command: str | Path) -> str:
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         reason = " ".join((done.stderr.strip() or done.stdout.strip() or "no message").split())
-        raise Failed(f"`{' '.join(map(str, command))}` exits with {done.returncode}: {reason[-300:]}")
+        raise EnvironmentFailedError(f"`{' '.join(map(str, command))}` exits with {done.returncode}: {reason[-300:]}")
     return done.stdout
 
 

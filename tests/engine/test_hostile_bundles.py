@@ -160,9 +160,7 @@ def test_weights_beyond_their_file(places, hostile, refused):
 def test_weights_that_claim_to_be_huge(hostile):
     huge = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1, 10**15])
     # Which of them depends on the version of onnxruntime.
-    with pytest.raises(
-        LossAuditError, match=r"not an ONNX file that this onnxruntime can run|not enough memory to load"
-    ):
+    with pytest.raises(LossAuditError, match=r"this onnxruntime can run|not enough memory to load"):
         audit(hostile(model(weights=huge)))
 
 
