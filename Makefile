@@ -3,6 +3,7 @@
 # make docs  writes docs/api.md from the docstrings
 # make contracts  checks lossaudit against the real annotation servers; the first time it installs 2 GB
 # make torture  kills audits, fills their disks and spoils their files, five minutes on two CPUs
+# make matrix  tries the ranges of what lossaudit needs in fresh environments, half an hour on two CPUs
 # make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs contracts torture bench clean
+.PHONY: demo test lint docs contracts torture matrix bench clean
 
 demo: .venv/installed-demo
 	$(BIN)/lossaudit demo
@@ -23,6 +24,9 @@ contracts: .venv/installed-test
 
 torture: .venv/installed-test
 	$(BIN)/python -m bench.torture
+
+matrix: .venv/installed-matrix
+	$(BIN)/python -m bench.matrix
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results
@@ -45,6 +49,10 @@ docs: .venv/installed-test
 
 .venv/installed-test: .venv/installed-demo
 	$(PIP) --editable '.[demo,dev]'
+	touch $@
+
+.venv/installed-matrix: .venv/installed-demo
+	$(PIP) uv
 	touch $@
 
 .venv/installed-bench: .venv/installed-demo

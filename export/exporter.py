@@ -7,6 +7,7 @@ that `audit MODEL` exports a model only once.
 import contextlib
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,7 +165,10 @@ def quiet_libraries() -> Iterator[None]:
     transformers.utils.logging.disable_progress_bar()
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Models of transformers use TorchScript, which torch 2.14 and newer tell every user to leave.
+            warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
+            yield
     finally:
         logging.disable(disabled)
         for library, verbosity in zip(libraries, before, strict=True):

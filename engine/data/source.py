@@ -12,6 +12,7 @@ from typing import Any
 
 import datasets
 import pandas as pd
+import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, brief
 from ..files import ending_of, files_of, sha256_of
@@ -110,11 +111,11 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
     """The rows of files of one format, as Arrow files in `folder`, where unpacked ones go too."""
     builder, options = _FORMATS[_kind(files[0])]
     # `datasets` reads names as globs, so the found ones are escaped.
-    found = [glob.escape(str(file)) for file in files]
-    load = functools.partial(
-        datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
-    )
     with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
+        found = [glob.escape(str(file)) for file in (_with_rows(files) if builder == "parquet" else files)]
+        load = functools.partial(
+            datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
+        )
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return load()
@@ -126,6 +127,11 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
                 names = pd.read_csv(files[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
             raise
+
+
+def _with_rows(files: list[Path]) -> list[Path]:
+    """The Parquet files that hold rows, since one without says of columns of texts that they hold nothing at all."""
+    return [file for file in files if file.suffix == ".gz" or pq.read_metadata(file).num_rows] or files
 
 
 @contextlib.contextmanager

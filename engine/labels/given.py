@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from datasets import ClassLabel
 from numpy.typing import NDArray
 
-from ..data.arrow_types import is_list, is_number, is_text
+from ..data.arrow_types import is_list, is_number, is_text, without
 from ..data.utf8 import mended
 from ..errors import LossAuditError
 
@@ -120,7 +120,7 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
         return column.cast(pa.large_string())
     if is_text(kind):
         names = mended(column).cast(pa.large_string())
-        return pc.if_else(pc.equal(names, ""), None, names)
+        return without(names, pc.equal(names, ""))
     if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
     if is_number(kind):

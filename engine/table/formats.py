@@ -12,6 +12,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from ..data.arrow_types import without
 from ..errors import LossAuditError, brief
 from ..files import check_output_file, file_beside, files_of
 from .schema import REQUIRED, is_multi_label, own_schema
@@ -98,7 +99,7 @@ def _typed(table: pa.Table, path: Path) -> pa.Table:
             column = table[name]
             try:
                 if pa.types.is_string(column.type):
-                    column = pc.if_else(pc.equal(column, ""), None, column)  # what CSV makes of a missing one
+                    column = without(column, pc.equal(column, ""))  # what CSV makes of a missing one
                 if pa.types.is_list(types[name]) and pa.types.is_string(column.type):
                     column = pa.chunked_array([[json.loads(cell) if cell else None for cell in column.to_pylist()]])
                 table = table.set_column(index, name, column.cast(types[name]))
@@ -112,7 +113,7 @@ def _typed(table: pa.Table, path: Path) -> pa.Table:
 def _with_names_of_none(table: pa.Table) -> pa.Table:
     """A multi-label table with the names of rows without labels, "", which text formats don't tell from none."""
     for name, labels in _NAMES_OF.items():
-        names = pc.if_else(pc.is_valid(table[labels]), pc.fill_null(table[name], ""), None)
+        names = without(pc.fill_null(table[name], ""), pc.is_null(table[labels]))
         table = table.set_column(table.column_names.index(name), name, names)
     return table
 
