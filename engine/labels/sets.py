@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.arrow_types import is_number
 from ..data.columns import find_label_column
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from .alignment import LabelAlignment, index_by_name, values_of_classes
 from .cells import Cells, Floats, cells, indicator_lists, indicators
 from .given import MISSING, NOT_IN_MODEL, GivenLabels
@@ -136,7 +136,8 @@ def find_sets(
         without = next(label for index, label in enumerate(model_labels) if index not in columns)
         raise LossAuditError(
             f"{len(columns)} of the model's {len(model_labels)} labels have a column of 0 and 1, but {without!r} has "
-            "none; add it, or name the label column with --label-column"
+            "none; add it, or name the label column with ",
+            Option("label_column"),
         ) from error
 
 

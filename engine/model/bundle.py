@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import LossAuditError, brief
+from ..errors import Function, LossAuditError, brief
 from ..files import sha256_of
 
 FORMAT = 2
@@ -151,7 +151,9 @@ class Bundle:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise LossAuditError(f"{folder} is not a bundle: it has no {MANIFEST}; make one with `lossaudit export`")
+            raise LossAuditError(
+                f"{folder} is not a bundle: it has no {MANIFEST}; make one with `", Function("export"), "`"
+            )
         try:
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -164,8 +166,9 @@ class Bundle:
         """Raises LossAuditError if the graph gives a text's state instead of logits of labels."""
         if self.manifest.task == FEATURES:
             raise LossAuditError(
-                f"{self.folder} is the bundle of an encoder, which knows no labels; "
-                "use `lossaudit fit`, which fits heads on what it gives"
+                f"{self.folder} is the bundle of an encoder, which knows no labels; use `",
+                Function("fit"),
+                "`, which fits heads on what it gives",
             )
 
     def check_reads_pairs(self) -> None:

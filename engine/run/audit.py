@@ -24,7 +24,7 @@ from ..data.columns import check_text_pair_column, find_text_column
 from ..data.rows import Rows
 from ..data.source import locate
 from ..data.texts import Text, texts_of
-from ..errors import LossAuditError
+from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..labels.alignment import LabelAlignment
 from ..model import backends
 from ..model.bundle import Bundle
@@ -128,7 +128,8 @@ class Audit:
         manifest = bundle.manifest
         if options.max_length is not None and options.max_length > manifest.max_length:
             raise LossAuditError(
-                f"--max-length {options.max_length} is more than the model's own {manifest.max_length} tokens"
+                Option("max_length", options.max_length),
+                f" is more than the model's own {manifest.max_length} tokens",
             )
         self.max_length = options.max_length or manifest.max_length
         self._check_reading()
@@ -180,7 +181,12 @@ class Audit:
         if self.text_pair_column is not None:
             self.bundle.check_reads_pairs()
             if self.options.stride is not None:
-                raise LossAuditError("--stride doesn't go with --text-pair-column: it makes windows of a single text")
+                raise LossAuditError(
+                    Option("stride"),
+                    " doesn't go with ",
+                    Option("text_pair_column"),
+                    ": it makes windows of a single text",
+                )
         if self.options.stride is not None:
             _ = self._encoder  # refuses a stride that leaves no new tokens
 
@@ -263,13 +269,20 @@ class Audit:
 
     def _check(self, tally: Tally) -> None:
         if too_many_failed(tally.failed, len(self)):
+            kept = () if self._kept is None else ("the shards before are kept: ", SAME_AGAIN, " to resume from them, ")
             raise LossAuditError(
-                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
-                "shards before are kept, and the same command goes on with them. Export the model again, or use "
-                "another --provider"
+                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); ",
+                *kept,
+                "export the model again, or use another ",
+                Option("provider"),
             )
         if self.options.strict and tally.ranked < tally.rows:
-            raise LossAuditError(f"--strict: {self._unranked(tally)}; mend these rows or leave --strict out")
+            raise LossAuditError(
+                Option("strict", True),
+                f": {self._unranked(tally)}; mend these rows or leave ",
+                Option("strict"),
+                " out",
+            )
 
     def _unranked(self, tally: Tally) -> str:
         """The rows without a loss, and where the first of each kind is."""

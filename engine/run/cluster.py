@@ -42,7 +42,7 @@ class Cluster:
         try:
             import ray
         except ModuleNotFoundError as error:
-            raise LossAuditError("--ray needs the extra: pip install 'lossaudit[ray]'") from error
+            raise LossAuditError("Ray needs the extra: pip install 'lossaudit[ray]'") from error
         self._ray = ray
         _check_reachable(address)
         where: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {"address": address}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..data.rows import Rows
 from ..data.texts import texts_of
-from ..errors import LossAuditError
+from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..files import write_errors
 from ..model.scoring import EncodedShard, ShardLogits, encode_shard, one_ahead
 from ..model.tuning import Plan
@@ -64,8 +64,11 @@ def encode_all(job: ShardJob, plan: Plan, rows: Rows, kept: KeptParts, on_rows: 
         reason = reason or "".join(reasons[:1])
         if too_many_failed(failed, len(rows)):
             raise LossAuditError(
-                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept, "
-                "and the same command goes on with them. Use another --provider, or another encoder"
+                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept: ",
+                SAME_AGAIN,
+                " to resume from them, or use another ",
+                Option("provider"),
+                " or another encoder",
             )
     return _gathered(rows, kept, len(job.bundle.manifest.labels), encoded)
 

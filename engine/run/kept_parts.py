@@ -27,7 +27,7 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import LossAuditError, brief
+from ..errors import SAME_AGAIN, Either, LossAuditError, Option, brief
 from ..files import write_errors
 from ..scratch import Scratch
 from .folders import Folder, LocalFolder, folder_at
@@ -125,7 +125,7 @@ class KeptParts:
         """A part that must be there. Raises LossAuditError if it was damaged since it was written or looked at."""
         part = self.read(stem, columns)
         if part is None:
-            raise LossAuditError(f"{stem} in {self._place} was damaged; run the same command again to score it anew")
+            raise LossAuditError(f"{stem} in {self._place} was damaged; ", SAME_AGAIN, " to score it anew")
         return part
 
     def write(self, stem: str, part: pa.Table) -> None:
@@ -216,7 +216,8 @@ def _facts_of(place: Folder, identity: Mapping[str, Any]) -> dict[str, Any]:
     if differing:
         what = "; ".join(f"{key} was {found.get(key)} and is {identity.get(key)}" for key in differing)
         raise LossAuditError(
-            f"{place} holds parts of another audit ({what}); run that one again to finish it, "
-            "or begin anew with --restart"
+            f"{place} holds parts of another audit ({what}); run that one again to finish it, or start over (",
+            Either("delete that folder first", Option("restart")),
+            ")",
         )
     return facts

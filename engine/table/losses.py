@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ..data.arrow_types import is_text
 from ..data.names import TEXT_NAMES
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Option, brief
 from .formats import check_losses, read_table
 from .ranking import ONE_LABEL, PLACE, SETS, Filters, places_of_top
 from .schema import facts_of, is_multi_label, own_schema
@@ -85,7 +85,7 @@ class Losses:
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
-            raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
+            raise LossAuditError(f"{self.path} has no column 'truncated'; leave ", Option("truncated"), " out")
         labels = SETS if self.is_multi_label else ONE_LABEL
         return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
 
