@@ -14,7 +14,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.table.losses import Losses
 from lossaudit.engine.table.schema import SETS, own_schema
 
@@ -83,8 +83,9 @@ class Records(Sequence[Record]):
         text = losses.text_column
         if text is None:
             raise LossAuditError(
-                f"{losses.path} has no column with the texts, so there is nothing to look at; "
-                "run `lossaudit audit` again, which writes them beside the losses"
+                f"{losses.path} has no column with the texts, so there is nothing to look at; run `",
+                Function("audit"),
+                "` again, which writes them beside the losses",
             )
         self.text_columns = (text, *filter(None, [text_pair_column(losses)]))
         """One, or two where an example is a pair of texts."""

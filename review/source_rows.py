@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.files import ending_of
 from lossaudit.engine.table.losses import Losses
 
@@ -66,8 +66,9 @@ def open_source(losses: Losses, workplace: Path | None = None) -> Rows:
     source = losses.facts.get("source") or {}
     if not source.get("name"):
         raise LossAuditError(
-            f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that "
-            "`lossaudit audit` wrote from a file, a saved or a hub dataset"
+            f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that `",
+            Function("audit"),
+            "` wrote from a file, a saved or a hub dataset",
         )
     rows = open_dataset(source["name"], source.get("config"), source.get("split"), workplace)
     if rows.fingerprint != source.get("fingerprint"):
