@@ -11,6 +11,8 @@ import click
 
 from lossaudit.engine.errors import LossAuditError, brief
 
+from .wording import message_of
+
 
 class Command(click.Command):
     """A command whose errors are one line on standard error, with a traceback only after `--debug`."""
@@ -40,7 +42,7 @@ class Command(click.Command):
             if "--debug" in sys.argv:
                 raise
             if isinstance(error, LossAuditError):
-                _say(f"Error: {error}")
+                _say(f"Error: {message_of(error)}")
                 ctx.exit(2)
             fault = f"{type(error).__name__}: {brief(error)}"
             _say(f"Error: a fault in lossaudit: {fault}. Run it again with --debug to see where.")
@@ -48,4 +50,4 @@ class Command(click.Command):
 
 
 def _say(message: str) -> None:
-    click.echo(" ".join(message.split()), err=True)
+    click.echo(" ".join(message.splitlines()), err=True)

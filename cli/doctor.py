@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .command import Command
 from .console import out, steps
+from .wording import in_command
 
 if TYPE_CHECKING:
     from lossaudit.engine.doctor.checks import BundleFacts, Diagnosis
@@ -40,7 +41,7 @@ def doctor(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
     from lossaudit.engine.doctor.checks import diagnose
 
     with steps("Looking at") as on_step:
-        found = diagnose(bundle, on_step)
+        found = diagnose(bundle, on_step, in_command)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
     else:

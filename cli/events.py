@@ -15,6 +15,8 @@ from typing import Any, TextIO
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import write_errors
 
+from .wording import message_of
+
 _EVERY = 1.0
 """Seconds between two `progress` events of a stage."""
 
@@ -69,5 +71,5 @@ def events_to(target: str | None) -> Iterator[Events]:
             events.say("interrupted", exit_code=130)
             raise
         except Exception as error:
-            events.say("failed", exit_code=2 if isinstance(error, LossAuditError) else 1, message=str(error))
+            events.say("failed", exit_code=2 if isinstance(error, LossAuditError) else 1, message=message_of(error))
             raise

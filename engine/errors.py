@@ -1,14 +1,76 @@
-"""The one error that a user of lossaudit is meant to read."""
+"""The one error that a user of lossaudit is meant to read, and what in its message depends on who reads it.
+
+A caller of the library reads of arguments, `text_column='body'`; a user of the command of flags (cli/wording.py).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from .shortening import shortened
+
+
+@dataclass(frozen=True)
+class Option:
+    """An argument of the library and the flag of the command that has its name."""
+
+    name: str
+    """As the library spells it, such as `text_column`."""
+    value: object = None
+    """What it is or should be; None names the option alone."""
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value!r}"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the library and the command that has its name."""
+
+    name: str
+    """audit, export or fit."""
+
+    def __str__(self) -> str:
+        return f"la.{self.name}"
+
+
+@dataclass(frozen=True)
+class Either:
+    """Words for what the library and the command do differently, such as an option that only the command has."""
+
+    library: str
+    command: str | Option
+
+    def __str__(self) -> str:
+        return self.library
+
+
+Part = str | Option | Function | Either
+"""A piece of a message; the pieces follow each other without a space."""
+Wording = Callable[[Iterable[Part]], str]
+"""What makes text of a message for those who read it."""
+SAME_AGAIN = Either("make the same call again", "run the same command again")
+"""What resumes interrupted work."""
+
+
+def in_library(parts: Iterable[Part]) -> str:
+    """A message in the library's words."""
+    return "".join(map(str, parts))
 
 
 class LossAuditError(Exception):
     """A user's mistake or a bad input.
 
-    The message is one line: what is wrong, where (file, row, column), what to do. The command prints
-    it without a traceback and exits with 2.
+    The message is one line: what is wrong, where (file, row, column), what to do. As text it is in the words of the
+    library. The command prints it in its own, without a traceback, and exits with 2.
     """
+
+    def __init__(self, *parts: Part) -> None:
+        super().__init__(*parts)
+        self.parts = parts
+        """The message in pieces."""
+
+    def __str__(self) -> str:
+        return in_library(self.parts)
 
 
 def brief(error: BaseException, width: int = 200) -> str:

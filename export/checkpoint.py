@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.errors import Function, LossAuditError, brief
 from lossaudit.engine.files import sha256_of
 
 from .config import task_of_config
@@ -70,7 +70,9 @@ def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[trans
     if missing:
         raise LossAuditError(
             f"{checkpoint.name} has no trained classification head (no weights for {', '.join(missing[:4])}); "
-            "name a model that was fine-tuned to classify text, or use `lossaudit fit`, which needs none"
+            "name a model that was fine-tuned to classify text, or use `",
+            Function("fit"),
+            "`, which needs none",
         )
     return model, task
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
-from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.errors import Function, LossAuditError, Option, brief
 from lossaudit.engine.model.bundle import CLASSIFY, MULTI_LABEL
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
@@ -91,7 +91,9 @@ def task_of_config(name: str, problem_type: str | None, classes: int, multi_labe
             f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
         )
     if multi_label and problem_type not in (None, _MULTI_LABEL):
-        raise LossAuditError(f"{name} says problem_type {problem_type!r} in its config.json; leave --multi-label out")
+        raise LossAuditError(
+            f"{name} says problem_type {problem_type!r} in its config.json; leave ", Option("multi_label"), " out"
+        )
     return MULTI_LABEL if multi_label or problem_type == _MULTI_LABEL else CLASSIFY
 
 
@@ -101,7 +103,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise LossAuditError(
             f"{path.parent} has no {path.name}, which says what the labels are called (and no manifest.json, so it "
-            "isn't a bundle of `lossaudit export`)"
+            "isn't a bundle of `",
+            Function("export"),
+            "`)",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.files import check_replaceable
 from lossaudit.engine.labels.alignment import align
 from lossaudit.engine.labels.given import Given, given_labels
@@ -243,18 +243,21 @@ def _for_states(choice: Choice, encoder: Bundle) -> Choice:
 def _classes(given: Given, column: str, folds: int) -> dict[str, int]:
     """The labels with their rows: a ClassLabel's in their order; else numbers by value, names by their letters."""
     if folds < 2:
-        raise LossAuditError(f"--folds {folds}: a row's head is fitted on the other folds, so there must be at least 2")
+        raise LossAuditError(
+            Option("folds", folds), ": a row's head is fitted on the other folds, so there must be at least 2"
+        )
     rows = {given.names[key]: seen.rows for key, seen in given.labels.items()}
     labelled = sum(rows.values())
     if len(rows) < 2:
         what = f"has only the label {next(iter(rows))!r}" if rows else "has no labels"
         raise LossAuditError(f"the column {column!r} {what}; a head needs two to tell apart")
     if labelled < folds:
-        raise LossAuditError(f"only {labelled:,} rows have a label, fewer than --folds {folds}; lower it")
+        raise LossAuditError(f"only {labelled:,} rows have a label, fewer than ", Option("folds", folds), "; lower it")
     if labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled:
         raise LossAuditError(
             f"the column {column!r} holds {len(rows):,} different labels in {labelled:,} rows, so they can't be labels "
-            "to learn; name another with --label-column"
+            "to learn; name another with ",
+            Option("label_column"),
         )
     blank = next((key for key, name in given.names.items() if not name.strip()), None)
     if blank is not None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.files import ending_of, files_of, open_text
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.losses import LossesTable
@@ -40,8 +40,9 @@ class AuditedRows:
         source = losses.facts.source
         if not source.name:
             raise LossAuditError(
-                f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that "
-                "`lossaudit audit` wrote from a file, a saved or a hub dataset"
+                f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that `",
+                Function("audit"),
+                "` wrote from a file, a saved or a hub dataset",
             )
         rows = open_dataset(source.name, source.config, source.split, folder_for(output))
         if rows.fingerprint != source.fingerprint:

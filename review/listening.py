@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 
 from .guard import is_loopback
 
@@ -50,7 +50,9 @@ def listen(host: str, port: int) -> Listener:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
-        raise LossAuditError(f"can't listen on {host!r}: {error.strerror or error}; name another --host") from error
+        raise LossAuditError(
+            f"can't listen on {host!r}: {error.strerror or error}; name another ", Option("host")
+        ) from error
     last = min(port + _TRIES, _LAST_PORT) if port else 0
     for candidate in range(port, last + 1):
         # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: else each takes 40 ms.
@@ -66,7 +68,9 @@ def listen(host: str, port: int) -> Listener:
             continue
         return Listener(listening, host, listening.getsockname()[1])
     where = f"ports {port} to {last}" if last > port else f"port {port}"
-    raise LossAuditError(f"can't listen on {where} of {host!r}: {why}; name another --port or --host")
+    raise LossAuditError(
+        f"can't listen on {where} of {host!r}: {why}; name another ", Option("port"), " or ", Option("host")
+    )
 
 
 def serve(app: ASGIApp, place: Listener) -> None:

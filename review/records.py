@@ -14,7 +14,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import own_schema
@@ -82,8 +82,9 @@ class Records(Sequence[Record]):
         """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
         if losses.text_column is None:
             raise LossAuditError(
-                f"{losses.path} has no column with the texts, so there is nothing to look at; "
-                "run `lossaudit audit` again, which writes them beside the losses"
+                f"{losses.path} has no column with the texts, so there is nothing to look at; run `",
+                Function("audit"),
+                "` again, which writes them beside the losses",
             )
         self.text_columns = losses.text_columns
         """One, or two where an example is a pair of texts."""

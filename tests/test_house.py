@@ -1,11 +1,16 @@
-"""The house's rules: who may import whom, that nothing goes in a circle, and how long a file may be."""
+"""The house's rules: who may import whom, that nothing goes in a circle, how long a file may be, and that messages
+name options in the words of whoever called."""
 
 import ast
+import inspect
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import lossaudit as la
+from lossaudit.cli.main import main
 
 HOUSE = Path(__file__).parents[1]
 ROOMS = ("engine", "export", "review", "cli", "lossaudit")
@@ -127,6 +132,50 @@ def test_heavy_packages_stay_in_their_rooms(packages, rooms):
 
 def test_no_file_is_over_400_lines():
     assert not [file for file in FILES if len(file.read_text(encoding="utf-8").splitlines()) > 400]
+
+
+BELOW_THE_COMMAND = [file for room in ("engine", "export", "review") for file in files_of(room)]
+OF_OTHERS = re.compile(r"\b(pip|iconv) [^\"'`&]*")
+
+
+def test_no_flag_is_named_below_the_command():
+    """Nor in docstrings: an `Option` of engine/errors.py is a flag for the command and an argument for the library."""
+    lines = [(file, line) for file in BELOW_THE_COMMAND for line in file.read_text(encoding="utf-8").splitlines()]
+    assert not [(file, line) for file, line in lines if re.search(r"--[a-z]", OF_OTHERS.sub("", line))]
+
+
+def test_no_message_names_a_command_that_is_a_function_too():
+    named, found = re.compile(r"\blossaudit (audit|export|fit)\b"), []
+    for file in BELOW_THE_COMMAND:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in docstrings]
+        found += [(file, string) for string in strings if isinstance(string, str) and named.search(string)]
+    assert not found
+
+
+def options_named(file):
+    """The options that a file's messages name: (name, whether only the command's user reads it)."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    in_either = {argument for call in calls if call.func.id == "Either" for argument in ast.walk(call)}
+    for call in calls:
+        if call.func.id == "Option" and isinstance(call.args[0], ast.Constant):
+            yield call.args[0].value, call in in_either
+
+
+def test_the_options_that_messages_name_are_there():
+    """As flags of a command; those of the engine and of export as arguments of the library too."""
+    flags = {flag for command in main.commands.values() for option in command.params for flag in option.opts}
+    functions = (la.audit, la.export, la.fit, la.score, la.Losses.top)
+    arguments = {name for function in functions for name in inspect.signature(function).parameters}
+    seen = set()
+    for file in BELOW_THE_COMMAND:
+        for name, commands_alone in options_named(file):
+            seen.add(name)
+            assert f"--{name.replace('_', '-')}" in flags, f"{file} names {name}"
+            assert name in arguments or commands_alone or room_of(file) == "review", f"{file} names {name}"
+    assert {"label_map", "restart", "stride", "url"} < seen
 
 
 def test_every_room_is_installed():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from datasets import ClassLabel, Json, Value
 
-from ..errors import LossAuditError
+from ..errors import Either, LossAuditError, Option, Part
 from .names import LABEL_NAMES, PAIRS, TEXT_NAMES
 
 
@@ -16,9 +16,11 @@ def find_text_column(
     Raises LossAuditError, which lists the columns, if there is none, no text in it, or only the halves of pairs.
     """
     if asked is not None:
-        _check_text(features, asked, "--text-column", label_column)
+        _check_text(features, asked, "text_column", label_column)
         if asked == pair_column:
-            raise LossAuditError(f"column {asked!r} can't be both texts of a pair; name another with --text-column")
+            raise LossAuditError(
+                f"column {asked!r} can't be both texts of a pair; name another with ", Option("text_column")
+            )
         return asked
     others = [name for name in features if name not in (label_column, pair_column)]
     texts = [name for name in others if _is_text(features[name])]
@@ -31,31 +33,35 @@ def find_text_column(
         usual = _first_of(tuple(a for a, b in PAIRS if b == _plain(pair_column)), texts) or usual
     elif pair := _pair_among(texts, usual):
         raise LossAuditError(
-            f"columns {pair[0]!r} and {pair[1]!r} look like pairs of texts; name them with --text-column {pair[0]} "
-            f"--text-pair-column {pair[1]}, or one text alone with --text-column"
+            f"columns {pair[0]!r} and {pair[1]!r} look like pairs of texts; name them with ",
+            Option("text_column", pair[0]),
+            Either(", ", " "),
+            Option("text_pair_column", pair[1]),
+            ", or one text alone with ",
+            Option("text_column"),
         )
     if usual is None and len(strings) == 1:
         usual = strings[0]
     if usual is None:
-        raise LossAuditError(f"can't tell which column holds the text; {_choose(features, '--text-column')}")
+        raise LossAuditError("can't tell which column holds the text; ", *_choose(features, "text_column"))
     return usual
 
 
 def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> None:
     """Raises LossAuditError if there is no such column, or none that can hold the second texts of pairs."""
-    _check_text(features, asked, "--text-pair-column", label_column)
+    _check_text(features, asked, "text_pair_column", label_column)
 
 
 def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
     """The label column's name. Raises LossAuditError, which lists the columns, if it can't be told."""
     if asked is not None:
-        return _existing(features, asked, "--label-column")
+        return _existing(features, asked, "label_column")
     classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
     usual = _first_of(LABEL_NAMES, classes) or _first_of(LABEL_NAMES, list(features))
     if usual is None and len(classes) == 1:
         usual = classes[0]
     if usual is None:
-        raise LossAuditError(f"can't tell which column holds the label; {_choose(features, '--label-column')}")
+        raise LossAuditError("can't tell which column holds the label; ", *_choose(features, "label_column"))
     return usual
 
 
@@ -80,19 +86,21 @@ def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
 def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str | None) -> None:
     feature = features[_existing(features, name, option)]
     if not _is_text(feature) and not _is_nothing(feature):
-        raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with {option}")
+        raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with ", Option(option))
     if name == label_column:
-        raise LossAuditError(f"column {name!r} can't be text and label both; name the label with --label-column")
+        raise LossAuditError(
+            f"column {name!r} can't be text and label both; name the label with ", Option("label_column")
+        )
 
 
 def _existing(features: Mapping[str, object], name: str, option: str) -> str:
     if name not in features:
-        raise LossAuditError(f"there is no column {name!r}; {_choose(features, option)}")
+        raise LossAuditError(f"there is no column {name!r}; ", *_choose(features, option))
     return name
 
 
-def _choose(features: Mapping[str, object], option: str) -> str:
-    return f"name one with {option}: {', '.join(features)}"
+def _choose(features: Mapping[str, object], option: str) -> tuple[Part, ...]:
+    return "name one with ", Option(option), f": {', '.join(features)}"
 
 
 def _is_text(feature: object) -> bool:

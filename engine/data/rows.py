@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 from datasets.table import ConcatenationTable, MemoryMappedTable
 
-from ..errors import LossAuditError, brief
+from ..errors import SAME_AGAIN, LossAuditError, brief
 from ..scratch import Scratch
 from .utf8 import check
 
@@ -96,7 +96,7 @@ class Rows:
             left -= min(left, len(table))
             if not left:
                 return
-        raise LossAuditError("the dataset changed while it was read: it has fewer rows now; run the same command again")
+        raise LossAuditError("the dataset changed while it was read: it has fewer rows now; ", SAME_AGAIN)
 
     def _from_dataset(self) -> Iterator[pa.Table]:
         for start in range(0, len(self), _READ_ROWS):

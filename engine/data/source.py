@@ -14,7 +14,7 @@ import datasets
 import pandas as pd
 import pyarrow.parquet as pq
 
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Option, brief
 from ..files import ending_of, files_of, sha256_of
 from ..scratch import Scratch
 from .bad_lines import first_bad_line
@@ -101,7 +101,9 @@ def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
 
 def _check_files(name: str, files: list[Path], config: str | None, split: str | None) -> None:
     if config is not None or split is not None:
-        raise LossAuditError(f"{name} is a file: --config and --split are for hub and saved datasets")
+        raise LossAuditError(
+            f"{name} is a file: ", Option("config"), " and ", Option("split"), " are for hub and saved datasets"
+        )
     kinds = {_kind(file) for file in files}
     if len(kinds) > 1:
         raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
@@ -168,7 +170,7 @@ def _saved(folder: Path, split: str | None) -> datasets.Dataset:
     if isinstance(loaded, datasets.DatasetDict):
         return loaded[_split(str(folder), list(loaded), split)]
     if split is not None:
-        raise LossAuditError(f"{folder} holds one dataset without splits; leave --split out")
+        raise LossAuditError(f"{folder} holds one dataset without splits; leave ", Option("split"), " out")
     return loaded
 
 
@@ -185,7 +187,7 @@ def _split(name: str, splits: list[str], asked: str | None) -> str:
     else:
         chosen = asked if asked in splits else None
     if chosen is None:
-        raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with --split")
+        raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with ", Option("split"))
     return chosen
 
 

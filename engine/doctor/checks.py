@@ -18,7 +18,7 @@ from lossaudit.version import __version__
 
 from .. import telemetry
 from ..cpus import multiplies_int8
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Option, Wording, brief, in_library
 from ..model.bundle import Bundle, Manifest
 from ..model.caches import Cache, caches, size_of
 from . import machine, software
@@ -93,8 +93,15 @@ class Diagnosis:
         return {**_plain(dataclasses.asdict(self)), "problems": self.problems}
 
 
-def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = lambda step: None) -> Diagnosis:
-    """Looks at everything; at a bundle too, which is then run for some seconds. on_step is told what begins."""
+def diagnose(
+    bundle: str | Path | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+    worded: Wording = in_library,
+) -> Diagnosis:
+    """Looks at everything; at a bundle too, which is then run for some seconds. on_step is told what begins.
+
+    worded: makes the text of findings and advice that name options.
+    """
     on_step("the machine")
     cpu, memory = machine.cpu(), machine.memory()
     on_step("what is installed")
@@ -115,7 +122,7 @@ def diagnose(bundle: str | Path | None = None, on_step: Callable[[str], None] = 
     folders = _caches()
     facts = None
     if bundle is not None:
-        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, cuda is not None, on_step)
+        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, cuda is not None, on_step, worded)
         checks += of_bundle
     return Diagnosis(
         lossaudit=__version__,
@@ -275,13 +282,13 @@ def _caches() -> tuple[Cache, ...]:
 
 
 def _bundle(
-    folder: Path, cpu: Cpus, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None]
+    folder: Path, cpu: Cpus, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None], worded: Wording
 ) -> tuple[BundleFacts, list[Check]]:
     on_step(f"{folder}, against its hashes")
     try:
         bundle = Bundle.load(folder)
     except LossAuditError as error:
-        return BundleFacts(str(folder), None, size_of(folder)), [Check("bundle", PROBLEM, str(error))]
+        return BundleFacts(str(folder), None, size_of(folder)), [Check("bundle", PROBLEM, worded(error.parts))]
     manifest, size = bundle.manifest, size_of(folder)
     facts = BundleFacts(str(folder), manifest, size)
     checks = [
@@ -294,14 +301,14 @@ def _bundle(
         _parity(manifest),
     ]
     if for_gpu:
-        checks.append(_fp16(manifest))
+        checks.append(_fp16(manifest, worded))
     if runtime.fault is not None:
         return facts, checks
     on_step("how fast it runs")
     try:
         from . import speed as doctor_bundle
 
-        speed = doctor_bundle.speed_test(bundle, cpu.usable)
+        speed = doctor_bundle.speed_test(bundle, cpu.usable, worded=worded)
     except (LossAuditError, ImportError) as error:
         return facts, [*checks, Check("speed", PROBLEM, brief(error))]
     return dataclasses.replace(facts, speed=speed), [*checks, _speed(speed)]
@@ -318,7 +325,7 @@ def _parity(manifest: Manifest) -> Check:
     return Check("parity", PROBLEM, finding, "export the model again")
 
 
-def _fp16(manifest: Manifest) -> Check:
+def _fp16(manifest: Manifest, worded: Wording = in_library) -> Check:
     graph = next((graph for graph in manifest.graphs if graph.precision == "fp16"), None)
     if graph is not None:
         near = f"its probabilities differ by {graph.mean_difference:.1e} from fp32's on average"
@@ -326,9 +333,8 @@ def _fp16(manifest: Manifest) -> Check:
     reason = manifest.left_out.get("fp16")
     if reason is not None:
         return Check("fp16", NOTE, f"CUDA runs fp32, since export left fp16 out: {reason}")
-    return Check(
-        "fp16", NOTE, "CUDA runs fp32, since the bundle has no fp16 graph", "lossaudit export MODEL -o OUT --fp16"
-    )
+    advice = worded(("export the model again with ", Option("fp16", True)))
+    return Check("fp16", NOTE, "CUDA runs fp32, since the bundle has no fp16 graph", advice)
 
 
 def _speed(test: "SpeedTest") -> Check:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Wording, brief, in_library
 from ..model import backends, tuning
 from ..model.bundle import Bundle
 from ..model.encoding import Encoded, TextEncoder
@@ -52,14 +52,17 @@ class SpeedTest:
     cpus: int
     speeds: tuple[Speed, ...]
     choice: Choice | None
-    """What `--precision auto` would choose for 100,000 rows by these figures; None if no fp32 graph runs.
+    """What the precision auto would choose for 100,000 rows by these figures; None if no fp32 graph runs.
 
     An audit measures again, on its own first rows.
     """
 
 
-def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS) -> SpeedTest:
-    """Measures every graph × backend that can run here. Raises LossAuditError if the tokenizer can't be used."""
+def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS, *, worded: Wording = in_library) -> SpeedTest:
+    """Measures every graph × backend that can run here. Raises LossAuditError if the tokenizer can't be used.
+
+    worded: as in `diagnose`.
+    """
     sample = built_in_sample(bundle)
     usable = backends.available()
     pairs = [(graph, name) for graph in bundle.manifest.graphs for name in graph.backends if name in usable]
@@ -67,7 +70,7 @@ def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS) -> SpeedTest
     speeds = []
     for graph, name in pairs:
         plan = tuning.starting_plan(graph.name, name, cpus)
-        measured, fault = _measured(bundle, plan, sample, seconds / len(pairs))
+        measured, fault = _measured(bundle, plan, sample, seconds / len(pairs), worded)
         plans.append(measured)
         tokens = measured.tokens_per_second
         texts = tokens / float(sample.lengths.mean()) if tokens is not None else None
@@ -84,12 +87,12 @@ def built_in_sample(bundle: Bundle) -> Encoded:
     return encoder.encode([" ".join((words[start:] + words)[:length]) for start in starts for length in _WORDS])
 
 
-def _measured(bundle: Bundle, plan: Plan, sample: Encoded, seconds: float) -> tuple[Plan, str | None]:
+def _measured(bundle: Bundle, plan: Plan, sample: Encoded, seconds: float, worded: Wording) -> tuple[Plan, str | None]:
     try:
         runner = backends.load(plan.backend, bundle.file_of(plan.graph), plan.workers, plan.threads)
         speed = tuning.tokens_per_second(runner, plan, sample, seconds)
     except LossAuditError as error:
-        return plan, str(error)
+        return plan, worded(error.parts)
     except Exception as error:  # whatever the runtime raises
         return plan, brief(error)
     return replace(plan, tokens_per_second=speed), None

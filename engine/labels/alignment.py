@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from datasets import ClassLabel
 
 from ..arrays import Ints
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option, Part
 from ..shortening import shortened
 from .given import MISSING, NOT_IN_MODEL, Given, Key, Seen, both, stored
 
@@ -94,7 +94,7 @@ def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
         given, missing = _without(given, -1), both(given.missing, given.labels[-1])
     classes |= mapped
     if mapped:
-        how = "by --label-map" if not rest else f"{how}; {len(mapped)} by --label-map"
+        how = "by the label map" if not rest else f"{how}; {len(mapped)} by the label map"
     return LabelAlignment(
         classes=classes,
         how=how,
@@ -113,7 +113,7 @@ def check_known(
         missing = alignment.missing
         raise LossAuditError(f"no row has a label (row {missing.first if missing else 0} is the first without)")
     if 2 * without > rows:
-        raise LossAuditError(_unknown(alignment.unknown[0], without, rows, given, model_labels))
+        raise LossAuditError(*_unknown(alignment.unknown[0], without, rows, given, model_labels))
 
 
 def _without(given: Given, key: Key) -> Given:
@@ -129,7 +129,8 @@ def _refuse_other_numbers(given: Given, model_labels: tuple[str, ...]) -> None:
         raise LossAuditError(
             f"the labels are numbers from {min(numbers)} to {max(numbers)}, but the model's are numbered from 0 to "
             f"{n - 1}. Model: {_list(model_labels)}. "
-            f"Say which is which, such as --label-map {min(numbers)}={_quoted(model_labels[0])}"
+            "Say which is which, such as ",
+            Option("label_map", {str(min(numbers)): model_labels[0]}),
         )
 
 
@@ -139,9 +140,11 @@ def parse_label_map(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         given, equals, model = (part.strip() for part in pair.rpartition("="))
         if not equals:
-            raise LossAuditError(f"--label-map {pair!r} has no '='; write GIVEN=MODEL, such as sport=Sports")
+            raise LossAuditError(Option("label_map"), f" {pair!r} has no '='; write GIVEN=MODEL, such as sport=Sports")
         if label_map.setdefault(given, model) != model:
-            raise LossAuditError(f"--label-map says both {label_map[given]!r} and {model!r} for {given!r}; say one")
+            raise LossAuditError(
+                Option("label_map"), f" says both {label_map[given]!r} and {model!r} for {given!r}; say one"
+            )
     return label_map
 
 
@@ -174,14 +177,16 @@ def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[st
         keys = keys or [key for key in given.labels if name == str(key)]
         if not keys:
             raise LossAuditError(
-                f"--label-map names {name!r}, which isn't a label of the dataset; it has {_list(given.names.values())}"
+                Option("label_map"),
+                f" names {name!r}, which isn't a label of the dataset; it has {_list(given.names.values())}",
             )
         index = index_by_name([model_name], model_labels).get(model_name)
         if index is None and model_name.isdecimal() and int(model_name) < len(model_labels):
             index = int(model_name)
         if index is None:
             raise LossAuditError(
-                f"--label-map names {model_name!r}, which isn't a label of the model; it has {_list(model_labels)}"
+                Option("label_map"),
+                f" names {model_name!r}, which isn't a label of the model; it has {_list(model_labels)}",
             )
         mapped |= dict.fromkeys(keys, index)
     return mapped
@@ -242,17 +247,14 @@ def _normalised(name: str) -> str:
     return _BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", name).casefold().strip())
 
 
-def _unknown(key: Key, without: int, rows: int, given: Given, model_labels: tuple[str, ...]) -> str:
+def _unknown(key: Key, without: int, rows: int, given: Given, model_labels: tuple[str, ...]) -> tuple[Part, ...]:
     name = given.names[key]
     return (
         f"the label {_shown(name)} of row {given.labels[key].first} is not in the model ({without:,} of {rows:,} rows "
         f"have such labels). Dataset: {_list(given.names.values())}. Model: {_list(model_labels)}. "
-        f"Say which is which, such as --label-map {_quoted(name)}={_quoted(model_labels[0])}"
+        "Say which is which, such as ",
+        Option("label_map", {name: model_labels[0]}),
     )
-
-
-def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[\w./+-]+", name) else repr(name)
 
 
 def _list(names: Iterable[str]) -> str:

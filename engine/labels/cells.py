@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..arrays import Floats, Ints
 from ..data.arrow_types import is_list, is_number, is_text
 from ..data.utf8 import mended
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from .given import stored
 
 Bools = NDArray[np.bool_]
@@ -122,7 +122,9 @@ def indicators(columns: Sequence[pa.ChunkedArray], start: int = 0, names: Sequen
         value = columns[place][row].as_py()
         raise LossAuditError(
             f"column {names[place]!r} holds {value!r} in row {start + row}; it has the name of one of the model's "
-            "labels and must hold 0 or 1 (or name the label column with --label-column)"
+            "labels and must hold 0 or 1 (or name the label column with ",
+            Option("label_column"),
+            ")",
         )
     return given
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..data.arrow_types import is_list, is_number, is_text, without
 from ..data.utf8 import mended
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 
 MOST_LABELS = 100_000
 """Different values that a label column may hold."""
@@ -96,8 +96,8 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
 def too_many_labels() -> LossAuditError:
     """What to raise for a column of more than `MOST_LABELS` different values."""
     return LossAuditError(
-        f"the label column holds over {MOST_LABELS:,} different values, too many for labels; "
-        "name another with --label-column"
+        f"the label column holds over {MOST_LABELS:,} different values, too many for labels; name another with ",
+        Option("label_column"),
     )
 
 
@@ -130,8 +130,10 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
             raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
     if is_list(kind):
         raise LossAuditError(
-            "the label column holds lists, but the model gives one label a row; name another with --label-column or, "
-            "if any of the model's labels may be right, export it with --multi-label"
+            "the label column holds lists, but the model gives one label a row; name another with ",
+            Option("label_column"),
+            " or, if any of the model's labels may be right, export it with ",
+            Option("multi_label", True),
         )
     raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
 

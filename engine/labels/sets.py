@@ -15,7 +15,7 @@ from datasets import ClassLabel, Value
 from ..arrays import Floats, Ints
 from ..data.arrow_types import is_number
 from ..data.columns import find_label_column
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from .alignment import LabelAlignment, index_by_name, values_of_classes
 from .cells import Cells, cells, indicator_lists, indicators
 from .form import GivenFacts, LabelForm
@@ -127,7 +127,8 @@ def find_sets(
         without = next(label for index, label in enumerate(model_labels) if index not in columns)
         raise LossAuditError(
             f"{len(columns)} of the model's {len(model_labels)} labels have a column of 0 and 1, but {without!r} has "
-            "none; add it, or name the label column with --label-column"
+            "none; add it, or name the label column with ",
+            Option("label_column"),
         ) from error
 
 

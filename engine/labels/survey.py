@@ -13,7 +13,7 @@ import pyarrow as pa
 from datasets import ClassLabel, Features
 
 from ..data.arrow_types import is_list
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from .alignment import LabelAlignment, check_known, match
 from .cells import AS_JSON, SEPARATORS, Cells, cells, holds_texts
 from .given import MOST_LABELS, Given, Key, Seen, both, names_of_keys, too_many_labels
@@ -39,7 +39,7 @@ def align_sets(
     """
     if isinstance(columns, tuple):
         _check_map(label_map, columns, "no column of 0 and 1 that is one of the model's labels")
-        mapped = f" ({len(label_map)} by --label-map)" if label_map else ""
+        mapped = f" ({len(label_map)} by the label map)" if label_map else ""
         alignment = _of_places(columns, f"by name{mapped}, each with a column of 0 and 1")
         survey = _IndicatorSurvey(Indicators(None, columns, alignment))
         for start, table in pieces():
@@ -141,7 +141,7 @@ class _IndicatorSurvey:
 def _check_map(label_map: Mapping[str, str] | None, names: tuple[str, ...], why: str) -> None:
     others = [name for name in label_map or {} if name not in names]
     if others:
-        raise LossAuditError(f"--label-map names {others[0]!r}, which is {why}")
+        raise LossAuditError(Option("label_map"), f" names {others[0]!r}, which is {why}")
 
 
 def _of_places(names: tuple[str, ...], how: str) -> LabelAlignment:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import LossAuditError, brief
+from ..errors import Function, LossAuditError, brief
 from ..files import sha256_of
 from .graph_checks import check_graph
 
@@ -176,7 +176,9 @@ class Bundle:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise LossAuditError(f"{folder} is not a bundle: it has no {MANIFEST}; make one with `lossaudit export`")
+            raise LossAuditError(
+                f"{folder} is not a bundle: it has no {MANIFEST}; make one with `", Function("export"), "`"
+            )
         _check_plain(path)
         try:
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
@@ -191,8 +193,9 @@ class Bundle:
         """Raises LossAuditError if the graph gives a text's state instead of logits of labels."""
         if self.manifest.task == FEATURES:
             raise LossAuditError(
-                f"{self.folder} is the bundle of an encoder, which knows no labels; "
-                "use `lossaudit fit`, which fits heads on what it gives"
+                f"{self.folder} is the bundle of an encoder, which knows no labels; use `",
+                Function("fit"),
+                "`, which fits heads on what it gives",
             )
 
     def check_reads_pairs(self) -> None:

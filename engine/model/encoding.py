@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
 from ..data.texts import Text
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Option, brief
 
 Ids = NDArray[np.int64]
 _CHARACTERS = 1_000_000
@@ -102,8 +102,9 @@ class TextEncoder:
             room = max_length - self._tokenizer.num_special_tokens_to_add(False)
             if stride is not None and not 0 <= stride < room:
                 raise LossAuditError(
-                    f"--stride {stride} must be from 0 to {room - 1}: a window of {max_length} tokens holds {room} of "
-                    "the text, and some of them must be new ones"
+                    Option("stride", stride),
+                    f" must be from 0 to {room - 1}: a window of {max_length} tokens holds {room} of the "
+                    "text, and some of them must be new ones",
                 )
             self._tokenizer.enable_truncation(max_length, stride=stride or 0, direction=truncation_side)
         except LossAuditError:

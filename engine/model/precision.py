@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ..cpus import instructions, multiplies_int8
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option, Part
 from ..scores.exact_top import SAMPLE
 from . import backends, tuning
 from .bundle import Bundle
@@ -23,12 +23,15 @@ _NEAR_THE_TOP = 1.6
 """Rows that exact-top scores again for each row asked for, as seen on AG News (docs/design.md)."""
 _SPEEDUP = 2.0
 """Of int8 and fp16, taken where nothing was measured."""
-_NOT_THERE = {
-    "int8": "ONNX Runtime's CUDA provider has no kernel for the int8 graphs' products; use fp16, or --provider cpu",
-    "fp16": "CPUs would compute it in fp32; it is for --provider cuda",
+_NOT_THERE: dict[str, tuple[Part, ...]] = {
+    "int8": (
+        "ONNX Runtime's CUDA provider has no kernel for the int8 graphs' products; use fp16, or ",
+        Option("provider", backends.CPU),
+    ),
+    "fp16": ("CPUs would compute it in fp32; it is for ", Option("provider", backends.CUDA)),
 }
 """Why a precision isn't offered where the other one is."""
-_HOW_TO_HAVE = {"int8": "it was exported without", "fp16": "lossaudit export MODEL -o OUT --fp16 makes one"}
+_EXPORTED_WITHOUT = {"int8": "it was exported without", "fp16": "it was exported without the option fp16"}
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,20 @@ def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None)
     if precision == other and approximate is not None:
         return Choice(other, approximate, None, top, "as asked")
     if approximate is None and provider == backends.OPENVINO:
-        raise LossAuditError(f"openvino runs int8 alone, and {_without(bundle, other, provider)}; use --provider cpu")
+        raise LossAuditError(
+            f"openvino runs int8 alone, and {_without(bundle, other, provider)}; use ", Option("provider", backends.CPU)
+        )
     if approximate is None and precision in (other, "exact-top"):
-        raise LossAuditError(f"--precision {precision} can't be had: {_without(bundle, other, provider)}")
+        raise LossAuditError(
+            Option("precision", precision),
+            f" can't be had: {_without(bundle, other, provider)}",
+            *_how_to_have(bundle, other),
+        )
     fp32 = plan("fp32")
     if fp32 is None:
-        raise LossAuditError(f"{bundle.folder} has no fp32 graph for --provider {provider}; export the model again")
+        raise LossAuditError(
+            f"{bundle.folder} has no fp32 graph for ", Option("provider", provider), "; export the model again"
+        )
     if precision == "fp32":
         return Choice("fp32", fp32, None, top, "as asked")
     if approximate is None:
@@ -114,9 +125,9 @@ def approximation(provider: str) -> str:
 def _check_wish(precision: str, approximate: str) -> None:
     """Raises LossAuditError for a precision that isn't known, or isn't offered beside this approximate one."""
     if precision not in PRECISIONS:
-        raise LossAuditError(f"--precision {precision} isn't known; it may be {', '.join(PRECISIONS)}")
+        raise LossAuditError(Option("precision", precision), f" isn't known; it may be {', '.join(PRECISIONS)}")
     if precision in _NOT_THERE and precision != approximate:
-        raise LossAuditError(f"--precision {precision} can't be had: {_NOT_THERE[precision]}")
+        raise LossAuditError(Option("precision", precision), " can't be had: ", *_NOT_THERE[precision])
 
 
 def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, rows: int) -> Choice:
@@ -139,6 +150,13 @@ def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, row
 def _without(bundle: Bundle, precision: str, provider: str) -> str:
     """Why there is no plan for a precision that approximates fp32 on a backend, in half a sentence."""
     if any(graph.precision == precision for graph in bundle.manifest.graphs):
-        return f"none of the bundle's {precision} graphs is asked for or runs with --provider {provider}"
+        return f"none of the bundle's {precision} graphs is asked for or runs with the provider {provider}"
     reasons = [f"{name}: {why}" for name, why in bundle.manifest.left_out.items() if name.startswith(precision)]
-    return f"the bundle has no {precision} graph; {'; '.join(reasons) or _HOW_TO_HAVE[precision]}"
+    return f"the bundle has no {precision} graph; {'; '.join(reasons) or _EXPORTED_WITHOUT[precision]}"
+
+
+def _how_to_have(bundle: Bundle, precision: str) -> tuple[Part, ...]:
+    """What makes a bundle with this precision, where nothing speaks against it."""
+    if precision != "fp16" or any(name.startswith(precision) for name in bundle.manifest.left_out):
+        return ()
+    return "; export the model again with ", Option("fp16", True)

@@ -147,10 +147,10 @@ def _import_ray() -> Any:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise LossAuditError("--ray needs the extra: pip install 'lossaudit[ray]'") from error
+        raise LossAuditError("Ray needs the extra: pip install 'lossaudit[ray]'") from error
     if Version(ray.__version__) < _LOWEST:
         raise LossAuditError(
-            f"Ray {ray.__version__} runs the code of whoever reaches it; --ray needs {_LOWEST} or newer, which can ask "
+            f"Ray {ray.__version__} runs the code of whoever reaches it; this needs {_LOWEST} or newer, which can ask "
             "for a token: pip install -U 'lossaudit[ray]'"
         )
     return ray

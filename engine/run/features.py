@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..arrays import Floats32, Ints
 from ..data.texts import texts_of
-from ..errors import LossAuditError
+from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..files import write_errors
 from ..model.scoring import EncodedShard, ShardLogits, encode_shard, one_ahead
 from ..model.tuning import Plan
@@ -65,8 +65,11 @@ def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_
         reason = reason or "".join(reasons[:1])
         if too_many_failed(failed, len(reading.rows)):
             raise LossAuditError(
-                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept, "
-                "and the same command goes on with them. Use another --provider, or another encoder"
+                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept: ",
+                SAME_AGAIN,
+                " to resume from them, or use another ",
+                Option("provider"),
+                " or another encoder",
             )
     return _gathered(reading.sharding, kept, len(job.bundle.manifest.labels), encoded)
 

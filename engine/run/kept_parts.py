@@ -27,7 +27,7 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import LossAuditError, brief
+from ..errors import SAME_AGAIN, Either, LossAuditError, Option, brief
 from ..files import write_errors
 from ..model.precision import Choice
 from ..scratch import Scratch
@@ -102,6 +102,11 @@ class KeptParts:
         kept._home = scratch
         return kept
 
+    @property
+    def stay(self) -> bool:
+        """Whether the parts outlive this object."""
+        return self._home is None
+
     def decide(self, choice: Choice) -> None:
         """Writes down what was chosen, before the first part."""
         self.choice = choice
@@ -130,7 +135,7 @@ class KeptParts:
         """A part that must be there. Raises LossAuditError if it was damaged since it was written or looked at."""
         part = self.read(stem, columns)
         if part is None:
-            raise LossAuditError(f"{stem} in {self._place} was damaged; run the same command again to score it anew")
+            raise LossAuditError(f"{stem} in {self._place} was damaged; ", SAME_AGAIN, " to score it anew")
         return part
 
     def write(self, stem: str, part: pa.Table) -> None:
@@ -221,7 +226,8 @@ def _choice_of(place: Folder, identity: Mapping[str, Any]) -> Choice | None:
     if differing:
         what = "; ".join(f"{key} was {found.get(key)} and is {identity.get(key)}" for key in differing)
         raise LossAuditError(
-            f"{place} holds parts of another audit ({what}); run that one again to finish it, "
-            "or begin anew with --restart"
+            f"{place} holds parts of another audit ({what}); run that one again to finish it, or start over (",
+            Either("delete that folder first", Option("restart")),
+            ")",
         )
     return choice

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from ..model import backends
 from .sharding import SHARD_ROWS
 
@@ -48,12 +48,14 @@ class AuditOptions:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
-                raise LossAuditError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
+                raise LossAuditError(Option(name, value), f": it must be at least {least}")
         providers = ("auto", *backends.NAMES)
         if self.provider not in providers:
-            raise LossAuditError(f"--provider {self.provider} isn't known; it may be {', '.join(providers)}")
+            raise LossAuditError(Option("provider", self.provider), f" isn't known; it may be {', '.join(providers)}")
         if self.top is None:
             return self
         if self.precision not in ("auto", "exact-top"):
-            raise LossAuditError(f"--top goes with --precision exact-top, not with {self.precision}")
+            raise LossAuditError(
+                Option("top"), " goes with ", Option("precision", "exact-top"), f", not with {self.precision}"
+            )
         return replace(self, precision="exact-top")

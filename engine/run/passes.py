@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..data.source import locate
-from ..errors import LossAuditError
+from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..model.precision import Choice
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop
@@ -129,13 +129,20 @@ class Passes:
 
     def _check(self, tally: Tally) -> None:
         if too_many_failed(tally.failed, len(self.reading.rows)):
+            kept = ("the shards before are kept: ", SAME_AGAIN, " to resume from them, ") if self.kept.stay else ()
             raise LossAuditError(
-                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); the "
-                "shards before are kept, and the same command goes on with them. Export the model again, or use "
-                "another --provider"
+                f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); ",
+                *kept,
+                "export the model again, or use another ",
+                Option("provider"),
             )
         if self.strict and tally.ranked < tally.rows:
-            raise LossAuditError(f"--strict: {self._unranked(tally)}; mend these rows or leave --strict out")
+            raise LossAuditError(
+                Option("strict", True),
+                f": {self._unranked(tally)}; mend these rows or leave ",
+                Option("strict"),
+                " out",
+            )
 
     def _unranked(self, tally: Tally) -> str:
         """The rows without a loss, and where the first of each kind is."""

@@ -11,7 +11,7 @@ from lossaudit.version import __version__
 
 from ..cpus import usable_cpus
 from ..data.texts import Text
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from ..model import backends
 from ..model.bundle import Bundle
 from ..model.encoding import TextEncoder
@@ -34,12 +34,19 @@ class Setup:
         self._bundle, self._reading, self._options = bundle, reading, options
         longest = bundle.manifest.max_length
         if options.max_length is not None and options.max_length > longest:
-            raise LossAuditError(f"--max-length {options.max_length} is more than the model's own {longest} tokens")
+            raise LossAuditError(
+                Option("max_length", options.max_length), f" is more than the model's own {longest} tokens"
+            )
         self.max_length = options.max_length or longest
         if reading.text_pair_column is not None:
             bundle.check_reads_pairs()
             if options.stride is not None:
-                raise LossAuditError("--stride doesn't go with --text-pair-column: it makes windows of a single text")
+                raise LossAuditError(
+                    Option("stride"),
+                    " doesn't go with ",
+                    Option("text_pair_column"),
+                    ": it makes windows of a single text",
+                )
         if options.stride is not None:
             _ = self._encoder  # refuses a stride that leaves no new tokens
         self.cpus = min(options.threads or usable_cpus(), usable_cpus())

@@ -13,7 +13,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from ..data.arrow_types import without
-from ..errors import LossAuditError, brief
+from ..errors import Function, LossAuditError, brief
 from ..files import check_output_file, file_beside, files_of
 from .schema import REQUIRED, is_multi_label, own_schema
 from .text_rows import write_rows
@@ -64,7 +64,7 @@ def read_table(path: Path) -> pa.Table:
     if reader is None:
         raise LossAuditError(f"{path} is no losses table: its name must end in {', '.join(ENDINGS)}")
     if not path.is_file():
-        raise LossAuditError(f"there is no file {path}; make one with `lossaudit audit`")
+        raise LossAuditError(f"there is no file {path}; make one with `", Function("audit"), "`")
     try:
         table = reader(path)
         table.validate(full=True)  # strings that are no UTF-8 among it
@@ -87,7 +87,7 @@ def check_losses(schema: pa.Schema, path: Path) -> None:
     missing = [name for name in REQUIRED if name not in schema.names]
     if missing:
         raise LossAuditError(
-            f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `lossaudit audit`"
+            f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `", Function("audit"), "`"
         )
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..data.arrow_types import is_text
 from ..data.names import TEXT_NAMES
-from ..errors import LossAuditError, brief
+from ..errors import LossAuditError, Option, brief
 from .facts import Facts
 from .formats import check_losses, read_table
 from .ranking import LABEL_SETS, ONE_LABEL, PLACE, Filters, places_of_top
@@ -148,7 +148,7 @@ class LossesTable:
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
-            raise LossAuditError(f"{self.path} has no column 'truncated'; leave --truncated out")
+            raise LossAuditError(f"{self.path} has no column 'truncated'; leave ", Option("truncated"), " out")
         labels = LABEL_SETS if self.is_multi_label else ONE_LABEL
         return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 
 PLACE = "place"
 """The column that says where in the whole table a row stands, from 0."""
@@ -68,8 +68,8 @@ def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: 
         passing = piece.filter(keep)
         if len(passing):
             best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)
-    _check_name(filters.given, names[labels.given], "--given")
-    _check_name(filters.predicted, names[labels.predicted], "--predicted")
+    _check_name(filters.given, names[labels.given], "given")
+    _check_name(filters.predicted, names[labels.predicted], "predicted")
     return [] if best is None else list(best[PLACE].to_pylist())
 
 
@@ -89,7 +89,7 @@ def _has_one(column: pa.ChunkedArray, names: pa.Array) -> pa.Array:
 def _check_name(wanted: str | None, names: set[str], option: str) -> None:
     if wanted is not None and wanted.casefold() not in {name.casefold() for name in names}:
         listed = ", ".join(sorted(names))
-        raise LossAuditError(f"{option} {wanted!r}: there is no such label; the table has {listed}")
+        raise LossAuditError(Option(option), f" {wanted!r}: there is no such label; the table has {listed}")
 
 
 def rank(table: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ from uuid import UUID
 import argilla as rg
 import httpx
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.shortening import shortened
 
 from ..label_sets import NO_LABEL, shown
@@ -117,7 +117,7 @@ class Argilla:
         names = ", ".join(sorted(ids)) or "none"
         if self._workspace is None:
             if len(ids) != 1:
-                raise LossAuditError(f"say --workspace: this key's user has {names} on {self._account}")
+                raise LossAuditError("say ", Option("workspace"), f": this key's user has {names} on {self._account}")
             self._workspace = next(iter(ids))
         if self._workspace not in ids:
             raise LossAuditError(
@@ -170,12 +170,12 @@ class Argilla:
             *([_DOUBTED] if about.multi_label else []),
         }
         if question is None or type(question) is not kind or not needed <= names:
-            raise LossAuditError(f"{self.address} is for another task; give another --name")
+            raise LossAuditError(f"{self.address} is for another task; give another ", Option("name"))
         wanted = [*about.labels, *([about.none_of_these] if about.multi_label else [])]
         missing = [label for label in wanted if label not in question.labels]
         if missing:
             raise LossAuditError(
-                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another --name"
+                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another ", Option("name")
             )
 
     def _record(self, record: Record) -> Any:
@@ -249,7 +249,7 @@ class Argilla:
 def connect(place: Place, about: About) -> Argilla:
     """A dataset by name; URL and key may come from ARGILLA_API_URL and ARGILLA_API_KEY."""
     if not place.name or not 1 <= len(place.name) <= 200:
-        raise LossAuditError("--name can't name an Argilla dataset: use 1 to 200 characters")
+        raise LossAuditError(Option("name"), " can't name an Argilla dataset: use 1 to 200 characters")
     url = checked_url(place.url or os.environ.get("ARGILLA_API_URL") or _URL, "ARGILLA_API_URL")
     account = Account("Argilla", url, checked_key(place.key or os.environ.get(_KEY), _KEY), _KEY)
     return Argilla(account, place.name, place.workspace, about)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.errors import LossAuditError, Option, Part, brief
 
 _TRIES = 6
 _FIRST_WAIT_S = 0.5
@@ -27,8 +27,8 @@ _Result = TypeVar("_Result")
 class ServerError(LossAuditError):
     """A server said no, or nothing."""
 
-    def __init__(self, message: str, *, status: int | None = None, wait_s: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, *parts: Part, status: int | None = None, wait_s: float | None = None) -> None:
+        super().__init__(*parts)
         self.status = status
         """The HTTP status, None if there was no answer."""
         self.wait_s = wait_s
@@ -55,7 +55,9 @@ class Account:
     def silence(self, error: Exception, *, passing: bool) -> ServerError:
         """The error for a server that doesn't answer. passing: whether waiting may help."""
         return ServerError(
-            f"{self} can't be reached ({self._without_key(brief(error))}); is it up, and is --url right?",
+            f"{self} can't be reached ({self._without_key(brief(error))}); is it up, and is ",
+            Option("url"),
+            " right?",
             wait_s=0.0 if passing else None,
         )
 
@@ -65,7 +67,7 @@ class Account:
 
     def nonsense(self) -> ServerError:
         """The error for an answer that this kind of server wouldn't give."""
-        return ServerError(f"{self} answers with something else than {self.kind} would; is --url right?")
+        return ServerError(f"{self} answers with something else than {self.kind} would; is ", Option("url"), " right?")
 
     @contextlib.contextmanager
     def understood(self) -> Iterator[None]:
@@ -79,16 +81,19 @@ class Account:
         """The error for an answer that isn't a success."""
         status = response.status_code
         detail = self._without_key(_detail(response))
+        message: tuple[Part, ...]
         if response.is_redirect:
             to = self._without_key(response.headers.get("location", "nowhere"))
-            message = f"{self} redirects to {to}; if that is your server, give its address as --url"
+            message = (f"{self} redirects to {to}; if that is your server, give its address as ", Option("url"))
         elif status == httpx.codes.UNAUTHORIZED:
-            message = f"{self} refuses the key ({detail}); give the right one with --key or {self.key_variable}"
+            right = (Option("key"), f" or {self.key_variable}")
+            message = (f"{self} refuses the key ({detail}); give the right one with ", *right)
         elif status == httpx.codes.FORBIDDEN:
-            message = f"{self} doesn't let this key's user do that ({detail})"
+            message = (f"{self} doesn't let this key's user do that ({detail})",)
         else:
-            message = f"{self} answers {status} to {response.request.method} {response.request.url.path}: {detail}"
-        return ServerError(message, status=status, wait_s=_wait_s(status, response.headers.get("retry-after")))
+            asked = f"{response.request.method} {response.request.url.path}"
+            message = (f"{self} answers {status} to {asked}: {detail}",)
+        return ServerError(*message, status=status, wait_s=_wait_s(status, response.headers.get("retry-after")))
 
     def _without_key(self, text: str) -> str:
         return text.replace(self.key, "…")
@@ -169,13 +174,18 @@ def checked_url(url: str, variable: str) -> str:
     try:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:
-        raise LossAuditError(f"the URL (--url or {variable}) is none: {brief(error)}") from error
+        raise LossAuditError("the URL (", Option("url"), f" or {variable}) is none: {brief(error)}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise LossAuditError(f"the URL (--url or {variable}) is none; write it like http://localhost:6900")
+        raise LossAuditError(
+            "the URL (", Option("url"), f" or {variable}) is none; write it like http://localhost:6900"
+        )
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise LossAuditError(
-            f"the URL (--url or {variable}) holds more than an address (a user, password, query or fragment); "
-            "give the key with --key instead"
+            "the URL (",
+            Option("url"),
+            f" or {variable}) holds more than an address (a user, password, query or fragment); give the key with ",
+            Option("key"),
+            " instead",
         )
     return str(parsed).rstrip("/")
 
@@ -184,9 +194,11 @@ def checked_key(key: str | None, variable: str) -> str:
     """The key without blanks around it. Raises LossAuditError if there is none, or no header could hold it."""
     key = (key or "").strip()
     if not key:
-        raise LossAuditError(f"there is no key; give it with --key or {variable}")
+        raise LossAuditError("there is no key; give it with ", Option("key"), f" or {variable}")
     if not (key.isascii() and key.isprintable()):
-        raise LossAuditError(f"the key (--key or {variable}) has characters that no key has; copy it again")
+        raise LossAuditError(
+            "the key (", Option("key"), f" or {variable}) has characters that no key has; copy it again"
+        )
     return key
 
 

@@ -34,9 +34,9 @@ class JsonLines:
 
     def find(self, *, create: bool) -> None:
         if not create and not self._file.is_file():
-            raise LossAuditError(f"there is no file {self._file}; make one with `lossaudit log --to jsonl`")
+            raise LossAuditError(f"there is no file {self._file}; make one with `lossaudit log`")
         if self._file.exists() and not self._file.is_file():
-            raise LossAuditError(f"{self._file} is no file; give another with -o")
+            raise LossAuditError(f"{self._file} is no file; name another")
 
     def held(self) -> Iterator[Held]:
         if not self._file.is_file():

@@ -13,7 +13,7 @@ from xml.sax.saxutils import quoteattr
 
 import httpx
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.shortening import shortened
 
 from ..label_sets import shown
@@ -136,19 +136,22 @@ class LabelStudio:
         inputs = {source.get("value") for source in control.get("inputs") or []}
         if control.get("type") != "Choices" or _OBJECT not in inputs:
             raise LossAuditError(
-                f"{self.address} is for another task: it has no Choices {_CONTROL!r} of a text; give another --name"
+                f"{self.address} is for another task: it has no Choices {_CONTROL!r} of a text; give another ",
+                Option("name"),
             )
         if self._about.multi_label != (self._about.none_of_these in control["labels"]):
             raise LossAuditError(
                 f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
-                "give another --name"
+                "give another ",
+                Option("name"),
             )
         if self._about.text_pair and f'value="${_PAIR}"' not in project.get("label_config", ""):
-            raise LossAuditError(f"{self.address} shows one text a task, not two; give another --name")
+            raise LossAuditError(f"{self.address} shows one text a task, not two; give another ", Option("name"))
         missing = [label for label in self._about.labels if label not in control["labels"]]
         if missing:
             raise LossAuditError(
-                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another --name"
+                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another ",
+                Option("name"),
             )
 
     def _import(self, records: Sequence[Record]) -> None:
@@ -225,7 +228,8 @@ def connect(place: Place, about: About) -> LabelStudio:
     title = (place.name or "").strip()
     if not _SHORTEST_TITLE <= len(title) <= _LONGEST_TITLE:
         raise LossAuditError(
-            f"--name {title!r} can't name a Label Studio project: use {_SHORTEST_TITLE} to {_LONGEST_TITLE} characters"
+            Option("name"),
+            f" {title!r} can't name a Label Studio project: use {_SHORTEST_TITLE} to {_LONGEST_TITLE} characters",
         )
     url = checked_url(place.url or os.environ.get("LABEL_STUDIO_URL") or _URL, "LABEL_STUDIO_URL")
     variable = "LABEL_STUDIO_API_KEY"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import Function, LossAuditError, Option
 
 from ..records import Record
 from . import Held, Sink
@@ -44,7 +44,7 @@ def log_records(records: Sequence[Record], sink: Sink, on_stage: Callable[[str, 
         try:
             sink.send(bulk)
         except LossAuditError as error:
-            raise LossAuditError(f"{error}. {_which_are_in(wanted, sink, acknowledged)}") from error
+            raise LossAuditError(*error.parts, f". {_which_are_in(wanted, sink, acknowledged)}") from error
         acknowledged.update(record.row for record in bulk)
         tell(len(bulk))
     return Logged(sent=len(acknowledged) - len(there), there=len(there), others=others)
@@ -62,7 +62,7 @@ class _Wanted:
     @classmethod
     def of(cls, record: Record) -> Self:
         if not math.isfinite(record.loss):
-            raise LossAuditError(f"the loss of row {record.row} is {record.loss}; run `lossaudit audit` again")
+            raise LossAuditError(f"the loss of row {record.row} is {record.loss}; run `", Function("audit"), "` again")
         return cls(record.rank, record.text, record.text_pair, record.loss)
 
     def is_it(self, held: Held) -> bool:
@@ -83,7 +83,8 @@ def _there(wanted: Mapping[int, _Wanted], sink: Sink) -> tuple[set[int], int]:
         else:
             raise LossAuditError(
                 f"{sink.address} is about another losses file: its row {held.row} has another text or loss; "
-                "give another --name"
+                "give another ",
+                Option("name"),
             )
     return there, others
 

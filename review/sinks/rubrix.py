@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.shortening import shortened
 
 from ..records import Record
@@ -55,7 +55,7 @@ class Rubrix:
             if task is None:
                 self._server.post("/api/datasets", {"name": self._name, "task": _TASK})
             elif task != _TASK:
-                raise LossAuditError(f"{self.address} is one of {task}, not of {_TASK}; give another --name")
+                raise LossAuditError(f"{self.address} is one of {task}, not of {_TASK}; give another ", Option("name"))
 
     def held(self) -> Iterator[Held]:
         last: str | None = None
@@ -148,7 +148,8 @@ class Rubrix:
         if bool(record.get("multi_label")) != self._about.multi_label:
             raise LossAuditError(
                 f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
-                "give another --name"
+                "give another ",
+                Option("name"),
             )
         metadata = record.get("metadata") or {}
         row = str(record["id"])
@@ -182,13 +183,16 @@ def connect(place: Place, about: About) -> Rubrix:
     name = place.name or ""
     if not re.fullmatch(r"(?![-_])[a-z0-9_-]+", name):
         raise LossAuditError(
-            f"--name {name!r} can't name a Rubrix dataset: use a-z, 0-9, - and _, and begin with a letter or digit"
+            Option("name"),
+            f" {name!r} can't name a Rubrix dataset: use a-z, 0-9, - and _, and begin with a letter or digit",
         )
     url = checked_url(place.url or os.environ.get("RUBRIX_API_URL") or _URL, "RUBRIX_API_URL")
     key = checked_key(place.key or os.environ.get("RUBRIX_API_KEY") or _KEY, "RUBRIX_API_KEY")
     workspace = place.workspace or os.environ.get("RUBRIX_WORKSPACE") or None
     if workspace is not None and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]*", workspace):
-        raise LossAuditError(f"--workspace {workspace!r} can't name a workspace: use letters, digits, - and _")
+        raise LossAuditError(
+            Option("workspace"), f" {workspace!r} can't name a workspace: use letters, digits, - and _"
+        )
     headers = {"X-Rubrix-Api-Key": key, "Authorization": f"Bearer {key}"}
     if workspace is not None:
         headers["X-Rubrix-Workspace"] = workspace

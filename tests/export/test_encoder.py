@@ -149,9 +149,9 @@ def test_an_encoder_without_all_its_weights_is_refused(encoder_checkpoint, tmp_p
 def test_audit_and_export_send_an_encoder_to_fit(encoder_folder, encoder_checkpoint, rows, tmp_path, refused):
     import datasets
 
-    with refused("bundle of an encoder", "lossaudit fit"):
+    with refused("bundle of an encoder", "`la.fit`"):
         Audit(Bundle.load(encoder_folder), Rows(datasets.Dataset.from_list(rows)))
-    with refused("no trained classification head", "lossaudit fit"):
+    with refused("no trained classification head", "`la.fit`"):
         export_bundle(str(encoder_checkpoint), tmp_path / "bundle")
 
 

@@ -203,9 +203,9 @@ class TestRefusals:
         [
             (["a"] * 20, 5, ("'label' has only the label 'a'",)),
             ([None] * 20, 5, ("'label' has no labels",)),
-            (["a", "b"] * 2, 5, ("only 4 rows have a label", "--folds 5", "lower it")),
-            (["a", "b"] * 10, 1, ("--folds 1", "at least 2")),
-            ([f"id {n}" for n in range(200)], 5, ("200 different labels in 200 rows", "--label-column")),
+            (["a", "b"] * 2, 5, ("only 4 rows have a label", "folds=5", "lower it")),
+            (["a", "b"] * 10, 1, ("folds=1", "at least 2")),
+            ([f"id {n}" for n in range(200)], 5, ("200 different labels in 200 rows", "label_column")),
             (["a", " "] * 10, 5, ("the label of row 1 is blank",)),
             ([["a"], ["b"]] * 10, 5, ("the label column holds list",)),
         ],

@@ -60,7 +60,7 @@ def test_both_may_say_it(copy, tmp_path):
 
 @pytest.mark.parametrize(
     ("problem_type", "says"),
-    [("single_label_classification", "leave --multi-label out"), ("regression", "regression model")],
+    [("single_label_classification", "leave multi_label out"), ("regression", "regression model")],
 )
 def test_they_may_not_contradict_each_other(problem_type, says, copy, tmp_path, refused):
     say(copy, problem_type)
@@ -96,5 +96,5 @@ def test_onnx_folders_are_adopted(how, onnx_folder, tmp_path):
 
 def test_onnx_folders_that_say_something_else_are_refused(onnx_folder, tmp_path, refused):
     say(onnx_folder, "single_label_classification")
-    with refused("leave --multi-label out"):
+    with refused("leave multi_label out"):
         la.export(onnx_folder, tmp_path / "bundle", multi_label=True)

@@ -13,7 +13,7 @@ def test_a_port_that_is_taken_gives_the_next_free_one(refused):
     finally:
         first.socket.close()
         second.socket.close()
-    with refused("203.0.113.1", "--host"):
+    with refused("203.0.113.1", "another port or host"):
         listen("203.0.113.1", 0)
-    with refused("no such host", "--host"):
+    with refused("no such host", "another host"):
         listen("no such host", 0)

@@ -75,7 +75,7 @@ def test_metadata_is_what_a_person_can_read_at_a_glance(make_losses):
 def test_a_file_without_texts_is_refused(make_losses, refused, tmp_path):
     table = pq.read_table(make_losses(ROWS)).drop_columns(["text"])
     pq.write_table(table, tmp_path / "bare.parquet")
-    with refused("bare.parquet", "no column with the texts", "lossaudit audit"):
+    with refused("bare.parquet", "no column with the texts", "`la.audit`"):
         records_of(LossesTable.open(tmp_path / "bare.parquet"), 5)
 
 

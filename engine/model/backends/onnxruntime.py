@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ...errors import LossAuditError, brief
+from ...errors import LossAuditError, Option, brief
 from ..encoding import Batch
 from .memory import is_out_of_memory
 from .signature import LOGITS, Tensor, check_signature
@@ -59,7 +59,8 @@ class Session:
         if self._session.get_providers()[0] != provider:
             raise LossAuditError(
                 "cuda can't be used: onnxruntime-gpu is installed, but CUDA or cuDNN doesn't load; "
-                "install the versions that it asks for, or use --provider cpu"
+                "install the versions that it asks for, or use ",
+                Option("provider", "cpu"),
             )
         inputs, outputs = (
             [Tensor(one.name, one.type, one.shape) for one in some]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import LossAuditError, brief
+from ...errors import LossAuditError, Option, brief
 from ..encoding import Batch
 from .signature import LOGITS, Tensor, check_signature
 
@@ -35,7 +35,9 @@ class CompiledGraph:
         except LossAuditError:
             raise
         except Exception as error:  # OpenVINO raises RuntimeError and what lies below it
-            raise LossAuditError(f"OpenVINO can't run {model}: {brief(error)}; use --provider cpu") from error
+            raise LossAuditError(
+                f"OpenVINO can't run {model}: {brief(error)}; use ", Option("provider", "cpu")
+            ) from error
         self._inputs = tuple(port.get_any_name() for port in self._compiled.inputs)
         self._requests = threading.local()
 

@@ -45,21 +45,25 @@ def test_what_was_asked_for_is_taken():
 @pytest.mark.parametrize(
     ("asked", "features", "says"),
     [
-        ({}, {"text": TEXT, "n": NUMBER}, "which column holds the label; name one with --label-column: text, n"),
+        ({}, {"text": TEXT, "n": NUMBER}, "which column holds the label; name one with label_column: text, n"),
         ({}, {"text": TEXT, "c": CLASSES, "d": CLASSES}, "which column holds the label"),
-        ({}, {"a": TEXT, "b": TEXT, "label": NUMBER}, "which column holds the text; name one with --text-column: a, b"),
+        ({}, {"a": TEXT, "b": TEXT, "label": NUMBER}, "which column holds the text; name one with text_column: a, b"),
         ({}, {"n": NUMBER, "label": TEXT}, "which column holds the text"),
-        ({"text": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with --text-column: text, label"),
-        ({"label": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with --label-column: text, label"),
+        ({"text": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with text_column: text, label"),
+        ({"label": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with label_column: text, label"),
         ({"text": "n"}, {"text": TEXT, "n": NUMBER, "label": NUMBER}, "holds int64, not text"),
         ({"text": "n"}, {"n": List(TEXT), "label": NUMBER}, "holds List, not text"),
         ({"text": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be text and label both"),
         (
             {"pair": "x"},
             {"text": TEXT, "label": NUMBER},
-            "no column 'x'; name one with --text-pair-column: text, label",
+            "no column 'x'; name one with text_pair_column: text, label",
         ),
-        ({"pair": "n"}, {"text": TEXT, "n": NUMBER, "label": NUMBER}, "int64, not text; name another with --text-pair"),
+        (
+            {"pair": "n"},
+            {"text": TEXT, "n": NUMBER, "label": NUMBER},
+            "int64, not text; name another with text_pair_column",
+        ),
         ({"pair": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be text and label both"),
         ({"text": "t", "pair": "t"}, {"t": TEXT, "label": NUMBER}, "can't be both texts of a pair"),
         ({"pair": "t"}, {"t": TEXT, "label": NUMBER}, "which column holds the text"),
@@ -83,7 +87,7 @@ class TestPairs:
     def test_one_half_is_never_taken_for_the_text(self, names, refused):
         features = {name.title(): TEXT for name in reversed(names)} | {"label": NUMBER, "id": TEXT}
         a, b = (name.title() for name in names)
-        with refused(f"columns {a!r} and {b!r} look like pairs", f"--text-column {a} --text-pair-column {b}"):
+        with refused(f"columns {a!r} and {b!r} look like pairs", f"text_column={a!r}, text_pair_column={b!r}"):
             guess(features)
         assert guess(features, text=a) == (a, "label")
 

@@ -131,7 +131,7 @@ def test_a_file_that_shrank_since_it_was_opened_is_noticed(tmp_path, dataset, re
     file.unlink()  # the old one is mapped into memory
     with pa.OSFile(str(file), "wb") as opened, pa.ipc.new_stream(opened, table.schema) as writer:
         writer.write_table(table)
-    with refused("changed while it was read", "again"):
+    with refused("changed while it was read", "make the same call again"):
         list(rows.shards(1000))
 
 

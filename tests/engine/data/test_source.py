@@ -138,7 +138,7 @@ class TestSavedDataset:
         assert open_dataset(str(tmp_path / "saved")).features["label"].names == ["x", "y"]
 
     def test_without_splits_refuses_a_split(self, folder, refused):
-        with refused("--split"):
+        with refused("split"):
             open_dataset(folder, split="train")
 
     def test_gives_the_split_asked_for_or_train_or_the_only_one(self, splits):
@@ -148,7 +148,7 @@ class TestSavedDataset:
 
     @pytest.mark.parametrize("split", [None, "dev", "train[:10%]"])
     def test_lists_its_splits_where_none_fits(self, splits, split, refused):
-        with refused("test, validation", "--split"):
+        with refused("test, validation", "name one with split"):
             open_dataset(splits("test", "validation"), split=split)
 
     def test_damaged_is_refused(self, folder, tmp_path, refused):
@@ -253,9 +253,9 @@ def test_a_name_that_the_hub_cannot_give_says_both(name, refused):
 
 def test_config_and_split_are_not_for_files(write_file, refused):
     path = str(write_file("rows.csv", CSV))
-    with refused("--split"):
+    with refused("split"):
         open_dataset(path, split="train")
-    with refused("--config"):
+    with refused("config and split"):
         open_dataset(path, config="default")
 
 

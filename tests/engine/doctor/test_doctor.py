@@ -270,7 +270,7 @@ class TestBundle:
         gpu = replace(IN_ORDER, builds=(Build("onnxruntime-gpu", "1.32.0", 0, True),))
         monkeypatch.setattr(doctor_software, "onnxruntime", lambda: gpu)
         (check,) = [check for check in doctor.diagnose(bundle_folder).checks if check.name == "fp16"]
-        assert (check.state, check.advice) == (doctor.NOTE, "lossaudit export MODEL -o OUT --fp16")
+        assert (check.state, check.advice) == (doctor.NOTE, "export the model again with fp16=True")
 
     def test_what_is_said_of_the_fp16_graph(self, bundle_folder):
         manifest = Bundle.load(bundle_folder).manifest

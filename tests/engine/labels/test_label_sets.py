@@ -143,7 +143,7 @@ class TestTexts:
         assert found.separator == ";"
 
     def test_numbers_from_one_are_refused_with_the_way_out(self, refused):
-        with refused("from 1 to 4", "--label-map 1=World"):
+        with refused("from 1 to 4", "label_map={'1': 'World'}"):
             read(["1,2", "3,4", "1,4"])
 
     def test_many_different_sets_are_no_matter(self):
@@ -152,7 +152,7 @@ class TestTexts:
         assert [sum(row) for row in matrix] == [len(text.split(",")) if text else 0 for text in subsets]
 
     def test_too_many_values_are_no_labels(self, refused):
-        with refused("over 100,000 different values", "--label-column"):
+        with refused("over 100,000 different values", "label_column"):
             read([f"{n} {n % 7}" for n in range(100_100)], piece_rows=4096)
 
 
@@ -211,10 +211,10 @@ class TestIndicators:
         table = pa.table({"tox": [1, 0], "b": [0, 1]})
         found = aligned(table, model=("a", "b"), label_map={"tox": "a"})
         assert found.read(table).labels.tolist() == [[1, 0], [0, 1]]
-        assert found.alignment.how == "by name (1 by --label-map), each with a column of 0 and 1"
-        with refused("--label-map names 'x'", "no column of 0 and 1"):
+        assert found.alignment.how == "by name (1 by the label map), each with a column of 0 and 1"
+        with refused("label_map names 'x'", "no column of 0 and 1"):
             aligned(table, model=("tox", "b"), label_map={"x": "b"})
-        with refused("--label-map names 'x'", "order of the model's labels"):
+        with refused("label_map names 'x'", "order of the model's labels"):
             read([[1.0, 0.0, 0.0, 0.0]], label_map={"x": "World"})
 
     def test_of_two_columns_the_one_of_the_very_name_is_taken(self):
@@ -233,12 +233,12 @@ class TestIndicators:
 
     def test_another_value_is_refused_with_column_and_row(self, refused):
         table = pa.table({"a": [1, 0, 0], "b": [0.0, 1.0, 0.5]})
-        with refused("'b' holds 0.5 in row 2", "0 or 1", "--label-column"):
+        with refused("'b' holds 0.5 in row 2", "0 or 1", "label_column"):
             aligned(table, model=("a", "b"))
 
     def test_a_label_without_a_column_is_named(self, refused):
         table = pa.table({"text": ["x"], "World": [1], "Sports": [0], "Business": [1]})
-        with refused("3 of the model's 4 labels", "'Sci/Tech' has none", "--label-column"):
+        with refused("3 of the model's 4 labels", "'Sci/Tech' has none", "label_column"):
             aligned(table)
 
     def test_without_any_label_there_is_nothing_to_rank(self, refused):
@@ -257,7 +257,7 @@ class TestUnknown:
 
     def test_most_rows_with_some_are_refused_though_most_labels_are_known(self, refused):
         cells = [["Sports", "World", "other"], ["Sports", "World", "other"], ["World"]]
-        with refused("'other' of row 0", "2 of 3 rows", "--label-map other=World"):
+        with refused("'other' of row 0", "2 of 3 rows", "label_map={'other': 'World'}"):
             read(cells)
 
     def test_rows_without_labels_make_no_match(self, refused):

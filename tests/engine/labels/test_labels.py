@@ -69,7 +69,7 @@ def test_names_that_differ_only_in_signs_stay_apart():
 def test_the_exact_spelling_wins_and_a_name_that_fits_two_labels_is_refused(refused):
     model = ("top 10", "Top_10")
     assert indices(["Top_10", "top 10"], model=model) == [1, 0]
-    with refused("'TOP-10'", "--label-map"):
+    with refused("'TOP-10'", "label_map"):
         indices(["TOP-10"], model=model)
 
 
@@ -119,12 +119,12 @@ def test_a_class_label_goes_by_index_to_a_model_without_names(model):
 
 
 def test_a_class_label_of_another_size_does_not_go_by_index(refused):
-    with refused("'World'", "'LABEL_0'", "--label-map"):
+    with refused("'World'", "'LABEL_0'", "label_map"):
         indices([0], model=UNNAMED, feature=ClassLabel(names=["World", "Sports"]))
 
 
 def test_names_do_not_go_to_a_model_without_names(refused):
-    with refused("'World'", "'LABEL_0'", "--label-map World=LABEL_0"):
+    with refused("'World'", "'LABEL_0'", "label_map={'World': 'LABEL_0'}"):
         indices(["World"], model=UNNAMED)
 
 
@@ -138,7 +138,7 @@ def test_a_conflict_of_most_rows_shows_both_lists_the_row_and_the_way_out(refuse
         "3 of 5 rows",
         "'World', 'Sports', 'Politics', 'Health'",
         "'Business', 'Sci/Tech'",
-        "--label-map Politics=World",
+        "label_map={'Politics': 'World'}",
     ):
         indices(["World", "Sports", "Politics", "Politics", "Health"])
 
@@ -210,7 +210,7 @@ def test_minus_one_is_a_label_where_it_is_mapped():
     ],
 )
 def test_numbers_that_do_not_begin_at_0_are_refused_with_the_way_out(values, model, says, refused):
-    with refused(says, "numbered from 0", repr(model[0]), f"--label-map {says.split()[1]}={model[0]}"):
+    with refused(says, "numbered from 0", repr(model[0]), f"label_map={{{says.split()[1]!r}: {model[0]!r}}}"):
         indices(values, model=model)
 
 
@@ -279,7 +279,7 @@ def test_bytes_that_are_no_text_are_no_label():
 
 
 def test_too_many_values_are_no_labels(refused):
-    with refused("over 100,000 different values", "--label-column"):
+    with refused("over 100,000 different values", "label_column"):
         given_labels((pa.chunked_array([[f"{n} {m}" for m in range(500)]]) for n in range(201)), Value("string"))
 
 
@@ -357,7 +357,7 @@ class TestLabelMap:
             indices(["a"], label_map=label_map)
 
     def test_how_says_so(self):
-        assert "1 by --label-map" in aligned(["World", "x"], label_map={"x": "Sports"})[0].how
+        assert "1 by the label map" in aligned(["World", "x"], label_map={"x": "Sports"})[0].how
 
 
 def test_unnamed_models_are_known():

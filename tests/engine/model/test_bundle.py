@@ -42,7 +42,7 @@ def test_a_manifest_reads_back_as_it_was_written(bundle_folder):
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path, refused):
     assert not is_bundle(tmp_path)
-    with refused("is not a bundle", "manifest.json", "lossaudit export"):
+    with refused("is not a bundle", "manifest.json", "`la.export`"):
         Bundle.load(tmp_path)
 
 

@@ -173,7 +173,7 @@ class TestWindows:
 
     @pytest.mark.parametrize("stride", [-1, 6, 7, 8, 100])
     def test_a_stride_that_leaves_no_new_tokens_is_refused(self, stride, tokenizer_file, refused):
-        with refused(f"--stride {stride} must be from 0 to 5", "a window of 8 tokens holds 6 of the text"):
+        with refused(f"stride={stride} must be from 0 to 5", "a window of 8 tokens holds 6 of the text"):
             TextEncoder(tokenizer_file, 8, 0, stride=stride)
 
     def test_without_a_stride_each_text_is_one(self, encoded):

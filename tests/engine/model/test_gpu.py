@@ -82,7 +82,7 @@ def test_what_is_asked_for_is_what_the_table_says(bundle, dataset):
 def test_a_bundle_without_fp16_is_scored_in_fp32(bundle_folder, dataset, gpu):
     bundle = Bundle.load(bundle_folder)
     audit = Audit(bundle, dataset, AuditOptions(provider="cuda", tune=False))
-    assert "--fp16 makes one" in audit.choice.why
+    assert "without the option fp16" in audit.choice.why
     assert set(audit.run().table["precision"].to_pylist()) == {"fp32"}
     assert gpu.loaded == ["model.onnx"]
 

@@ -89,7 +89,7 @@ def test_more_than_all_rows_are_all_rows(bundle):
 
 @pytest.mark.parametrize("asked", ["int8", "exact-top"])
 def test_a_bundle_without_int8_says_why(without_int8, asked, refused):
-    with refused(f"--precision {asked}", "no reason"):
+    with refused(f"precision={asked!r}", "no reason"):
         choose(without_int8, Wish(asked, None, "cpu", 1), 100)
     assert choose(without_int8, Wish("auto", None, "cpu", 1), 100).precision == "fp32"
 
@@ -142,16 +142,16 @@ class TestOnAGpu:
 
     @pytest.mark.parametrize("provider", ["auto", "cuda"])
     def test_int8_is_not_offered(self, with_fp16, provider, refused):
-        with refused("--precision int8", "no kernel", "--provider cpu"):
+        with refused("precision='int8'", "no kernel", "provider='cpu'"):
             choose(with_fp16, Wish("int8", None, provider, 1), 100)
 
     @pytest.mark.parametrize("asked", ["fp16", "exact-top"])
     def test_a_bundle_without_fp16_says_how_to_have_it(self, bundle, asked, refused):
-        with refused(f"--precision {asked}", "no fp16 graph", "--fp16 makes one"):
+        with refused(f"precision={asked!r}", "no fp16 graph", "export the model again with fp16=True"):
             choose(bundle, Wish(asked, None, "cuda", 1), 100)
         choice = choose(bundle, Wish("auto", None, "cuda", 1), 100_000)
         assert (choice.precision, choice.first.backend, choice.again) == ("fp32", "cuda", None)
-        assert "--fp16 makes one" in choice.why
+        assert "without the option fp16" in choice.why
 
     def test_a_bundle_whose_fp16_was_left_out_says_why(self, bundle):
         left_out = {"int8-qdq": "no reason", "fp16": "its activations reach 100,000"}
@@ -163,7 +163,7 @@ class TestOnAGpu:
         monkeypatch.setattr(precision, "multiplies_int8", lambda _: True)
         choice = choose(with_fp16, Wish("auto", None, "cpu", 2), 100_000)
         assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
-        with refused("--precision fp16", "--provider cuda"):
+        with refused("precision='fp16'", "provider='cuda'"):
             choose(with_fp16, Wish("fp16", None, "cpu", 2), 100)
 
     def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(

@@ -118,7 +118,7 @@ def test_kept_shards_are_of_one_stride(bundle, rows, tmp_path, refused):
 
 @pytest.mark.parametrize("stride", [-1, 14, 16, 512])
 def test_a_stride_that_leaves_no_new_tokens_is_refused_before_the_work(stride, bundle, rows, refused):
-    with refused(f"--stride {stride} must be from 0 to 13"):
+    with refused(f"stride={stride} must be from 0 to 13"):
         audit(bundle, rows, stride=stride)
 
 

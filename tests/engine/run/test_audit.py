@@ -147,7 +147,7 @@ def test_a_shorter_maximum_cuts_more(bundle, dataset):
 
 
 def test_a_longer_maximum_than_the_models_is_refused(bundle, dataset, refused):
-    with refused("--max-length 65", "64 tokens"):
+    with refused("max_length=65", "64 tokens"):
         audit(bundle, dataset, max_length=65)
 
 
@@ -223,7 +223,7 @@ def test_a_text_without_a_label_still_has_a_prediction(bundle):
 
 def test_strict_makes_rows_without_a_loss_an_error(bundle, refused):
     columns = {"text": ["a", "", None, "b"], "label": [0, 1, 2, None]}
-    with refused("--strict", "2 empty_text (first: row 1)", "1 missing_label (first: row 3)"):
+    with refused("strict=True: ", "2 empty_text (first: row 1)", "1 missing_label (first: row 3)"):
         audit(bundle, datasets.Dataset.from_dict(columns), strict=True).run()
 
 

@@ -129,7 +129,7 @@ def test_a_batch_too_large_for_the_memory_is_scored_in_smaller_ones(bundle, brea
 def test_up_to_ten_rows_may_fail_in_any_dataset(bundle, break_runtime, refused):
     break_runtime(raising(RuntimeError("no")))
     assert audit(bundle, rows_of(30, range(10))).run().summary.unranked["failed"].rows == 10
-    with refused("fails on 11 of 30 rows so far (row 0: no)", "shards before are kept", "--provider"):
+    with refused("fails on 11 of 30 rows so far (row 0: no); export the model again, or use another provider"):
         audit(bundle, rows_of(30, range(11))).run()
 
 
@@ -165,7 +165,10 @@ def test_failures_of_parts_that_were_kept_count_too(bundle, break_runtime, tmp_p
     dataset = rows_of(200, [*range(8), *range(100, 108)])
     for _ in range(2):
         broken = audit(bundle, dataset, shard_rows=50)
-        with broken.keep_parts(folder), refused("fails on 16 of 150 rows so far"):
+        with (
+            broken.keep_parts(folder),
+            refused("fails on 16 of 150 rows so far", "before are kept: make the same call"),
+        ):
             broken.run()
 
 
@@ -181,7 +184,7 @@ def test_strict_stops_at_the_first_shard_with_a_failure(bundle, break_runtime, t
     break_runtime(raising(RuntimeError("no")))
     strict = audit(bundle, rows_of(40, [25]), strict=True, shard_rows=10)
     folder = folder_for(tmp_path / "losses.parquet")
-    with strict.keep_parts(folder), refused("--strict: 1 failed (first: row 25)"):
+    with strict.keep_parts(folder), refused("strict=True: 1 failed (first: row 25)"):
         strict.run()
     assert len(list(folder.glob("part-*"))) == 2
 
@@ -235,5 +238,5 @@ def test_strict_looks_at_the_parts_that_were_kept_too(bundle, break_runtime, tmp
     dataset = rows_of(40, [25])
     with (first := audit(bundle, dataset)).keep_parts(folder):
         assert first.run().summary.ranked == 39
-    with (second := audit(bundle, dataset, strict=True)).keep_parts(folder), refused("--strict: 1 failed"):
+    with (second := audit(bundle, dataset, strict=True)).keep_parts(folder), refused("strict=True: 1 failed"):
         second.run()

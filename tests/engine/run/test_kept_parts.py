@@ -75,7 +75,7 @@ def test_parts_of_another_audit_are_refused_with_what_differs(folder, refused):
     with KeptParts.open(folder, {"bundle": "a", "rows": 5}) as kept:
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
-    with refused("rows was 5 and is 6", "--restart"):
+    with refused("rows was 5 and is 6", "delete that folder first"):
         KeptParts.open(folder, {"bundle": "a", "rows": 6})
     with KeptParts.open(folder, {"bundle": "a", "rows": 6}, restart=True) as kept:
         assert kept.choice is None
@@ -152,7 +152,7 @@ def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         next(folder.glob("part-*")).write_bytes(b"")
-        with refused("part-000000000000 in", "was damaged", "run the same command again"):
+        with refused("part-000000000000 in", "was damaged", "make the same call again to score it anew"):
             kept.sound(part_stem(0))
 
 

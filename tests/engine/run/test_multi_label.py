@@ -213,7 +213,7 @@ def expected_top(table, filters):
 
 
 def test_a_label_that_the_table_has_not_is_refused(audited, refused):
-    with refused("--given 'Sport'", "Business, Sci/Tech, Sports, World"):
+    with refused("given 'Sport'", "Business, Sci/Tech, Sports, World"):
         LossesTable.of(audited.table).top(3, Filters(given="Sport"))
 
 
@@ -275,7 +275,7 @@ def test_a_job_travels_to_other_processes(bundle, multi_label_rows):
 
 
 def test_lists_for_a_model_of_one_label_are_refused_with_the_way_out(bundle_folder, multi_label_rows, refused):
-    with refused("holds lists", "one label a row", "--multi-label"):
+    with refused("holds lists", "one label a row", "multi_label=True"):
         audit(Bundle.load(bundle_folder), multi_label_rows)
 
 

@@ -138,13 +138,13 @@ def test_a_job_that_was_sent_elsewhere_reads_the_same(bundle, pairs, expected):
 
 
 def test_half_a_pair_is_never_guessed_to_be_the_text(bundle, pairs, refused):
-    with refused("--text-column premise --text-pair-column hypothesis"):
+    with refused("text_column='premise', text_pair_column='hypothesis'"):
         audit(bundle, pairs, text_column=None, text_pair_column=None)
     assert audit(bundle, pairs, text_column=None).reading.text_column == "premise"
 
 
 def test_pairs_do_not_go_with_a_stride(bundle, pairs, refused):
-    with refused("--stride doesn't go with --text-pair-column"):
+    with refused("stride doesn't go with text_pair_column"):
         audit(bundle, pairs, stride=4)
 
 

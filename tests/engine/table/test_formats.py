@@ -163,7 +163,7 @@ def test_what_is_no_losses_table_is_refused(name, content, says, write_file, ref
 
 
 def test_a_missing_file_is_refused(tmp_path, refused):
-    with refused("there is no file", "lossaudit audit"):
+    with refused("there is no file", "`la.audit`"):
         read_table(tmp_path / "losses.parquet")
 
 

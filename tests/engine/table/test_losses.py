@@ -166,7 +166,7 @@ def test_a_damaged_file_is_one_line(kind, parquet, tmp_path, refused):
 
 
 def test_no_file_and_no_losses_table_are_refused(tmp_path, refused):
-    with refused("there is no file", "lossaudit audit"):
+    with refused("there is no file", "`la.audit`"):
         LossesTable.open(tmp_path / "losses.parquet")
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
     with refused("other.parquet is no losses table", "id, label_name"):

@@ -63,9 +63,9 @@ class TestFilters:
         assert self.ids(predicted="SPORTS", given="World") == [2, 0]
 
     def test_an_unknown_name_lists_the_known(self, refused):
-        with refused("--given 'Worlds'", "Sports, World"):
+        with refused("given 'Worlds'", "Sports, World"):
             self.ids(given="Worlds")
-        with refused("--predicted 'World'", "Sports"):
+        with refused("predicted 'World'", "Sports"):
             self.ids(predicted="World")
 
     def test_min_loss_counts_itself_in(self):
@@ -77,7 +77,7 @@ class TestFilters:
 
     def test_truncated_needs_the_column(self, refused, tmp_path):
         table = losses(1, 2)
-        with refused("losses.parquet", "--truncated"):
+        with refused("losses.parquet", "leave truncated out"):
             LossesTable(tmp_path / "losses.parquet", table.schema, 2, table).top(1, Filters(truncated=True))
 
     def test_rows_without_a_loss_are_no_suspects(self):

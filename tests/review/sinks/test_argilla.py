@@ -244,7 +244,7 @@ def test_an_answer_that_is_no_json(replay, sink, refused):
 
 
 def test_a_server_that_is_down(replay, sink, refused, pauses):
-    with refused("can't be reached", "--url"):
+    with refused("can't be reached", "is url right"):
         sink(replay([]), url="http://127.0.0.1:1").find(create=True)
     assert pauses == []
 
@@ -256,7 +256,7 @@ def test_workspaces(exchange, replay, sink, refused):
     workspaces = next(one for one in two if one["path"] == "/api/v1/me/workspaces")["answer"]["items"]
     other = workspaces[0] | {"name": "team", "id": "00000000-0000-4000-8000-000000000099"}
     workspaces.append(other)
-    with refused("say --workspace", "argilla, team"):
+    with refused("say workspace", "argilla, team"):
         sink(replay(two)).find(create=False)
     with refused("there is no Argilla dataset ag_news_errors in the workspace team"):
         sink(replay(two), workspace="team").find(create=False)
@@ -301,7 +301,7 @@ def test_names_of_models_fit_into_agents(model, agent, exchange, replay, sink, o
 
 @pytest.mark.parametrize("name", ["", None, "x" * 201])
 def test_names(name, replay, sink, refused):
-    with refused("--name", "1 to 200"):
+    with refused("name can't", "1 to 200"):
         sink(replay([]), name=name)
 
 

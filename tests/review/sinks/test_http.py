@@ -110,7 +110,7 @@ def test_what_must_not_be_sent_twice_is_not(connect, there):
 
 
 def test_a_server_that_is_down_is_told_at_once(connect, pauses, refused):
-    with refused("Testing at http://127.0.0.1:1 can't be reached", "is it up", "--url"):
+    with refused("Testing at http://127.0.0.1:1 can't be reached", "is it up, and is url right?"):
         connect("http://127.0.0.1:1").get("/a")
     assert pauses == []
 
@@ -119,14 +119,14 @@ def test_a_server_that_is_down_is_told_at_once(connect, pauses, refused):
 def test_a_redirect_takes_the_key_nowhere(status, connect, there, serve, service, refused):
     elsewhere = serve(service())
     there.instead.append((status, {"Location": f"{elsewhere.url}/a"}, ""))
-    with refused("redirects to", elsewhere.url, "--url"):
+    with refused("redirects to", elsewhere.url, "give its address as url"):
         connect(there.url).post("/a", {"x": 1})
     assert elsewhere.requests == []
 
 
 def test_an_answer_that_is_no_json(connect, there, refused):
     there.instead.append((200, {}, "<html>Welcome</html>"))
-    with refused("Testing at", "something else", "--url"):
+    with refused("Testing at", "something else", "is url right?"):
         connect(there.url).get("/a")
 
 
@@ -161,7 +161,7 @@ def test_the_key_stands_in_no_message_and_no_traceback(status, connect, there, k
     ],
 )
 def test_what_is_no_address_is_refused_and_not_repeated(given, says):
-    with pytest.raises(LossAuditError, match="--url or X_URL") as caught:
+    with pytest.raises(LossAuditError, match="url or X_URL") as caught:
         checked_url(given, "X_URL")
     assert says in str(caught.value)
     assert "hunter2" not in str(caught.value)
@@ -178,7 +178,7 @@ def test_requests_go_below_the_path(connect, there):
 
 @pytest.mark.parametrize("given", [None, "", " \n"])
 def test_no_key(given, refused):
-    with refused("no key", "--key or X_KEY"):
+    with refused("no key", "key or X_KEY"):
         checked_key(given, "X_KEY")
 
 

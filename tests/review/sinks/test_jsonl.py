@@ -200,7 +200,7 @@ def test_a_file_that_is_no_text(content, file, sink, losses, refused):
 
 
 def test_no_file(file, sink, losses, refused):
-    with refused(f"there is no file {file}", "--to jsonl"):
+    with refused(f"there is no file {file}", "lossaudit log"):
         pull(losses, sink, "jsonl")
 
 

@@ -216,7 +216,7 @@ def test_a_legacy_token_goes_as_it_is(sink, studio, key):
 
 @pytest.mark.parametrize("given", ["the-secret-key-9f3", token("other")])
 def test_a_wrong_key(given, sink, refused):
-    with refused("Label Studio at", "refuses the key", "--key or LABEL_STUDIO_API_KEY"):
+    with refused("Label Studio at", "refuses the key", "key or LABEL_STUDIO_API_KEY"):
         sink(key=given).find(create=True)
 
 
@@ -246,7 +246,7 @@ def test_no_key(sink, refused, monkeypatch, studio):
 
 @pytest.mark.parametrize("name", ["ab", " a ", "x" * 51, ""])
 def test_titles_have_3_to_50_characters(name, sink, refused):
-    with refused("--name", "3 to 50 characters"):
+    with refused("can't name", "3 to 50 characters"):
         sink(name=name)
 
 
@@ -287,7 +287,7 @@ def test_a_title_among_many_projects_is_found(sink, studio):
 def test_a_project_of_another_task_is_refused(parsed, says, create, sink, studio, refused):
     sink().find(create=True)
     studio.projects[0]["parsed_label_config"] = parsed
-    with refused(NAME, says, "--name"):
+    with refused(NAME, says, "another name"):
         sink().find(create=create)
 
 

@@ -100,7 +100,7 @@ def test_ranks_with_gaps(sink, records, on_stage, refused):
 @pytest.mark.parametrize("other", [{"text": "something else"}, {"loss": 3.25}])
 def test_records_of_another_losses_file_are_refused_before_anything_is_sent(other, sink, records, on_stage, refused):
     sink.kept = [dataclasses.replace(Held(2, "example number 2", 10.0), **other)]
-    with refused("the list is about another losses file", "row 2", "--name"):
+    with refused("the list is about another losses file", "row 2", "another name"):
         log_records(records, sink, on_stage)
     assert sink.bulks == []
 

@@ -117,7 +117,7 @@ def test_sets_come_back(sink, rubrix, sets, sets_about, on_stage, decided_sets):
 
 def test_a_dataset_holds_sets_or_single_labels(sink, rubrix, sets, sets_about, records, on_stage, refused):
     log_records(records, sink(), on_stage)
-    with refused(NAME, "is for one label a text", "--name"):
+    with refused(NAME, "is for one label a text", "another name"):
         log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
     with refused("is for one label a text"):
         pull(sets, sink(about=sets_about), "rubrix")
@@ -209,7 +209,7 @@ def test_names(name, fits, about, key, refused):
     if fits:
         connect("rubrix", place, about).close()
         return
-    with refused("--name", "Rubrix dataset"):
+    with refused("can't name", "Rubrix dataset"):
         connect("rubrix", place, about)
 
 
@@ -222,12 +222,12 @@ def test_a_dataset_that_is_not_there_names_the_others(sink, rubrix, losses, refu
 @pytest.mark.parametrize("create", [True, False])
 def test_a_dataset_of_another_task_is_refused(create, sink, rubrix, refused):
     rubrix.tasks[NAME] = "TokenClassification"
-    with refused(NAME, "is one of TokenClassification", "--name"):
+    with refused(NAME, "is one of TokenClassification", "another name"):
         sink().find(create=create)
 
 
 def test_a_wrong_key(sink, refused):
-    with refused("refuses the key (no)", "--key or RUBRIX_API_KEY"):
+    with refused("refuses the key (no)", "key or RUBRIX_API_KEY"):
         sink(key="wrong-key").find(create=True)
 
 
@@ -236,13 +236,13 @@ def test_workspaces(sink, rubrix, refused):
     assert {request.headers.get("x-rubrix-workspace") for request in rubrix.requests} == {"team"}
     with refused("no workspace nowhere for the user ann", "there are ann, team"):
         sink(workspace="nowhere").find(create=True)
-    with refused("--workspace 'a b'"):
+    with refused("workspace 'a b'"):
         sink(workspace="a b")
 
 
 def test_another_server_is_told_from_rubrix(sink, rubrix, refused):
     rubrix.instead.append((404, {}, {"detail": "Not Found"}))
-    with refused("Rubrix at", "something else than Rubrix would", "--url"):
+    with refused("Rubrix at", "something else than Rubrix would", "is url right"):
         sink().find(create=True)
 
 

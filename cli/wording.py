@@ -1,0 +1,40 @@
+"""What a message of the engine says to a user of the command: its options as flags that can be pasted into a shell."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+
+from lossaudit.engine.errors import Either, Function, LossAuditError, Option, Part
+
+
+def message_of(error: BaseException) -> str:
+    """An error's message; a LossAuditError's in the command's words."""
+    return in_command(error.parts) if isinstance(error, LossAuditError) else str(error)
+
+
+def in_command(parts: Iterable[Part]) -> str:
+    """A message in the command's words."""
+    return "".join(map(_worded, parts))
+
+
+def _worded(part: Part) -> str:
+    if isinstance(part, Either):
+        return _worded(part.command)
+    if isinstance(part, Function):
+        return f"lossaudit {part.name}"
+    return _flags(part) if isinstance(part, Option) else part
+
+
+def _flags(option: Option) -> str:
+    flag, value = f"--{option.name.replace('_', '-')}", option.value
+    if value is None or value is True:
+        return flag
+    values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, Mapping) else [str(value)]
+    # After a space, a parser may take what begins with a dash for another flag.
+    return " ".join(f"{flag}{'=' if one.startswith('-') else ' '}{_quoted(one)}" for one in values)
+
+
+def _quoted(value: str) -> str:
+    """As one word of a shell; line ends and what else a terminal would obey are escaped as bash reads it."""
+    if value.isprintable():
+        return shlex.quote(value)
+    return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in value) + "'"
