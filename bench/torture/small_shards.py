@@ -7,6 +7,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from unittest import mock
 
 _RANGE_BYTES = 64 * 1024
@@ -19,9 +20,12 @@ def small_shards(rows: int) -> Iterator[None]:
     from lossaudit.engine.run import options, passes
     from lossaudit.engine.table import merge
 
-    small_options = functools.partial(options.AuditOptions, shard_rows=rows)
+    @dataclass(frozen=True)
+    class SmallShards(options.AuditOptions):
+        shard_rows: int = rows
+
     small_ranges = functools.partial(merge.ranked, range_bytes=_RANGE_BYTES)
-    with mock.patch.object(options, "AuditOptions", small_options), mock.patch.object(passes, "ranked", small_ranges):
+    with mock.patch.object(options, "AuditOptions", SmallShards), mock.patch.object(passes, "ranked", small_ranges):
         yield
 
 
