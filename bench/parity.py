@@ -39,7 +39,9 @@ def main(model: str, data: str, top: int) -> None:
         ours = _losses(fp32)
         by_default = _losses(Audit(bundle, rows, AuditOptions(top=top)))
     whole = rows.take(0, len(rows))
-    theirs = loop.losses(model, whole[fp32.text_column].to_pylist(), whole[fp32.label_column].to_pylist())
+    theirs = loop.losses(
+        model, whole[fp32.reading.text_column].to_pylist(), whole[fp32.reading.label_column].to_pylist()
+    )
     difference = float(np.abs(ours - theirs).max())
     click.echo(f"{len(rows):,} rows; largest difference of a loss in fp32: {difference:.1e} (allowed: {TOLERANCE:.0e})")
     swapped = 0
