@@ -23,13 +23,13 @@ contracts: .venv/installed-test
 	LOSSAUDIT_CONTRACTS=1 $(BIN)/python -m pytest tests/contracts
 
 torture: .venv/installed-test
-	$(BIN)/python -m bench.torture
+	$(BIN)/python -m tests.torture
 
 matrix: .venv/installed-matrix
-	$(BIN)/python -m bench.matrix
+	$(BIN)/python -m tests.matrix
 
 bench: .venv/installed-bench
-	$(BIN)/python -m bench.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results
+	$(BIN)/python -m bench.speed.run --model distilbert-base --data ag_news --rows 1200 --repeats 3 -o bench/results
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,11 +1,11 @@
-"""`python -m bench.gpu`: refused where there is no GPU, and right on the CPU."""
+"""`python -m bench.speed.gpu`: refused where there is no GPU, and right on the CPU."""
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from bench import gpu
+from bench.speed import gpu
 from lossaudit.engine.model import backends
 from lossaudit.engine.run.shards import encoder_of
 from lossaudit.export.exporter import export_bundle

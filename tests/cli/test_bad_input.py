@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.torture.small_shards import small_shards
 from lossaudit.engine.table.formats import read_table
 from lossaudit.engine.table.outcomes import RANKED
+from tests.torture.small_shards import small_shards
 
 OK = "ok"
 

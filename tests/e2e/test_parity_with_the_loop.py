@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench import loop
-from bench.parity import TOLERANCE, swapped_rows
+from bench.quality.parity import TOLERANCE, swapped_rows
+from bench.speed import loop
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.torture import damage, disks, fuzz, kills
-from bench.torture.work import Work
+from tests.torture import damage, disks, fuzz, kills
+from tests.torture.work import Work
 
 
 @pytest.fixture(scope="module")

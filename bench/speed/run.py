@@ -1,6 +1,6 @@
 """The benchmark: all contenders in one run on the same rows, taking turns. Names come in, a report goes out.
 
-    python -m bench.run --model distilbert-base --data ag_news --rows 1000 --repeats 3 -o bench/results
+    python -m bench.speed.run --model distilbert-base --data ag_news --rows 1000 --repeats 3 -o bench/results
 
 Each contender is prepared once, then each repeat runs every one of them in a process of its own, the loop first.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ..machine import Machine, folder_megabytes, install_megabytes, top_seconds, version_seconds
 from . import child, shapes
 from .child import Ran
 from .contenders import NAMES
@@ -21,7 +22,6 @@ from .contenders.batches import encode
 from .contenders.job import Job, read_rows
 from .figures import Figures, Work, compare, figures
 from .flops import Dimensions
-from .machine import Machine, folder_megabytes, install_megabytes, top_seconds, version_seconds
 from .report import Command, Report
 
 LOOP = NAMES[0]
@@ -105,7 +105,7 @@ def _told(what: str, ran: Ran) -> Ran:
 
 def _peaks() -> dict[str, dict[str, float]]:
     # In a process of its own, since this one should hold no libraries that compute.
-    done = subprocess.run([sys.executable, "-m", "bench.peak"], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "bench.speed.peak"], check=True, capture_output=True, text=True)
     found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -1,6 +1,6 @@
 """How long does the review page take to show the next record? A losses file comes in, milliseconds go out.
 
-    python -m bench.page losses.parquet --n 500 --keys 100
+    python -m bench.cost.page losses.parquet --n 500 --keys 100
 
 Decides on a copy of the file in headless Chromium, key by key, and measures from the key press (the event's own time)
 until the next record has been painted: the decision is on disk by then. Needs playwright and a Chromium.

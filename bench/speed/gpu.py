@@ -1,6 +1,6 @@
 """How many rows a second a GPU scores: lossaudit's graphs against PyTorch, on the same tokens.
 
-    python -m bench.gpu --model distilbert-base --data ag_news
+    python -m bench.speed.gpu --model distilbert-base --data ag_news
 
 Rows are tokenised and sorted by length beforehand. Each contender takes padded batches from the CPU's memory and gives
 logits back there; its token budget is the fastest of some, and its figure the median of three turns, taken one after

@@ -97,7 +97,8 @@ def bundle_folder(job: Job) -> Path:
 @functools.cache
 def _makers_hash() -> str:
     """Of the engine's and the export's source, so that a bundle is made again when they have changed."""
-    rooms = (Path(bundles.__file__).parent, Path(bundles.__file__).resolve().parents[1] / "export")
+    house = Path(bundles.__file__).resolve().parents[2]
+    rooms = (house / "engine", house / "export")
     digest = hashlib.sha256()
     for file in sorted(file for room in rooms for file in room.rglob("*.py")):
         digest.update(file.read_bytes())

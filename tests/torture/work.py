@@ -102,7 +102,7 @@ class Work:
 
     def start(self, output: Path, **options: Any) -> "subprocess.Popen[str]":
         """Begins an audit in a process of its own."""
-        command = [sys.executable, "-m", "bench.torture.small_shards", str(SHARD_ROWS), *self.arguments(output)]
+        command = [sys.executable, "-m", "tests.torture.small_shards", str(SHARD_ROWS), *self.arguments(output)]
         return subprocess.Popen(command, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
 
     def run(self, output: Path) -> Ran:

@@ -1,6 +1,6 @@
 """Runs one contender in this process and prints one line of JSON as the last of its output.
 
-    python -m bench.contenders NAME --model CHECKPOINT --data FILE --rows N --out FILE --work DIR [--prepare]
+    python -m bench.speed.contenders NAME --model CHECKPOINT --data FILE --rows N --out FILE --work DIR [--prepare]
 
 With --prepare it makes and keeps in --work what is made once a model, and finds the contender's best settings; without,
 it does the job and prints its seconds: after the imports, from opening the rows to the written file, loading included.

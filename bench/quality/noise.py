@@ -1,6 +1,6 @@
 """What finds wrong labels best? Plants them in clean data, and says how many each score finds and the estimate counts.
 
-    python -m bench.noise -o bench/results
+    python -m bench.quality.noise -o bench/results
 
 Labels of TREC, BBC News and AG News, MiniLM's states, heads in and out of sample; three kinds of noise, four shares,
 some seeds. Writes noise.json and noise.md; cleanlab's scores are in them where it is installed.
@@ -24,7 +24,7 @@ from lossaudit.engine.files import file_beside
 from lossaudit.engine.scores.loss import cross_entropy
 from lossaudit.review.report.confident import REVIEWED, confidently_another
 
-from .machine import Machine
+from ..machine import Machine
 from .noise_data import SETS, Data, read
 from .noise_labels import KINDS
 from .noise_page import page

@@ -34,10 +34,10 @@ class Ran:
 
 
 def run(name: str, job: Job, prepare: bool = False) -> Ran:
-    """Runs `python -m bench.contenders NAME` and waits."""
+    """Runs `python -m bench.speed.contenders NAME` and waits."""
     options = {"model": job.model, "data": job.data, "rows": job.rows, "out": job.out, "work": job.work}
     options |= {"calibration": job.calibration, "top": job.top}
-    command = [sys.executable, "-m", "bench.contenders", name]
+    command = [sys.executable, "-m", "bench.speed.contenders", name]
     command += [f"--{option}={value}" for option, value in options.items()]
     if prepare:
         command.append("--prepare")

@@ -1,6 +1,6 @@
 """`lossaudit` with shards of few rows, so that a short audit has many parts to be killed between.
 
-python -m bench.torture.small_shards ROWS audit …
+python -m tests.torture.small_shards ROWS audit …
 """
 
 import contextlib

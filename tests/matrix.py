@@ -1,6 +1,6 @@
 """Fresh environments: what installing lossaudit moves in them, and whether its tests pass with the lowest and newest.
 
-    python -m bench.matrix [--only NAME]
+    python -m tests.matrix [--only NAME]
 
 Out comes one row per environment, here and in docs/install.md. Exits with 1 if one fails.
 """
@@ -20,7 +20,7 @@ import click
 import pyarrow.parquet as pq
 import uv
 
-from .machine import Machine
+from bench.machine import Machine
 
 _HOUSE = Path(__file__).parents[1]
 _PAGE = _HOUSE / "docs" / "install.md"
@@ -148,10 +148,9 @@ def main(only: str | None, torch: str | None) -> None:
 
 def _build(folder: Path, torch: str) -> Built:
     """The wheel, by way of the sources' archive, and what the checkout's own environment makes of some rows."""
+    from bench.cost.memory import tiny_checkpoint
     from lossaudit.export.exporter import export_bundle
-
-    from .memory import tiny_checkpoint
-    from .torture.fuzz_data import LABELS
+    from tests.torture.fuzz_data import LABELS
 
     _run(uv.find_uv_bin(), "build", "--quiet", "--out-dir", folder / "built", _HOUSE)
     (wheel,) = (folder / "built").glob("*.whl")

@@ -1,6 +1,6 @@
 """How to pool the windows of a long text? Compares rules on articles that are longer than what the model reads at once.
 
-    python -m bench.stride
+    python -m bench.quality.stride
 
 The model is a head on MiniLM's states of each article's first window, as a model that was fine-tuned on cut texts is.
 Half of BBC News, with wrong labels planted, is fitted on; the other half is audited. Prints each rule's accuracy on the

@@ -1,6 +1,6 @@
 """The machine's matrix-product peaks: how fast each precision can be here at all. GFLOP/s go out, as JSON.
 
-    python -m bench.peak
+    python -m bench.speed.peak
 
 Each precision is tried with whatever libraries are installed, on all usable CPUs, on a product as large as a
 transformer's; the best of them is the peak.

@@ -1,6 +1,6 @@
 """Memory and time by the number of rows: a tiny model audits 50,000 and more rows, each in a process of its own.
 
-    python -m bench.memory --rows 50000 --rows 1000000 -o bench/results
+    python -m bench.cost.memory --rows 50000 --rows 1000000 -o bench/results
 
 Rows are AG News' headlines cut to a few words, with a number in front so that all differ. Also `lossaudit top` over a
 losses table of ten million rows. Out comes a page of figures.
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from lossaudit.engine.table.formats import write_table
 
-from .machine import Machine
+from ..machine import Machine
 
 _WORDS = re.findall(
     r"\w+",

@@ -1,7 +1,7 @@
 """The contenders: each does a whole job its own way. A name comes in, a `Contender` goes out.
 
 A job reads the rows, tokenises, scores, computes each row's loss and writes the losses, highest first, to a
-Parquet file. `python -m bench.contenders NAME …` runs one in a process of its own, so that every contender
+Parquet file. `python -m bench.speed.contenders NAME …` runs one in a process of its own, so that every contender
 starts the same way and imports nothing but its own libraries.
 """
 
@@ -32,6 +32,6 @@ NAMES = tuple(_MODULES)
 
 def contender(name: str) -> Contender:
     """The contender of that name. Raises ImportError if a library of its own isn't installed."""
-    module = importlib.import_module(f"bench.contenders.{_MODULES[name]}")
+    module = importlib.import_module(f"bench.speed.contenders.{_MODULES[name]}")
     found: Contender = module.CONTENDERS[name]
     return found

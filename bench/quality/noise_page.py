@@ -1,4 +1,4 @@
-"""The noise bench's results as Markdown: what `bench.noise` found comes in, a page goes out."""
+"""The noise bench's results as Markdown: what `bench.quality.noise` found comes in, a page goes out."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +17,7 @@ def page(report: dict[str, Any]) -> str:
     seeds = len({run["seed"] for run in runs})
     parts = [
         "# Planted wrong labels, and who finds them",
-        f"{report['date']}, {report['machine']}; {report['seconds']:,} s. Made by `python -m bench.noise`; "
+        f"{report['date']}, {report['machine']}; {report['seconds']:,} s. Made by `python -m bench.quality.noise`; "
         "[docs/noise.md](../../docs/noise.md) says what it means.",
         f"Figures are means over {', '.join(f'{share:.0%}' for share in shares)} of wrong labels and {seeds} seeds.",
         "## Average precision",

@@ -1,6 +1,6 @@
 """Generated datasets and bundles through the command, in this process: right counts or one clear line, never a crash.
 
-    python -m bench.torture.fuzz --bundle BUNDLE --first 0 --cases 100 --work FOLDER
+    python -m tests.torture.fuzz --bundle BUNDLE --first 0 --cases 100 --work FOLDER
 
 prints one JSON object a case: its seed, which makes it again, how it ended, and what was wrong with that.
 """

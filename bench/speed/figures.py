@@ -36,7 +36,7 @@ class Work:
     """(rows,) tokens of each row."""
     dimensions: Dimensions
     peaks: dict[str, dict[str, Any]]
-    """See `bench.peak`."""
+    """See `bench.speed.peak`."""
     top: int
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..machine import Machine
 from . import chart
 from .figures import Figures, Spread
-from .machine import Machine
 
 
 @dataclass(frozen=True)

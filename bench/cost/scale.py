@@ -1,6 +1,6 @@
 """What one process does for a whole cluster: it reads rows, sends them, takes parts back, keeps and merges them.
 
-    python -m bench.scale --model ../shared/models/agnews-distilbert-mini --data ../shared/data/ag_news_test.jsonl.gz
+    python -m bench.cost.scale --model MODEL --data DATA
 
 Nodes score; this process feeds them, so its rows/s is what more nodes can't pass. Scores some shards once, then times
 each of its steps on them over and over. Out comes a table; docs/scale.md says what follows from it.
@@ -24,7 +24,7 @@ from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.summary import Tally
 from lossaudit.export.exporter import cached_bundle
 
-from .machine import Machine
+from ..machine import Machine
 
 _TIMES = 30
 

@@ -1,6 +1,6 @@
 """Is the exact top exact, and what does it cost? Compares exact-top audits with an fp32 audit of the same rows.
 
-    python -m bench.exact --model mini --data ag_news --top 50 --top 500 --top 1000
+    python -m bench.speed.exact --model mini --data ag_news --top 50 --top 500 --top 1000
 
 Prints, for each K, whether the first K rows are fp32's in fp32's order (but for ties within 1e-5), how many rows were
 scored again, and the speed as a share of int8's and of fp32's. Exits with 1 if a top isn't exact.
@@ -23,8 +23,8 @@ from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.passes import Audited
 from lossaudit.export.exporter import export_bundle
 
+from ..quality.parity import swapped_rows
 from . import shapes
-from .parity import swapped_rows
 
 
 @click.command()

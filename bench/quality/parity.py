@@ -1,6 +1,6 @@
 """Is the ranking the same as the loop's? Runs both on the same rows and compares losses and the top of the ranking.
 
-    python -m bench.parity MODEL DATA --top 500
+    python -m bench.quality.parity MODEL DATA --top 500
 
 Losses are compared in fp32, the top in fp32 and as `audit` does it by default, mostly by way of int8.
 
@@ -20,7 +20,7 @@ from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.exporter import export_bundle
 
-from . import loop
+from ..speed import loop
 
 TOLERANCE = 1e-4
 TIE = 1e-5

@@ -1,6 +1,6 @@
 """The whole campaign, in about five minutes on two CPUs; out comes one table.
 
-    python -m bench.torture
+    python -m tests.torture
 
 Exits with 1 if a row was lost, or anything else went wrong.
 """
@@ -105,7 +105,7 @@ def _fuzz(bundle: Path, first: int, cases: int, folder: Path, tried: Tried) -> N
     end = first + cases
     environment = os.environ | {"HF_HOME": str(folder / "huggingface")}
     while first < end:
-        command = [sys.executable, "-m", "bench.torture.fuzz", "--bundle", str(bundle), "--work", str(folder / "work")]
+        command = [sys.executable, "-m", "tests.torture.fuzz", "--bundle", str(bundle), "--work", str(folder / "work")]
         command += ["--first", str(first), "--cases", str(end - first)]
         with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
@@ -123,9 +123,9 @@ def _fuzz(bundle: Path, first: int, cases: int, folder: Path, tried: Tried) -> N
 
 
 def _tiny_bundle(folder: Path) -> Path:
+    from bench.cost.memory import tiny_checkpoint
     from lossaudit.export.exporter import export_bundle
 
-    from ..memory import tiny_checkpoint
     from .fuzz_data import LABELS
 
     return export_bundle(str(tiny_checkpoint(folder / "checkpoint", LABELS)), folder / "bundle").folder

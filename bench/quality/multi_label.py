@@ -1,6 +1,6 @@
 """Is a row of a multi-label model best ranked by its worst label? Compares that with the sum over its labels.
 
-    python -m bench.multi_label
+    python -m bench.quality.multi_label
 
 Texts with one to three labels are put together from AG News rows; one label of some of them is flipped. Losses are
 those of a head for each label, out of fold, on MiniLM's states. Prints the average precision of the flipped rows by

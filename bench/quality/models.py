@@ -1,6 +1,6 @@
 """What becomes of each family of models: exports a checkpoint of each, measures it, and writes docs/models.md.
 
-    python -m bench.models -o docs/models.md
+    python -m bench.quality.models -o docs/models.md
 
 The checkpoints have random weights and a middling size, so that a figure of speed means something.
 """
@@ -23,8 +23,8 @@ from lossaudit.engine.model.tuning import BUDGET
 from lossaudit.export.comparison import reference_texts
 from lossaudit.export.exporter import export_bundle
 
-from .families import FAMILIES, Family, Size
-from .machine import Machine
+from ..families import FAMILIES, Family, Size
+from ..machine import Machine
 
 SIZE = Size(hidden=256, layers=4, heads=4, intermediate=1024, tokens=128)
 _LIBRARIES = ("transformers", "optimum-onnx", "onnxruntime", "openvino")
@@ -160,7 +160,7 @@ _PAGE = """# Models
 
 This page lists the model families that lossaudit can export, with parity and speed for each.
 
-It was made by `python -m bench.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
+It was made by `python -m bench.quality.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
 {size.layers} layers, up to {size.tokens} tokens, four labels) and its real kind of tokenizer, trained on a few
 sentences: WordPiece, byte-level BPE or SentencePiece's unigram.
 

@@ -1,0 +1,1 @@
+"""Memory and time by the number of rows, and the review page's response."""

@@ -1,0 +1,1 @@
+"""Whether the ranking is right: parity with PyTorch, families of models, planted wrong labels."""

@@ -1,0 +1,1 @@
+"""Throughput against the PyTorch loop and every peer, whole jobs in turns."""
