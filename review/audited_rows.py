@@ -4,7 +4,6 @@ A losses table comes in, rows as dicts or as Arrow tables go out. Text files are
 them (00123 a number, a date a time) isn't what they say.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow as pa
 
+from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import Function, LossAuditError
-from lossaudit.engine.files import ending_of, files_of, open_text
+from lossaudit.engine.files import ending_of, files_of
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row
@@ -105,24 +105,8 @@ class AuditedRows:
                     for piece in pieces:
                         yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
             else:
-                yield from _json_rows(file)
+                yield from rows_of(file)
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset in pieces."""
         return (table for _, table in self.rows.shards(_ROWS))
-
-
-def _json_rows(file: Path) -> Iterator[list[Row]]:
-    with open_text(file) as opened:
-        if opened.read(1) == "[":
-            opened.seek(0)
-            yield json.load(opened)
-            return
-        opened.seek(0)
-        piece = []
-        for line in filter(str.strip, opened):
-            piece.append(json.loads(line))
-            if len(piece) == _ROWS:
-                yield piece
-                piece = []
-        yield piece

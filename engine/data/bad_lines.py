@@ -1,48 +1,35 @@
 """Finds the line of a text file that its reader stumbled over: readers count from wherever they were, or not at all."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import brief
 from ..files import ending_of
+
+NOT_UTF8 = "is not UTF-8; convert the file first, such as with iconv --from-code latin1 --to-code utf-8"
 
 
 def first_bad_line(files: Sequence[Path]) -> str | None:
     """Where and why the first line of some files can't be read, in one sentence; None if no single line is to blame.
 
-    Lines must be UTF-8, and those of .jsonl files JSON objects.
+    Lines must be UTF-8.
     """
     for file in files:
-        kind = ending_of(file)
-        if kind != ".parquet":
+        if ending_of(file) != ".parquet":
             try:
                 with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
                     for number, line in enumerate(lines, 1):
-                        reason = _reason(line, json_lines=kind == ".jsonl")
-                        if reason:
-                            return f"line {number}{f' of {file}' if len(files) > 1 else ''} {reason}"
+                        if not is_utf8(line):
+                            return f"line {number}{f' of {file}' if len(files) > 1 else ''} {NOT_UTF8}"
             except (OSError, EOFError, zlib.error):  # no single line
                 return None
     return None
 
 
-def _reason(line: bytes, json_lines: bool) -> str | None:
+def is_utf8(line: bytes) -> bool:
     try:
-        text = line.decode("utf-8-sig")
+        line.decode()
     except UnicodeDecodeError:
-        return "is not UTF-8; convert the file first, such as with iconv --from-code latin1 --to-code utf-8"
-    if not json_lines or not text.strip():
-        return None
-    try:
-        row = json.loads(text)
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return r"holds half of a surrogate pair, such as \ud83d alone, which is no text"
-    except json.JSONDecodeError as error:
-        return f"is not JSON: {error.msg} at character {error.pos}"
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
-        return f"can't be read: {brief(error)}"
-    return None if isinstance(row, dict) else "is no JSON object"
+        return False
+    return True

@@ -6,7 +6,7 @@ import functools
 import glob
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from ..errors import LossAuditError, Option, brief
 from ..files import ending_of, files_of, sha256_of
 from ..scratch import Scratch
 from .bad_lines import first_bad_line
+from .json_arrow import copy_json
+from .json_rows import BadJsonError, rows_of
 from .rows import Origin, Rows
 
 # Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
@@ -28,6 +30,7 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
+    ".ndjson": ("json", {}),
     ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
 _COUNTED_ROWS = 4096
@@ -74,10 +77,14 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
             break
         builder, options = _FORMATS[_kind(file)]
         with quiet_datasets(), _reading(str(file)):
-            pieces = datasets.load_dataset(
-                builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
-            )
-            stop = start + sum(len(piece) for piece in pieces.with_format("arrow").iter(batch_size=_COUNTED_ROWS))
+            if builder == "json":
+                pieces: Iterable[Sized] = rows_of(file)
+            else:
+                loaded = datasets.load_dataset(
+                    builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
+                )
+                pieces = loaded.with_format("arrow").iter(batch_size=_COUNTED_ROWS)
+            stop = start + sum(map(len, pieces))
         found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
         left = [row for row in left if row >= stop]
         start = stop
@@ -112,6 +119,11 @@ def _check_files(name: str, files: list[Path], config: str | None, split: str | 
 def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
     """The rows of files of one format, as Arrow files in `folder`, where unpacked ones go too."""
     builder, options = _FORMATS[_kind(files[0])]
+    if builder == "json":
+        with _reading(name), _copying(name, folder.parent):
+            if not copy_json(files, folder / "rows.arrow"):
+                raise _no_rows(name)
+            return datasets.Dataset.from_file(str(folder / "rows.arrow"))
     # `datasets` reads names as globs, so the found ones are escaped.
     with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
         found = [glob.escape(str(file)) for file in (_with_rows(files) if builder == "parquet" else files)]
@@ -211,6 +223,8 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
         yield
     except LossAuditError:
         raise
+    except BadJsonError as error:
+        raise LossAuditError(f"{name} can not be read: {error}") from error
     except Exception as error:  # readers for six formats and the hub raise whatever they like
         cause = _first_cause(error)
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TextIO
 
 Row = dict[str, Any]
-TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
+TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _END = "\r\n"
 
 
