@@ -119,7 +119,7 @@ def _is_as_written(column: pa.ChunkedArray) -> bool:
     if values.type != pa.float64() or len(values) == values.null_count:
         return True
     # Arrow takes other spellings of infinity, and whole numbers that floats don't hold.
-    return bool(pc.all(pc.less_equal(pc.abs(values), EXACT)).as_py() and not pc.any(pc.is_nan(values)).as_py())
+    return bool(pc.all(pc.less(pc.abs(values), EXACT)).as_py() and not pc.any(pc.is_nan(values)).as_py())
 
 
 def _extremes(column: pa.ChunkedArray) -> list[Any]:

@@ -140,15 +140,15 @@ def _object(line: bytes, number: int) -> Row:
         raise BadJsonError(f"can't be read: {brief(error)}", number) from error
     if type(value) is not dict:
         raise BadJsonError("is no JSON object", number)
-    if b"\\u" in line and not _is_text(value):
+    if b"\\u" in line and not _is_text(value, "strict" if is_utf8(line) else "surrogateescape"):
         raise BadJsonError(_HALF, number)
     return value
 
 
-def _is_text(value: Row) -> bool:
+def _is_text(value: Row, errors: str = "strict") -> bool:
     """Whether what came of escapes can be written as UTF-8."""
     try:
-        json.dumps(value, ensure_ascii=False).encode(errors="surrogateescape")
+        json.dumps(value, ensure_ascii=False).encode(errors=errors)
     except UnicodeEncodeError:
         return False
     return True

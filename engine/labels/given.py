@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel
@@ -129,13 +130,27 @@ def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.Chu
         except pa.ArrowInvalid as error:
             raise LossAuditError(_no_whole_number(column, itertools.count() if rows is None else rows)) from error
     if is_list(kind):
+        return stored(_only_items(column, itertools.count() if rows is None else rows), rows)
+    raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
+
+
+def _only_items(lists: pa.ChunkedArray, rows: Iterable[int]) -> pa.ChunkedArray:
+    """What stands in lists of one label each; nothing where a list is empty."""
+    lists = lists.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    if (lengths > 1).any():
+        place = int((lengths > 1).argmax())
+        row = next(itertools.islice(rows, place, None))
         raise LossAuditError(
-            "the label column holds lists, but the model gives one label a row; name another with ",
+            f"the label column holds lists, and that of row {row} has {lengths[place]} labels, but the model gives one "
+            "label a row; name another with ",
             Option("label_column"),
             " or, if any of the model's labels may be right, export it with ",
             Option("multi_label", True),
         )
-    raise LossAuditError(f"the label column holds {kind}; labels must be integers or names")
+    places = np.zeros(len(lists), np.int64)
+    places[lengths == 1] = np.arange((lengths == 1).sum())
+    return pa.chunked_array([pc.list_flatten(lists).take(pa.array(places, mask=lengths == 0))])
 
 
 def _no_whole_number(column: pa.ChunkedArray, rows: Iterable[int]) -> str:

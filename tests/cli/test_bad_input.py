@@ -73,6 +73,7 @@ MISSING, UNKNOWN = "missing_label", "label_not_in_model"
         pytest.param(["WORLD", "sports", "sci_tech"], [OK] * 3, ["World", "Sports", "Sci/Tech"], id="other case"),
         pytest.param([True, False], [OK] * 2, ["Sports", "World"], id="bool"),
         pytest.param(["World", "", "Sports"], [OK, MISSING, OK], ["World", None, "Sports"], id="empty name"),
+        pytest.param([["World"], [], ["sports"]], [OK, MISSING, OK], ["World", None, "Sports"], id="lists of one"),
         pytest.param([0, [1], 2], [OK, UNKNOWN, OK], ["World", "[1]", "Business"], id="list among numbers"),
         pytest.param([0, "?", 2], [OK, UNKNOWN, OK], ["World", "?", "Business"], id="word among numbers"),
         pytest.param(
@@ -96,7 +97,7 @@ def test_labels(labels, statuses, names, audit, write_file):
         pytest.param([7, 8, 0], "'7' of row 0 is not in the model (2 of 3 rows", id="mostly out of range"),
         pytest.param(["a", "b"], "'a' of row 0 is not in the model", id="other names"),
         pytest.param([0, 0.5], "0.5 in row 1", id="half"),
-        pytest.param([[0], [1]], "holds list", id="lists"),
+        pytest.param([[0], [0, 1]], "holds lists, and that of row 1 has 2 labels", id="lists"),
         pytest.param([{"x": 0}, {"x": 1}], "holds struct", id="objects"),
         pytest.param([0, 2**70], "in row 1; labels must be whole numbers", id="huge"),
     ],

@@ -177,7 +177,7 @@ class TestSavedDataset:
         ("list.jsonl", '{"text": "a"}\n[1]\n', "is no JSON object"),
         ("bad.json", '[{"text": "a"},', "bad.json"),
         ("bad.parquet", b"PAR1 and then nothing", "bad.parquet"),
-        ("rows.txt", "a", "must end in .csv, .tsv, .json, .jsonl, .parquet"),
+        ("rows.txt", "a", "must end in .csv, .tsv, .json, .jsonl, .ndjson, .parquet"),
         ("rows", "a", "must end in"),
         ("archive.gz", "a", "must end in"),
     ],
