@@ -231,8 +231,8 @@ def test_every_cell_is_what_json_says(tmp_path_factory, rows, is_ascii, shape, e
         content = json.dumps(rows, ensure_ascii=is_ascii)
     else:
         indent = 1 if shape == "pretty" else None
-        content = "".join(json.dumps(row, ensure_ascii=is_ascii, indent=indent) + end for row in [*rows, {"last": 1}])
-        rows = [*rows, {"last": 1}]
+        content = "".join(json.dumps(row, ensure_ascii=is_ascii, indent=indent) + end for row in [{"first": 1}, *rows])
+        rows = [{"first": 1}, *rows]
     path.write_bytes(gzip.compress(content.encode(), 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_rows, "_HEAD", 40)
