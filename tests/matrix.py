@@ -219,7 +219,11 @@ def _versions(versions: dict[str, str], names: tuple[str, ...]) -> str:
 
 def _test_tools() -> list[str]:
     project = tomllib.loads((_HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [need for need in project["optional-dependencies"]["dev"] if need.startswith(("griffelib", "hypothesis", "mypy", "pandas-stubs", "pytest"))]
+    return [
+        need
+        for need in project["optional-dependencies"]["dev"]
+        if need.startswith(("griffelib", "hypothesis", "mypy", "pandas-stubs", "pytest"))
+    ]
 
 
 def _pin(name: str) -> str:

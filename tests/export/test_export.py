@@ -19,7 +19,7 @@ from lossaudit.engine.model.encoding import TextEncoder
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.comparison import TOLERANCE, reference_pairs, reference_texts
-from lossaudit.export.exporter import cached_bundle, export_bundle, quiet
+from lossaudit.export.exporter import cached_bundle, export_bundle, quiet_libraries
 from lossaudit.export.parity import check_parity
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 
@@ -224,7 +224,7 @@ def test_the_side_that_is_cut_is_kept(checkpoint, tmp_path):
 
 
 def test_what_torch_says_of_torchscript_is_no_matter_of_the_user():
-    with quiet():
+    with quiet_libraries():
         warnings.warn("`torch.jit.script` is deprecated. Please switch to `torch.export`.", FutureWarning, stacklevel=1)
         with pytest.warns(FutureWarning, match="another"):
             warnings.warn("another", FutureWarning, stacklevel=1)
