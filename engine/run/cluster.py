@@ -67,7 +67,6 @@ class Cluster:
     def __init__(self, address: str) -> None:
         """address: of a running Ray, such as "auto" or "10.0.0.1:6379", or LOCAL, which needs a process that hasn't
         imported ray yet, since Ray reads its environment then. Raises LossAuditError without it."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self.address = address
         self._ends = contextlib.ExitStack()
