@@ -162,3 +162,8 @@ def test_int8_marks_its_rows(run, bundle_folder, data_csv, tmp_path):
     result = run("audit", bundle_folder, data_csv, "-o", output, "--precision", "int8", "--no-tune")
     assert result.exit_code == 0, result.output
     assert set(read_table(output)["precision"].to_pylist()) == {"int8"}
+
+
+@pytest.mark.parametrize("named", [("--ray", "10.0.0.1:6379"), ("--parts", "s3://bucket/parts")])
+def test_offline_goes_with_no_address(named, bundle_folder, data_csv, tmp_path, fails):
+    fails(("audit", bundle_folder, data_csv, "-o", tmp_path / "x.csv", "--offline", *named), named[1], "leave one")
