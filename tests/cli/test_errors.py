@@ -22,7 +22,7 @@ def audit_fails(fails, out):
 
 
 def test_an_unknown_model(audit_fails, data_csv):
-    audit_fails("no/such/model", data_csv, "no/such/model", "is no checkpoint")
+    audit_fails("no/such/model", data_csv, "no/such/model", "isn't a checkpoint")
     audit_fails("nosuchmodel", data_csv, "there is no folder nosuchmodel")
 
 
