@@ -1,4 +1,4 @@
-"""A user's mistakes: one line that says what, where and what to do, and exit code 2."""
+"""Users' mistakes: one line that says what is wrong, where and what to do, and exit code 2."""
 
 import json
 

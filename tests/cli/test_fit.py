@@ -1,4 +1,4 @@
-"""`lossaudit fit`: what it says, what it writes, and its one line for each mistake."""
+"""`lossaudit fit`: its messages, its output, and one line per mistake."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Every `lossaudit` command line in the documents and the commands' examples runs, in the order in which it stands
-there, in a folder that has the files they speak of. What needs a hub or a server that isn't here must say so.
+"""Runs every `lossaudit` command line of the documents and the commands' examples, in their order, in a folder with
+the files that they name. Lines that need an unavailable hub or server must say so.
 """
 
 import gzip

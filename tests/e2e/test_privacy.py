@@ -1,4 +1,4 @@
-"""What every command sends: nothing but what the user named. And what it leaves behind, and for whom to read."""
+"""What every command sends (only what the user named), what it leaves behind, and who can read that."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Encoders as bundles: what a text's state is, whose can be taken, and that the graph gives PyTorch's states."""
+"""Encoders as bundles: how a text's state is made, which encoders work, and that the states are PyTorch's."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A fit: which labels are its classes, whose heads judge which row, what it refuses, and what it writes."""
+"""A fit: its classes, which head judges which row, what it refuses, and what it writes."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The form for GPUs: the layers in fp16, the rest in fp32; left out where an activation could overflow."""
+"""The form for GPUs: the layers in fp16 and the rest in fp32, left out if an activation could overflow."""
 
 import numpy as np
 import onnx

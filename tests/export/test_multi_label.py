@@ -1,4 +1,4 @@
-"""Multi-label models: by their config or by the user's word, as checkpoints and as ONNX folders."""
+"""Multi-label models: marked by their config or by the user, as checkpoints and as ONNX folders."""
 
 import json
 import shutil

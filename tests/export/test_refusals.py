@@ -1,4 +1,4 @@
-"""Checkpoints that can't be exported: each is refused with the reason, and nothing of it is run."""
+"""Checkpoints that can't be exported: each is refused with the reason, and none of its code runs."""
 
 import json
 import os
