@@ -1,4 +1,4 @@
-"""`lossaudit audit`: what it says and what it writes."""
+"""`lossaudit audit`: its messages and its output."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Bad input through the command: each row has its outcome and is counted, or one line says what is wrong where."""
+"""Bad input to the command: each row gets an outcome and is counted, or one line says what is wrong and where."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""`lossaudit cache ls` and `clear`, in a cache of the test's own."""
+"""`lossaudit cache ls` and `clear`, on a temporary cache."""
 
 import shutil
 

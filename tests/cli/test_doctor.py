@@ -1,4 +1,4 @@
-"""`lossaudit doctor`: what is printed, and the exit code."""
+"""`lossaudit doctor`: its output and exit code."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A user's mistakes: one line that says what, where and what to do, and exit code 2."""
+"""Users' mistakes: one line that says what is wrong, where and what to do, and exit code 2."""
 
 import json
 
@@ -22,7 +22,7 @@ def audit_fails(fails, out):
 
 
 def test_an_unknown_model(audit_fails, data_csv):
-    audit_fails("no/such/model", data_csv, "no/such/model", "is no checkpoint")
+    audit_fails("no/such/model", data_csv, "no/such/model", "isn't a checkpoint")
     audit_fails("nosuchmodel", data_csv, "there is no folder nosuchmodel")
 
 

@@ -1,4 +1,4 @@
-"""`lossaudit fit`: what it says, what it writes, and its one line for each mistake."""
+"""`lossaudit fit`: its messages, its output, and one line per mistake."""
 
 import pytest
 
@@ -104,7 +104,7 @@ def test_a_folder_of_something_else_is_refused(fails, encoder_folder, topics, tm
 
 
 def test_an_encoder_that_is_not_there_is_refused(fails, topics, tmp_path):
-    fails(("fit", tmp_path / "nothing", topics, "-o", tmp_path / "fitted"), "nothing is no checkpoint")
+    fails(("fit", tmp_path / "nothing", topics, "-o", tmp_path / "fitted"), "nothing isn't a checkpoint")
 
 
 def test_audit_sends_an_encoder_to_fit(fails, encoder_folder, encoder_checkpoint, topics, tmp_path):

@@ -1,4 +1,4 @@
-"""`lossaudit log` and `lossaudit pull`: what they say, which options go together, and that no key is ever shown."""
+"""`lossaudit log` and `lossaudit pull`: their messages, which options go together, and that no key is ever shown."""
 
 import json
 import subprocess

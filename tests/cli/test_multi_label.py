@@ -1,4 +1,4 @@
-"""Multi-label models from the command line: what is said of labels, and how the top reads."""
+"""Multi-label models on the command line: what is printed about labels, and how the top reads."""
 
 import csv
 import json

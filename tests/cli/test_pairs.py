@@ -1,4 +1,4 @@
-"""`audit` of pairs and of long texts from the command line."""
+"""`audit` of pairs and of long texts on the command line."""
 
 import csv
 

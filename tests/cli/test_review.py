@@ -1,4 +1,4 @@
-"""`lossaudit review` as a command: what it says, where it listens, how it ends."""
+"""`lossaudit review` as a command: its messages, where it listens, and how it ends."""
 
 import re
 import signal

@@ -1,7 +1,7 @@
-"""Argilla 2.8: its real server on SQLite takes our dataset and records, and gives back what people answer.
+"""Argilla 2.8: its real server on SQLite accepts our dataset and records, and returns people's answers.
 
-The search engine finds nothing (argilla/server.py), so sorting and filtering on the page isn't run. What is said here
-between the client and the server is kept in tests/review/sinks/argilla_exchange.jsonl, which the ordinary tests replay.
+The search engine finds nothing (argilla/server.py), so sorting and filtering on the page aren't tested. The exchange
+between client and server is kept in tests/review/sinks/argilla_exchange.jsonl, which the ordinary tests replay.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Label Studio 1.23: a real server on SQLite takes our project and tasks, and gives back what people annotate."""
+"""Label Studio 1.23: a real server on SQLite accepts our project and tasks, and returns people's annotations."""
 
 import pytest
 

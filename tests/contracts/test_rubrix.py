@@ -1,6 +1,6 @@
-"""Rubrix 0.18: our requests are those of its official client, and its real server takes them.
+"""Rubrix 0.18: our requests equal those of its official client, and its real server accepts them.
 
-The server's storage is replaced below its request models, as there is no OpenSearch here (rubrix/server.py).
+The server's storage is replaced below its request models, since there is no OpenSearch here (rubrix/server.py).
 """
 
 import dataclasses

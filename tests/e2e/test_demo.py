@@ -1,4 +1,4 @@
-"""`lossaudit demo` as a new user runs it, on the real corpus with the real encoder. Nobody on the network is asked."""
+"""`lossaudit demo` as a new user runs it, on the real corpus with the real encoder and without the network."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`lossaudit fit` as its own process: killed, it goes on; and on a real encoder it finds planted mistakes."""
+"""`lossaudit fit` as its own process: it resumes after being killed, and finds planted mistakes with a real encoder."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""`audit --ray`: two real nodes, of which one dies, give the table that one machine gives; who may run code on them."""
+"""`audit --ray`: two real nodes, one of which dies, give one machine's table; and who may run code on them."""
 
 import contextlib
 import importlib.metadata

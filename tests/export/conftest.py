@@ -1,4 +1,4 @@
-"""What the tests of export share: the bundle of each family, exported once."""
+"""Shared by the tests of export: the bundle of each family, exported once."""
 
 from collections.abc import Callable
 from pathlib import Path

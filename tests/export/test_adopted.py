@@ -1,4 +1,4 @@
-"""Folders that are ONNX already: they become bundles without torch, and say that PyTorch was not compared with."""
+"""Folders that are ONNX already: they become bundles without torch, and report that PyTorch wasn't compared."""
 
 import json
 import shutil

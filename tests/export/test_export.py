@@ -1,4 +1,4 @@
-"""Exports of checkpoints: what a bundle holds, and that it is the model."""
+"""Exports of checkpoints: what a bundle holds, and that it matches the model."""
 
 import hashlib
 import importlib.metadata

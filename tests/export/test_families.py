@@ -1,4 +1,4 @@
-"""Every family of models: exported at parity with PyTorch, alone and in a batch, or refused by name."""
+"""Every family of models: exported with parity to PyTorch, alone and in a batch, or refused by name."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A fit: which labels are its classes, whose heads judge which row, what it refuses, and what it writes."""
+"""A fit: its classes, which head judges which row, what it refuses, and what it writes."""
 
 import dataclasses
 
@@ -205,7 +205,7 @@ class TestRefusals:
             ([None] * 20, 5, ("'label' has no labels",)),
             (["a", "b"] * 2, 5, ("only 4 rows have a label", "folds=5", "lower it")),
             (["a", "b"] * 10, 1, ("folds=1", "at least 2")),
-            ([f"id {n}" for n in range(200)], 5, ("200 different labels in 200 rows", "label_column")),
+            ([f"id {n}" for n in range(200)], 5, ("200 different values in 200 rows", "label_column")),
             (["a", " "] * 10, 5, ("the label of row 1 is blank",)),
             ([["a"], ["b"]] * 10, 5, ("the label column holds list",)),
         ],
@@ -216,7 +216,7 @@ class TestRefusals:
             Fit(encoder, dataset, FP32, folds)
 
     def test_fewer_different_texts_than_folds(self, fit, refused, tmp_path):
-        with refused("2 different texts can't be dealt out to 5 folds"):
+        with refused("2 different texts can't be split into 5 folds"):
             fit({"text": ["the bank", "oil"] * 10, "label": ["a", "b"] * 10})
         assert list((tmp_path / "out").glob("losses.parquet.parts/part-*")), "the states stay"
 
@@ -241,7 +241,7 @@ class TestRefusals:
 
         (tmp_path / "out").mkdir()
         la.audit(bundle_folder, data_csv, output=tmp_path / "out" / "losses.parquet", precision="fp32", tune=False)
-        with refused("isn't of a fit"):
+        with refused("isn't from a fit"):
             check_target(tmp_path / "out")
 
     def test_a_file_in_its_place(self, tmp_path, refused):

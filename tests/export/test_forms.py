@@ -1,4 +1,4 @@
-"""The forms of a model: rewritten graphs give the logits of PyTorch, and say what was done to them."""
+"""The forms of a model: rewritten graphs give PyTorch's logits, and record how they were rewritten."""
 
 import numpy as np
 import onnx

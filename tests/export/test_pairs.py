@@ -1,4 +1,4 @@
-"""Pairs of texts: every family's graphs read them as PyTorch does, or the bundle says why it reads none."""
+"""Pairs of texts: every family's graphs read them like PyTorch, or the bundle says why it can't read pairs."""
 
 import json
 import shutil

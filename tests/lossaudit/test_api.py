@@ -1,4 +1,4 @@
-"""The Python API: datasets, frames and arrays in, the same losses as the command out."""
+"""The Python API: datasets, frames and arrays give the same losses as the command."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Apply on multi-label datasets: sets are written as the source has them, in lists, in texts or in 0/1 columns."""
+"""Apply on multi-label datasets: sets are written in the source's form, as lists, texts or 0/1 columns."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Who may talk to the page's server: the token, the host, the origin, and what every answer carries."""
+"""Access to the page's server: the token, the host, the origin, and the headers of every answer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The review page in a real browser: what a person does there, and that nothing gets lost."""
+"""The review page in a real browser: what a person does there, and that no decision is lost."""
 
 import signal
 import sqlite3

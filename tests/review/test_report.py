@@ -1,4 +1,4 @@
-"""The report's figures, against straightforward computations over the whole table."""
+"""The report's figures, compared with straightforward computations over the whole table."""
 
 import numpy as np
 import pandas as pd

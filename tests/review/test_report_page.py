@@ -1,4 +1,4 @@
-"""The report as a page: what it shows of hostile, huge and empty losses files, and which files it may replace."""
+"""The report as a page: what it shows for hostile, huge and empty losses files, and which files it may replace."""
 
 import base64
 import hashlib

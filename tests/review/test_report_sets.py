@@ -1,4 +1,4 @@
-"""The report of a multi-label table, and of one whose examples are pairs of texts."""
+"""The report on a multi-label table, and on one whose examples are pairs of texts."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""The page's server without a browser: what it tells, what it stores, what it refuses."""
+"""The page's server without a browser: what it returns, stores and refuses."""
 
 import math
 import sqlite3

@@ -1,4 +1,4 @@
-"""Sets of labels and pairs of texts at the page's server: what it tells of them, and what it stores."""
+"""Sets of labels and pairs of texts on the page's server: what it returns and what it stores."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The store of decisions: what is added stays, the latest counts, a step is taken back whole."""
+"""The store of decisions: entries are never lost, the latest one counts, and undo takes back a whole step."""
 
 import multiprocessing
 import os

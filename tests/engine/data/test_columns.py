@@ -1,4 +1,4 @@
-"""Which column is the text and which the label."""
+"""Which columns hold the text and the label."""
 
 import pytest
 from datasets import ClassLabel, Features, Json, List, Value

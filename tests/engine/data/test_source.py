@@ -1,4 +1,4 @@
-"""Opening datasets: what opens, in which order, and how what doesn't is said."""
+"""Opening datasets: what can be opened, in which row order, and the errors for the rest."""
 
 import gzip
 import json

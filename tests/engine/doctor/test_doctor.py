@@ -1,4 +1,4 @@
-"""The doctor: facts of the machine and of installed distributions, the checks made of them, and the speed test."""
+"""The doctor: facts about the machine and installed distributions, the checks on them, and the speed test."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Labels of multi-label rows in each of the ways that datasets hold them, and what is refused."""
+"""Labels of multi-label rows in every form that datasets use, and what is refused."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Labels of a dataset and of a model: by name where both have names, never a silent permutation."""
+"""A dataset's labels and a model's: matched by name if both have names, and never permuted silently."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Backends: what can be used here, and graphs that aren't ours."""
+"""Backends: which are usable here, and graphs that lossaudit didn't make."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Bundles: checked before anything of them is used."""
+"""Bundles: checked before anything in them is used."""
 
 import json
 import os

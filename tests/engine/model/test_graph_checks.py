@@ -1,4 +1,4 @@
-"""What no graph may hold, wherever in it, and what is sound; no backend is asked."""
+"""What no graph may contain, anywhere, and what is sound; no backend is used."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Bundles made to do harm: what reads outside the folder, runs foreign code or wants all memory is one line."""
+"""Malicious bundles: reading outside the folder, running foreign code or using all memory is refused in one line."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What computes the losses: the user's wish, else what is faster here, said in words."""
+"""How the precision is chosen, by the user or by speed here, and how the choice is explained."""
 
 import dataclasses
 import json

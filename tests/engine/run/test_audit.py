@@ -1,4 +1,4 @@
-"""The audit: what it decides, what it refuses, and that its figures are those of the model."""
+"""The audit: what it decides, what it refuses, and that its losses are the model's."""
 
 import datasets
 import numpy as np

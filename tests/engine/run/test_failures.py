@@ -1,4 +1,4 @@
-"""A runtime that fails: the rows that do it are told with their reason, the rest go on, and too many stop the audit."""
+"""A failing runtime: failing rows are reported with the reason, the others are scored, and too many stop the audit."""
 
 import datasets
 import numpy as np

@@ -1,4 +1,4 @@
-"""Kept parts: an interrupted audit goes on, and parts of another audit, or damaged ones, are never used."""
+"""Kept parts: an interrupted audit resumes, and damaged parts or those of another audit are never used."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Audits with a multi-label model: losses as PyTorch has them, each row's worst label, and what becomes of rows."""
+"""Audits with a multi-label model: losses equal PyTorch's, each row's worst label, and the outcomes of rows."""
 
 import json
 import pickle

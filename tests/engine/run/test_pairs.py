@@ -1,4 +1,4 @@
-"""Audits of pairs of texts: each pair's loss is that of PyTorch, whatever else happens on the way."""
+"""Audits of pairs of texts: each pair's loss equals PyTorch's, whatever else happens on the way."""
 
 import pickle
 

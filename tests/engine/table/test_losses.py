@@ -1,4 +1,4 @@
-"""A losses table on disk: its top without reading it whole, and one line where it is damaged."""
+"""A losses table on disk: reading its top without the rest, and one line of error if it is damaged."""
 
 import random
 

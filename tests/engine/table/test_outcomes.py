@@ -1,4 +1,4 @@
-"""What becomes of each row, and what is a text."""
+"""The outcome of each row, and what counts as a text."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,6 +1,6 @@
-"""Argilla: the exchange that its real server had with us is replayed, and our requests must be those of then.
+"""Argilla: replays a recorded exchange with its real server; our requests must equal the recorded ones.
 
-tests/contracts/test_argilla.py made argilla_exchange.jsonl with the real server, and holds that it is still so.
+tests/contracts/test_argilla.py recorded argilla_exchange.jsonl with the real server, and checks that it is up to date.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The connection to a server: tries again, tells failures in a line, and shows the key to nobody."""
+"""The connection to a server: it retries, describes failures in one line, and shows the key to nobody."""
 
 import contextlib
 import traceback

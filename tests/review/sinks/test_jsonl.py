@@ -1,4 +1,4 @@
-"""Files of records: their shape, that a second run keeps every line, and how answers are read."""
+"""Files of records: their format, that a second run keeps every line, and how answers are read."""
 
 import json
 import os

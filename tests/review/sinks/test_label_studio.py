@@ -1,6 +1,6 @@
 """Label Studio: the project, the tasks and their order, the two kinds of keys, and how annotations are read.
 
-The fake below answers as the real server does; tests/contracts runs the real one.
+The fake below answers like the real server; tests/contracts runs the real one.
 """
 
 import base64

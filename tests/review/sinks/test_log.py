@@ -1,4 +1,4 @@
-"""Sending records to any sink: exactly n, in loss order, none twice, and after a failure it is said which are in."""
+"""Sending records to any sink: exactly n, highest loss first, none twice; an error says which are in."""
 
 import dataclasses
 import sys

@@ -1,6 +1,6 @@
-"""Rubrix: what is asked of its server, how its records are read, and what goes wrong.
+"""Rubrix: the requests to its server, how its records are read, and what can go wrong.
 
-The fake below answers as the real server does; tests/contracts holds that our requests are the real ones.
+The fake below answers like the real server; tests/contracts checks that our requests are right for the real one.
 """
 
 import dataclasses
