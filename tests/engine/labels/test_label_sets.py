@@ -103,12 +103,12 @@ class TestTexts:
         matrix, found = read(cells)
         assert matrix == [[1, 1, 0, 0], [0, 1, 0, 1], NOTHING, GONE, [0, 0, 1, 0]]
         assert found.separator == separator
-        assert found.alignment.how == f"by name, in texts with {separator!r} between them"
+        assert found.alignment.how == f"by name, in texts separated by {separator!r}"
 
     def test_of_class_indices(self):
         matrix, found = read(["0,3", "1", "2,3"])
         assert matrix == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]]
-        assert found.alignment.how == "by index, since the labels are numbers, in texts with ',' between them"
+        assert found.alignment.how == "by index, since the labels are numbers, in texts separated by ','"
 
     def test_a_label_with_a_comma_is_one_where_another_separator_fits(self):
         matrix, _ = read(["b, c|a", "a"], model=("a", "b, c"))
@@ -132,7 +132,7 @@ class TestTexts:
         matrix, found = read(["Sports", "World", None])
         assert matrix == [[0, 1, 0, 0], [1, 0, 0, 0], GONE]
         assert (found.kind, found.separator) == ("single", None)
-        assert found.alignment.how == "by name, one a row"
+        assert found.alignment.how == "by name, one per row"
 
     def test_a_dictionary_is_a_text(self):
         assert read(pa.array(["Sports;World", "World"]).dictionary_encode())[0] == [[1, 1, 0, 0], [1, 0, 0, 0]]
@@ -164,7 +164,7 @@ def test_a_column_of_one_label_is_sets_of_one(cells, feature):
     matrix, found = read(cells, feature=feature)
     assert matrix == [[0, 1, 0, 0], [0, 0, 0, 1], GONE, GONE]
     assert found.kind == "single"
-    assert found.alignment.how.endswith("one a row")
+    assert found.alignment.how.endswith("one per row")
 
 
 class TestIndicators:
@@ -212,7 +212,7 @@ class TestIndicators:
         found = aligned(table, model=("a", "b"), label_map={"tox": "a"})
         assert found.read(table).labels.tolist() == [[1, 0], [0, 1]]
         assert found.alignment.how == "by name (1 by the label map), each with a column of 0 and 1"
-        with refused("label_map names 'x'", "no column of 0 and 1"):
+        with refused("label_map names 'x'", "not a column of 0 and 1"):
             aligned(table, model=("tox", "b"), label_map={"x": "b"})
         with refused("label_map names 'x'", "order of the model's labels"):
             read([[1.0, 0.0, 0.0, 0.0]], label_map={"x": "World"})
