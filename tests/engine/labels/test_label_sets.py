@@ -88,7 +88,7 @@ class TestLists:
         assert found.read(table).labels.tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], GONE, NOTHING, GONE]
 
     def test_of_bools_that_are_not_one_for_each_label_are_refused(self, refused):
-        with refused("row 0 is 2 long", "4 labels"):
+        with refused("row 0 has 2 items", "4 labels"):
             read([[True, False], [False, True]])
 
     def test_numbers_that_are_no_whole_ones_are_refused_with_the_row(self, refused):
@@ -186,7 +186,7 @@ class TestIndicators:
 
     def test_an_empty_list_among_them_is_missing_and_one_of_another_length_is_refused(self, refused):
         assert read([[1.0, 0.0, 0.0, 0.0], [], [0.0, 1.0, 0.0, 1.0]])[0] == [[1, 0, 0, 0], GONE, [0, 1, 0, 1]]
-        with refused("row 3 is 3 long", "4 labels"):
+        with refused("row 3 has 3 items", "4 labels"):
             read([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0]])
 
     def test_lists_of_a_few_indices_are_indices(self):
