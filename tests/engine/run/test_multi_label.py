@@ -280,7 +280,7 @@ def test_lists_for_a_model_of_one_label_are_refused_with_the_way_out(bundle_fold
 
 
 def test_names_that_the_model_has_twice_are_refused(refused):
-    with refused("two labels of the name 'a'", "id2label"):
+    with refused("two labels named 'a'", "id2label"):
         MultiLabel(("a", "b", "a"))
     assert SingleLabel(("a", "a")).labels == ("a", "a")
 
