@@ -1,4 +1,4 @@
-"""The kinds of numpy arrays that go from room to room."""
+"""Types of the numpy arrays that rooms pass to each other."""
 
 import numpy as np
 from numpy.typing import NDArray

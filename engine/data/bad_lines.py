@@ -1,4 +1,4 @@
-"""Finds the line of a text file that its reader stumbled over: readers count from wherever they were, or not at all."""
+"""Finds the line of a text file that its reader failed on: readers count from wherever they were, or not at all."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ from ..files import ending_of
 
 
 def first_bad_line(files: Sequence[Path]) -> str | None:
-    """Where and why the first line of some files can't be read, in one sentence; None if no single line is to blame.
+    """Which line of some files is the first that can't be read, and why; None if no single line is to blame.
 
     Lines must be UTF-8, and those of .jsonl files JSON objects.
     """
@@ -33,16 +33,16 @@ def _reason(line: bytes, json_lines: bool) -> str | None:
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return "is not UTF-8; convert the file first, such as with iconv --from-code latin1 --to-code utf-8"
+        return "is not UTF-8; convert the file first, for example with iconv --from-code latin1 --to-code utf-8"
     if not json_lines or not text.strip():
         return None
     try:
         row = json.loads(text)
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return r"holds half of a surrogate pair, such as \ud83d alone, which is no text"
+        return r"holds half of a surrogate pair, such as \ud83d alone, which is not text"
     except json.JSONDecodeError as error:
         return f"is not JSON: {error.msg} at character {error.pos}"
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
         return f"can't be read: {brief(error)}"
-    return None if isinstance(row, dict) else "is no JSON object"
+    return None if isinstance(row, dict) else "is not a JSON object"

@@ -15,11 +15,11 @@ class Texts:
     """The texts of n rows, or their pairs of texts."""
 
     values: Sequence[Text | None]
-    """(n,); None where there is nothing to score."""
+    """(n,) texts or pairs; None where there is nothing to score."""
     empty: dict[int, str | None]
-    """Rows without a text, or with a blank one; of pairs, which columns have none."""
+    """Rows without a text, or with a blank one; for pairs, with the columns that have none."""
     bad: dict[int, str]
-    """Rows that hold no text, and what they hold instead."""
+    """Rows that hold something other than text, and what it is."""
 
 
 def texts_of(rows: pa.Table, columns: Sequence[str]) -> Texts:

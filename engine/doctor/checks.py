@@ -1,8 +1,7 @@
-"""Whether this machine and what is installed on it are in order for an audit. A bundle may come in; facts, and
-checks that say of each whether it is in order and what to do, go out.
+"""Checks whether this machine, its packages and, on request, a bundle are in order for an audit, and what to do.
 
-The facts come from doctor_machine.py, doctor_software.py and doctor_bundle.py; here they are judged. `docs/doctor.md`
-lists the fields, which other programs read as JSON.
+The facts come from machine.py, software.py and speed.py; here they are judged. `docs/doctor.md` lists the fields,
+which other programs read as JSON.
 """
 
 import dataclasses
@@ -36,15 +35,15 @@ OPENVINO_SPEEDUP = 1.2
 (bench/results; a test compares)."""
 TO_CPU = "pip uninstall --yes onnxruntime-gpu && pip install --force-reinstall --no-deps onnxruntime"
 TO_GPU = "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
-"""The two commands that leave one build in order where one was written over the other (docs/install.md)."""
+"""The two commands that leave one build in order where one has overwritten the other (docs/install.md)."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
-    """Stable, for programs."""
+    """Stable name, for programs."""
     state: str
     """`ok`, `note` (works, but could be better, or can't be known) or `problem`."""
     finding: str
@@ -54,19 +53,19 @@ class Check:
 
 @dataclass(frozen=True)
 class BundleFacts:
-    """A bundle that was looked at."""
+    """The bundle that was checked."""
 
     folder: str
     manifest: Manifest | None
-    """None if it can't be used."""
+    """None if the bundle can't be used."""
     bytes: int
     speed: "SpeedTest | None" = None
-    """None if it couldn't be measured."""
+    """None if the speed couldn't be measured."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found."""
+    """Everything that was found."""
 
     lossaudit: str
     python: str
@@ -77,7 +76,7 @@ class Diagnosis:
     cuda: CudaLibraries | None
     """None where onnxruntime-gpu isn't installed."""
     openvino: str | None
-    """Its version."""
+    """The version of OpenVINO; None where it isn't installed."""
     packages: tuple[Package, ...]
     extras: tuple[Extra, ...]
     caches: tuple[Cache, ...]
@@ -98,9 +97,9 @@ def diagnose(
     on_step: Callable[[str], None] = lambda step: None,
     worded: Wording = in_library,
 ) -> Diagnosis:
-    """Looks at everything; at a bundle too, which is then run for some seconds. on_step is told what begins.
+    """Checks everything, and a bundle if there is one, which is then run for a few seconds.
 
-    worded: makes the text of findings and advice that name options.
+    on_step: called with what begins. worded: makes the text of findings and advice that name options.
     """
     on_step("the machine")
     cpu, memory = machine.cpu(), machine.memory()
@@ -108,7 +107,7 @@ def diagnose(
     runtime, openvino = software.onnxruntime(), software.openvino()
     cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
     checks = [_cpus(cpu), _instructions(cpu), _memory(memory), _onnxruntime(runtime, _has_gpu(cuda))]
-    if cuda is not None and not runtime.clash:  # which is to be mended first
+    if cuda is not None and not runtime.clash:  # which must be fixed first
         checks.append(_cuda(cuda, runtime))
     checks.append(_openvino(openvino, cpu))
     try:
@@ -174,18 +173,18 @@ def _memory(memory: Memory) -> Check:
     if memory.at_hand is None:
         return Check("memory", NOTE, "how much memory there is can't be known on this system")
     if memory.at_hand < _ENOUGH_MEMORY:
-        return Check("memory", NOTE, finding, "an audit with a DistilBERT-base takes 0.8 GB: end other programs")
+        return Check("memory", NOTE, finding, "an audit with a DistilBERT-base takes 0.8 GB: close other programs")
     return Check("memory", OK, finding)
 
 
 def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
     if runtime.clash:
         owner = [build.name for build in runtime.builds if build.in_place and build.name in runtime.clash]
-        lies = f"; the files that are there are {owner[0]}'s" if len(owner) == 1 else ""
+        lies = f"; the files now there are {owner[0]}'s" if len(owner) == 1 else ""
         return Check(
             "onnxruntime",
             PROBLEM,
-            f"{' and '.join(runtime.clash)} own the same files, so that one is written over the other{lies}",
+            f"{' and '.join(runtime.clash)} own the same files, so one has overwritten the other{lies}",
             TO_GPU if has_gpu else TO_CPU,
         )
     broken = [build for build in runtime.builds if build.files_missing or not build.in_place]
@@ -194,22 +193,22 @@ def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
         lost = (
             f"{build.files_missing} files of {build.name} are missing"
             if build.files_missing
-            else (f"another build was written over {build.name}")
+            else (f"another build has overwritten {build.name}")
         )
         repair = f"pip install --force-reinstall --no-deps {build.name}=={build.version}"
         return Check("onnxruntime", PROBLEM, lost, repair)
     if runtime.fault is not None:
         repair = "pip install --force-reinstall --no-deps onnxruntime"
         return Check("onnxruntime", PROBLEM, f"it can't be imported: {runtime.fault}", repair)
-    names = ", ".join(build.name for build in runtime.builds) or "onnxruntime, of no package"
+    names = ", ".join(build.name for build in runtime.builds) or "onnxruntime, from no package"
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in runtime.providers)
     return Check("onnxruntime", OK, f"{names} {runtime.version}, with the providers {providers}")
 
 
 def _cuda(cuda: CudaLibraries, runtime: Runtime) -> Check:
-    built = f"built for CUDA {cuda.built_for}" if cuda.built_for else "of a build that names no version of CUDA"
+    built = f"built for CUDA {cuda.built_for}" if cuda.built_for else "built for an unnamed version of CUDA"
     if not cuda.driver:
-        return Check("cuda", PROBLEM, f"{built}, but there is no NVIDIA driver", f"install it, or go without: {TO_CPU}")
+        return Check("cuda", PROBLEM, f"{built}, but there is no NVIDIA driver", f"install it, or do without: {TO_CPU}")
     if cuda.missing:
         return Check(
             "cuda",
@@ -222,20 +221,20 @@ def _cuda(cuda: CudaLibraries, runtime: Runtime) -> Check:
 
 def _openvino(version: str | None, cpu: Cpus) -> Check:
     if version is not None:
-        return Check("openvino", OK, f"OpenVINO {version}: audit measures it too and takes the faster")
+        return Check("openvino", OK, f"OpenVINO {version}: audit measures it too and uses the faster")
     if cpu.features is None or not any(cpu.features.get(name) for name in ("AVX-512 VNNI", "AVX-VNNI")):
         return Check("openvino", OK, "OpenVINO isn't installed; it isn't needed")
     return Check(
         "openvino",
         NOTE,
-        f"OpenVINO isn't installed; it was {OPENVINO_SPEEDUP} × as fast as ONNX Runtime on a CPU with VNNI, long "
-        "texts (slower on short ones; audit takes the faster)",
+        f"OpenVINO isn't installed; it was {OPENVINO_SPEEDUP} × as fast as ONNX Runtime with long texts on a CPU "
+        "with VNNI (slower with short ones; audit uses the faster)",
         "pip install 'lossaudit[openvino]'",
     )
 
 
 def _packages(packages: tuple[Package, ...]) -> Check:
-    """The base install, and what there is of the extras, against the versions that lossaudit is made for."""
+    """Compares the base install, and the installed extras, with the versions that lossaudit is made for."""
     unfit = [package for package in packages if not package.fits and (package.extra is None or package.version)]
     wrong: dict[str, Package] = {}
     for package in unfit:  # the base install's come first
@@ -250,7 +249,7 @@ def _packages(packages: tuple[Package, ...]) -> Check:
     needed = any(package.extra is None for package in wrong.values())
     repair = " ".join(f"'{package.name}{package.wanted}'" for package in wrong.values())
     extras = ", ".join(sorted({package.extra for package in unfit if package.extra}))
-    for_extras = f"; that is for the extra {extras}" if extras and not needed else ""
+    for_extras = f"; needed for the extra {extras}" if extras and not needed else ""
     return Check("packages", PROBLEM if needed else NOTE, "; ".join(told) + for_extras, f"pip install {repair}")
 
 
@@ -270,8 +269,8 @@ def _privacy() -> Check:
     if not changed:
         return Check("privacy", OK, finding)
     settings = ", ".join(f"{name}={value}" for name, value in changed.items())
-    advice = f"unset {' '.join(changed)}, if you didn't mean that (docs/privacy.md)"
-    return Check("privacy", NOTE, f"your environment has {settings}, so that libraries may send data", advice)
+    advice = f"unset {' '.join(changed)}, unless you set this on purpose (docs/privacy.md)"
+    return Check("privacy", NOTE, f"your environment has {settings}, so libraries may send data", advice)
 
 
 def _caches() -> tuple[Cache, ...]:
@@ -296,7 +295,7 @@ def _bundle(
             "bundle",
             OK,
             f"{manifest.architecture} of {len(manifest.labels)} labels, from {manifest.source.name}, {size / 1e6:.0f} "
-            f"MB; all {len(manifest.files)} files have their hashes",
+            f"MB; all {len(manifest.files)} files match their hashes",
         ),
         _parity(manifest),
     ]
@@ -345,12 +344,12 @@ def _speed(test: "SpeedTest") -> Check:
     finding = f"audit would choose {choice.precision} for many rows: {choice.first.graph} on {choice.first.backend}"
     finding += f" ({choice.why})"
     if faults:
-        return Check("speed", NOTE, f"{finding}; what doesn't run: {'; '.join(faults)}")
+        return Check("speed", NOTE, f"{finding}; these don't run: {'; '.join(faults)}")
     return Check("speed", OK, finding)
 
 
 def _plain(value: Any) -> Any:
-    """Paths as text, however deep."""
+    """The value with paths as text, however deep."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,7 @@
-"""Aligns the labels of a dataset with the labels of a model, by name wherever both have names.
+"""Aligns the labels of a dataset with those of a model, by name wherever both have names.
 
-A label column and the model's label names come in; a `LabelAlignment` goes out, which turns the column into
-class indices. Where most labels can't be told apart it is an error that shows both sides: a silent permutation
-would make every correct label look wrong.
+The resulting `LabelAlignment` turns a label column into class indices. If most labels can't be matched, an error
+shows both sides: a silent permutation would make every correct label look wrong.
 """
 
 import re
@@ -32,7 +31,7 @@ class LabelAlignment:
     """Which class of the model each given label is."""
 
     classes: Mapping[Key, int]
-    """The given values (as stored in the column) to the indices of the model's labels."""
+    """Index of the model's label for each given value, as stored in the column."""
     how: str
     """A sentence for the user: by name or by index, and why."""
     identity: bool
@@ -42,7 +41,7 @@ class LabelAlignment:
     missing: Seen | None
     """The rows without a label."""
     names: Mapping[Key, str]
-    """What the user calls each given value."""
+    """The user's name for each given value."""
 
     @property
     def unknown(self) -> list[Key]:
@@ -63,16 +62,16 @@ class LabelAlignment:
         return np.asarray(found.to_numpy(), dtype=np.int64)
 
     def names_of(self, column: pa.ChunkedArray) -> list[str | None]:
-        """What the user calls each row's label; None where there is none."""
+        """The user's name for each row's label; None where there is none."""
         return [self.names.get(key) for key in stored(column).to_pylist()]
 
 
 def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str] | None = None) -> LabelAlignment:
     """Aligns a dataset's labels with the model's.
 
-    label_map: given label → model label (or its index), for what can't be told by itself. A label that isn't in the
-    model leaves its rows without a class. Raises LossAuditError where that would be most of the rows, or where
-    the labels look like class indices that don't begin at 0.
+    label_map: given label → model label (or its index), for labels that can't be matched automatically. A label that
+    isn't in the model leaves its rows without a class. Raises LossAuditError if that would be most of the rows, or if
+    the labels look like class indices that don't start at 0.
     """
     alignment = match(given, model_labels, label_map)
     rows = sum(given.labels[key].rows for key in alignment.names)
@@ -82,7 +81,7 @@ def align(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
 
 
 def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, str] | None = None) -> LabelAlignment:
-    """As `align`, however many rows have labels that aren't in the model."""
+    """Like `align`, however many rows have labels that aren't in the model."""
     mapped = _from_map(given, model_labels, label_map or {})
     rest = {key: name for key, name in given.names.items() if key not in mapped}
     classes, how = _classes(rest, given, model_labels)
@@ -108,7 +107,7 @@ def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
 def check_known(
     given: Given, alignment: LabelAlignment, model_labels: tuple[str, ...], rows: int, without: int
 ) -> None:
-    """Raises LossAuditError if no rows have labels, or most of them (`without`) have some that aren't in the model."""
+    """Raises LossAuditError if no row has a label, or most of them (`without`) have one that isn't in the model."""
     if not rows:
         missing = alignment.missing
         raise LossAuditError(f"no row has a label (row {missing.first if missing else 0} is the first without)")
@@ -122,20 +121,20 @@ def _without(given: Given, key: Key) -> Given:
 
 
 def _refuse_other_numbers(given: Given, model_labels: tuple[str, ...]) -> None:
-    """Labels from 1 to n or from -1 to n - 2, or -1 and 1, for a model of n labels are another numbering."""
+    """Refuses labels from 1 to n, from -1 to n - 2, or -1 and 1, for a model of n labels: another numbering."""
     numbers, n = {int(name) for name in given.names.values() if _are_numbers([name])}, len(model_labels)
     from_one = min(numbers, default=0) == 1 and max(numbers) == n
     if from_one or numbers == set(range(-1, n - 1)) or (n == 2 and numbers == {-1, 1}):
         raise LossAuditError(
             f"the labels are numbers from {min(numbers)} to {max(numbers)}, but the model's are numbered from 0 to "
             f"{n - 1}. Model: {_list(model_labels)}. "
-            "Say which is which, such as ",
+            "Say which is which, for example with ",
             Option("label_map", {str(min(numbers)): model_labels[0]}),
         )
 
 
 def parse_label_map(pairs: tuple[str, ...]) -> dict[str, str]:
-    """`("sport=Sports", "3=Business")` to a dict. Raises LossAuditError for no "=", or two for one label."""
+    """Turns `("sport=Sports", "3=Business")` into a dict. Raises LossAuditError for no "=", or two for one label."""
     label_map: dict[str, str] = {}
     for pair in pairs:
         given, equals, model = (part.strip() for part in pair.rpartition("="))
@@ -143,7 +142,7 @@ def parse_label_map(pairs: tuple[str, ...]) -> dict[str, str]:
             raise LossAuditError(Option("label_map"), f" {pair!r} has no '='; write GIVEN=MODEL, such as sport=Sports")
         if label_map.setdefault(given, model) != model:
             raise LossAuditError(
-                Option("label_map"), f" says both {label_map[given]!r} and {model!r} for {given!r}; say one"
+                Option("label_map"), f" gives both {label_map[given]!r} and {model!r} for {given!r}; keep one"
             )
     return label_map
 
@@ -166,7 +165,7 @@ def values_of_classes(alignment: LabelAlignment, feature: object, model_labels: 
 
 
 def is_unnamed(labels: tuple[str, ...]) -> bool:
-    """Whether the names are only LABEL_0, LABEL_1 …, as transformers gives to a model without names, or 0, 1 …"""
+    """Whether the names are just 0, 1 … or LABEL_0, LABEL_1 …, which transformers gives to a model without names."""
     return all(name.upper() in (f"LABEL_{index}", str(index)) for index, name in enumerate(labels))
 
 
@@ -193,7 +192,7 @@ def _from_map(given: Given, model_labels: tuple[str, ...], label_map: Mapping[st
 
 
 def _classes(names_of: dict[Key, str], given: Given, model_labels: tuple[str, ...]) -> tuple[dict[Key, int], str]:
-    """The classes of those given labels that have one, and how they were found. names_of: those that aren't mapped."""
+    """The classes of those given labels that have one, and how they were found. names_of: those outside the map."""
     class_names = given.class_names
     found = index_by_name(names_of.values(), model_labels)
     by_name = {key: found[name] for key, name in names_of.items() if name in found}
@@ -209,7 +208,7 @@ def _classes(names_of: dict[Key, str], given: Given, model_labels: tuple[str, ..
     if {*names} <= {"False", "True"}:
         return _by_index(names_of, model_labels), "by index, since the labels are false and true"
     if not is_unnamed(model_labels):
-        return {}, "not at all, since no name is the model's"
+        return {}, "not at all, since no name is one of the model's"
     if class_names is not None and len(names) == len(model_labels):
         return _by_index(names_of, model_labels), "by index, since the model has no label names"
     return {}, "not at all, since the model has no label names"
@@ -230,9 +229,9 @@ def _by_index(given: dict[Key, str], model_labels: tuple[str, ...]) -> dict[Key,
 
 
 def index_by_name(names: Iterable[str], model_labels: tuple[str, ...]) -> dict[str, int]:
-    """Indices of the names that the model has: the same spelling, else the same but for case and separators.
+    """Indices of the names that the model has: by exact spelling, else ignoring case and separators.
 
-    A name that fits several of the model's labels has none.
+    A name that fits several of the model's labels gets none.
     """
     exact: dict[str, list[int]] = {}
     loose: dict[str, list[int]] = {}
@@ -252,7 +251,7 @@ def _unknown(key: Key, without: int, rows: int, given: Given, model_labels: tupl
     return (
         f"the label {_shown(name)} of row {given.labels[key].first} is not in the model ({without:,} of {rows:,} rows "
         f"have such labels). Dataset: {_list(given.names.values())}. Model: {_list(model_labels)}. "
-        "Say which is which, such as ",
+        "Say which is which, for example with ",
         Option("label_map", {name: model_labels[0]}),
     )
 

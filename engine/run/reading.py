@@ -1,6 +1,6 @@
-"""What is read of a dataset: its rows come in, and the columns of texts and labels and what a survey finds go out.
+"""What is read of a dataset: its rows, the columns of texts and labels, and what a survey finds.
 
-A mistake in the names of columns shows here, before any work. Nothing here knows a model.
+A mistake in column names shows here, before any work. Nothing here knows a model.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -32,7 +32,7 @@ class Reading:
 
     rows: Rows
     limit: int | None
-    """How many rows were asked for."""
+    """Number of rows asked for; None for all."""
     sharding: Sharding
     text_column: str
     text_pair_column: str | None
@@ -46,9 +46,9 @@ class Reading:
         options: AuditOptions,
         find_labels: Callable[[Mapping[str, Any]], Columns],
     ) -> Self:
-        """Finds the columns. find_labels: gives those of the labels among a dataset's features.
+        """Finds the columns. find_labels: finds those of the labels among a dataset's features.
 
-        Raises LossAuditError if there are no rows, or a column can't be told or holds something else.
+        Raises LossAuditError if there are no rows, or a column can't be found or holds something else.
         """
         rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
         if not len(rows):
@@ -62,26 +62,26 @@ class Reading:
 
     @property
     def features(self) -> dict[str, Any]:
-        """The dataset's columns and what they hold, as `datasets` says it."""
+        """The dataset's columns with their `datasets` features."""
         return self.rows.features
 
     @property
     def label_column(self) -> str | None:
-        """None where each of the model's labels has a column of its own."""
+        """The label column; None where each of the model's labels has a column of its own."""
         return _single(self.label_columns)
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The column of the texts, or the two of their pairs."""
+        """The text column, or the two columns of text pairs."""
         return tuple(name for name in (self.text_column, self.text_pair_column) if name is not None)
 
     def shards(self, starts: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
-        """The source rows of the shards that begin with some rows, or of all, each with its first row."""
+        """The source rows of the shards that start at these rows, or of all, each with its first row's number."""
         wanted = self.sharding.starts if starts is None else starts
         return self.rows.shards(self.sharding.size, wanted.__contains__)
 
     def survey(self, find: Callable[[Pieces], T]) -> tuple[T, list[Text]]:
-        """What `find` makes of the dataset, and the texts of some rows; in one pass, unless it needs more."""
+        """What `find` makes of the dataset, and the texts of some rows; in one pass, unless `find` needs more."""
         texts: dict[int, list[Text]] = {}
         wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
 

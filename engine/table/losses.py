@@ -1,7 +1,6 @@
 """A losses table on disk: what `audit` wrote, and `top`, `review`, `log` and `apply` read.
 
-A path comes in, rows go out. Parquet is read in pieces, so that ten million rows need no more memory than ten
-thousand; the text formats are read whole.
+Parquet is read in pieces, so ten million rows need no more memory than ten thousand; the text formats are read whole.
 """
 
 import functools
@@ -34,7 +33,7 @@ class LossesTable:
         self.path = path
         self.schema = schema
         self.facts = Facts.of(schema)
-        """What the audit says of itself; nothing where the file's format carries no facts."""
+        """The audit's facts; all missing where the file's format carries none."""
         self._rows = rows
         self._source = source
 
@@ -67,7 +66,7 @@ class LossesTable:
 
     @property
     def text_column(self) -> str | None:
-        """The column that holds the text: the audit's own word for it, else a guess from names and types."""
+        """The text column: as the audit's facts name it, else guessed from names and types."""
         told = self.facts.text_column
         if told in self.schema.names:
             return str(told)
@@ -77,13 +76,13 @@ class LossesTable:
 
     @property
     def text_pair_column(self) -> str | None:
-        """The column that holds the second text of each row; None where there is one text alone."""
+        """The column with the second text of each row; None where rows have a single text."""
         told = self.facts.text_pair_column
         return told if told in self.schema.names else None
 
     @property
     def text_columns(self) -> list[str]:
-        """The text column, and of pairs that of the second texts; none in a table without texts."""
+        """The text column and, for pairs, that of the second texts; [] in a table without texts."""
         return [name for name in (self.text_column, self.text_pair_column) if name is not None]
 
     @property
@@ -95,12 +94,12 @@ class LossesTable:
 
     @property
     def required(self) -> list[str]:
-        """The columns that say something of every row with a loss."""
+        """The columns that have a value in every row with a loss."""
         return [*REQUIRED, *(SETS.names if self.is_multi_label else ())]
 
     @functools.cached_property
     def label_names(self) -> tuple[str, ...]:
-        """The model's labels by class index: as the audit says, else those that the table happens to show."""
+        """The model's labels by class index: as in the audit's facts, else those that occur in the table."""
         if self.facts.labels is not None:
             return self.facts.labels
         if self.is_multi_label:
@@ -110,17 +109,17 @@ class LossesTable:
 
     @property
     def probability_names(self) -> tuple[str, ...]:
-        """What the entries of `probabilities` are called; () where that can't be told for sure."""
+        """The labels that the entries of `probabilities` belong to; () where that isn't certain."""
         if "probabilities" not in self.schema.names:
             return ()
         if self.facts.labels is not None:
             return self.label_names
-        # A set says no class's index.
+        # A set gives no class indices.
         shows_all = not self.is_multi_label and sorted(self._seen_classes.values()) == [*range(len(self.label_names))]
         return self.label_names if shows_all else ()
 
     def _seen_in_sets(self) -> set[str]:
-        """The labels that stand in a multi-label table."""
+        """The labels that occur in a multi-label table."""
         seen: set[str] = set()
         for batch in self.batches(SETS.names):
             for name in SETS.names:
@@ -130,7 +129,7 @@ class LossesTable:
 
     @functools.cached_property
     def _seen_classes(self) -> dict[str, float]:
-        """The labels that stand in the table, each with its class index (infinity where the table has none)."""
+        """The labels that occur in the table, each with its class index (infinity where the table has none)."""
         seen: dict[str, float] = {}
         for index, name in (("label", "label_name"), ("prediction", "prediction_name")):
             has_index = index in self.schema.names
@@ -142,9 +141,9 @@ class LossesTable:
         return seen
 
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
-        """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
+        """The n rows (or fewer) of highest loss that pass, highest loss first, ties by id.
 
-        Raises LossAuditError if a filter names a label that the table hasn't, or the file can't be read.
+        Raises LossAuditError if a filter names a label that the table doesn't have, or the file can't be read.
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
@@ -185,7 +184,7 @@ class LossesTable:
             own = own_schema(self.schema.names)
             return piece.cast(pa.schema([own.field(name) for name in piece.column_names]))
         except pa.ArrowException as error:
-            raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
+            raise LossAuditError(f"{self.path} is not a losses table: {brief(error)}") from error
 
     def take(self, places: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
         """Rows, whole or some of their columns, by their places in the file from 0, in the order of `places`."""

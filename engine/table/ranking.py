@@ -1,4 +1,4 @@
-"""The top of a losses table: its rows in pieces come in, the places of the n rows of highest loss go out."""
+"""The top of a losses table: finds the places of the n rows of highest loss, reading the table in pieces."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from ..errors import LossAuditError, Option
 
 PLACE = "place"
-"""The column that says where in the whole table a row stands, from 0."""
+"""Column with the place of a row in the whole table, from 0."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ ONE_LABEL, LABEL_SETS = LabelColumns("label_name", "prediction_name"), LabelColu
 
 
 def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:
-    """Where the n rows (fewer if there aren't as many) of highest loss stand, by falling loss, ties by id.
+    """The places of the n rows (or fewer) of highest loss, highest loss first, ties by id.
 
-    pieces: `filters.columns` of the table and PLACE, in memory one at a time. A row without a loss is no suspect; one
-    with several labels is of each of them. Raises LossAuditError if a filter names a label that the table hasn't.
+    pieces: `filters.columns` of the table and PLACE, one at a time in memory. Rows without a loss don't count; a row
+    with several labels has each of them. Raises LossAuditError if a filter names a label that the table doesn't have.
     """
     best: pa.Table | None = None
     names: dict[str, set[str]] = {labels.given: set(), labels.predicted: set()}
@@ -59,7 +59,7 @@ def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: 
                 found = [name for name in here if name.casefold() == wanted.casefold()]
                 keep = pc.and_(keep, _has_one(piece[column], pa.array(found, type=pa.string())))
         least = filters.min_loss
-        if best is not None and len(best) == n:  # what is below the n-th can't get in
+        if best is not None and len(best) == n:  # rows below the n-th can't get in
             least = max(best["loss"][-1].as_py(), least or 0.0)
         if least is not None:
             keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
@@ -93,5 +93,5 @@ def _check_name(wanted: str | None, names: set[str], option: str) -> None:
 
 
 def rank(table: pa.Table) -> pa.Table:
-    """The table by falling loss, ties by rising id."""
+    """The table with the highest loss first, ties by ascending id."""
     return table.take(pc.sort_indices(table, sort_keys=[("loss", "descending"), ("id", "ascending")]))

@@ -152,10 +152,10 @@ def test_an_export_over_other_files(fails, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", "x\n1\n", "is no losses table"),
+        ("a.csv", "x\n1\n", "is not a losses table"),
         ("a.json", "[1]", "can't be read"),
         ("a.parquet", "nothing", "can't be read"),
-        ("a.doc", "", "is no losses table"),
+        ("a.doc", "", "is not a losses table"),
     ],
 )
 def test_a_top_of_what_is_no_losses_table(name, content, says, fails, write_file):

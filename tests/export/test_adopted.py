@@ -251,7 +251,7 @@ class TestRefused:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.save(model, copy / "model.onnx")
-        refuse("is no text classifier's graph")
+        refuse("is not a text classifier's graph")
 
     def test_logits_that_depend_on_the_padding(self, copy, refuse):
         """A graph that counts the padding too."""

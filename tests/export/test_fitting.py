@@ -253,7 +253,7 @@ class TestRefusals:
 class TestInterruptions:
     def test_what_cant_be_had_lets_go_of_the_folder(self, fit, frame, refused):
         pytest.importorskip("openvino")
-        with refused("openvino runs int8 alone"):
+        with refused("openvino only runs int8"):
             fit(frame, provider="openvino")
         fit(frame)
 

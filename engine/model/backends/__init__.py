@@ -1,6 +1,6 @@
-"""Backends run a bundle's graphs: padded token ids come in, logits go out.
+"""Backends run a bundle's graphs, from padded token ids to logits.
 
-A backend is one module with a class as `Backend`, which refuses what `check_signature` refuses, and one line in
+A backend is one module with a class like `Backend`, which refuses what `check_signature` refuses, and one line in
 `_BACKENDS`. ONNX Runtime is the default and the reference: fp32 always runs there.
 """
 
@@ -33,7 +33,7 @@ class Backend(Protocol):
         ...
 
     def version(self) -> str:
-        """Of the library that runs it."""
+        """The version of the library that runs graphs."""
         ...
 
     def load(self, model: Path, workers: int, threads: int) -> Runner:

@@ -96,7 +96,7 @@ class TestOnnxRuntime:
         check = doctor._onnxruntime(runtime, has_gpu=False)
         assert check.state == doctor.PROBLEM
         assert "onnxruntime and onnxruntime-gpu own the same files" in check.finding
-        assert "the files that are there are onnxruntime-gpu's" in check.finding
+        assert "the files now there are onnxruntime-gpu's" in check.finding
         assert check.advice == doctor.TO_CPU
         assert doctor._onnxruntime(runtime, has_gpu=True).advice == doctor.TO_GPU
 
@@ -207,7 +207,7 @@ class TestPackages:
     def test_one_that_only_an_extra_wants_otherwise_is_a_note(self, install):
         check = doctor._packages(self.packages(install, click="8.5", onnxruntime="1.32", torch="2.0"))
         assert check.state == doctor.NOTE
-        assert "torch 2.0 (wanted: >=2.6); that is for the extra demo, export" in check.finding
+        assert "torch 2.0 (wanted: >=2.6); needed for the extra demo, export" in check.finding
 
     def test_another_build_of_onnxruntime_does_as_well(self, install):
         install("onnxruntime-gpu", "1.32.0", files={"onnxruntime/__init__.py": b""})

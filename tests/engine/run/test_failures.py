@@ -167,7 +167,7 @@ def test_failures_of_parts_that_were_kept_count_too(bundle, break_runtime, tmp_p
         broken = audit(bundle, dataset, shard_rows=50)
         with (
             broken.keep_parts(folder),
-            refused("fails on 16 of 150 rows so far", "before are kept: make the same call"),
+            refused("fails on 16 of 150 rows so far", "shards are kept: make the same call"),
         ):
             broken.run()
 

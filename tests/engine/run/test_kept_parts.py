@@ -152,7 +152,7 @@ def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         next(folder.glob("part-*")).write_bytes(b"")
-        with refused("part-000000000000 in", "was damaged", "make the same call again to score it anew"):
+        with refused("part-000000000000 in", "was damaged", "make the same call again to score it again"):
             kept.sound(part_stem(0))
 
 

@@ -144,7 +144,7 @@ def test_half_a_pair_is_never_guessed_to_be_the_text(bundle, pairs, refused):
 
 
 def test_pairs_do_not_go_with_a_stride(bundle, pairs, refused):
-    with refused("stride doesn't go with text_pair_column"):
+    with refused("stride can't be combined with text_pair_column"):
         audit(bundle, pairs, stride=4)
 
 
