@@ -145,7 +145,7 @@ class Coder:
     def codes(self, column: pa.ChunkedArray) -> Ints:
         """(n,) indices of n names. Raises LossAuditError if a name is missing."""
         if column.null_count:
-            raise LossAuditError(f"{self._path} is no losses table: it has rows with a loss and without a label's name")
+            raise LossAuditError(f"{self._path} isn't a losses table: it has rows with a loss but without a label name")
         encoded = pc.dictionary_encode(column).combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
             return np.empty(0, dtype=np.int64)

@@ -96,7 +96,7 @@ def _places(column: pa.ChunkedArray | pa.Array, names: tuple[str, ...], path: Pa
     places = pc.index_in(column, value_set=pa.array(names, pa.string()))
     if places.null_count:
         strange = column.filter(pc.is_null(places))[0].as_py()
-        raise LossAuditError(f"{path} is no losses table: it has the label {strange!r}, which the model doesn't have")
+        raise LossAuditError(f"{path} isn't a losses table: it has the label {strange!r}, which the model doesn't have")
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 

@@ -79,7 +79,7 @@ def test_sets_of_labels_over_two_texts(studio, sets, losses, lossaudit, decided_
     lossaudit("pull", sets, "--from", "label-studio", *where, **environment)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 3: "unsure", 5: []}
     refused = lossaudit("log", losses, "--to", "label-studio", *where, fails=True, **environment)
-    assert "is for several labels a text" in refused
+    assert "is for several labels per text" in refused
 
 
 def test_keys_and_projects_of_other_tasks(studio, losses, lossaudit):

@@ -148,7 +148,7 @@ def test_sets_of_labels_over_two_texts(server, ask, sets, losses, lossaudit, dec
     assert "6 were already there" in lossaudit("log", sets, "--to", "rubrix", *where)
     lossaudit("pull", sets, "--from", "rubrix", *where)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 5: []}
-    assert "is for several labels a text" in lossaudit("log", losses, "--to", "rubrix", *where, fails=True)
+    assert "is for several labels per text" in lossaudit("log", losses, "--to", "rubrix", *where, fails=True)
 
 
 def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):
@@ -161,4 +161,4 @@ def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):
     log("--name", NAME, "--key", "alice.apikey", "--workspace", "team", fails=False)
     assert ask.get(f"/api/datasets/{NAME}?workspace=team").json()["owner"] == "team"
     ask.post("/api/datasets", json={"name": "tokens", "task": "TokenClassification"}).raise_for_status()
-    assert "is one of TokenClassification" in log("--name", "tokens")
+    assert "is for TokenClassification" in log("--name", "tokens")

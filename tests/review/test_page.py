@@ -191,7 +191,7 @@ def test_a_bulk_hits_only_what_was_confirmed(page, losses_file):
     with DecisionStore.open(LossesTable.open(losses_file)) as other:
         other.add([Decision(3, "keep", None, "Bob", "page", utc_now())])
     page.click("#bulk-confirm")
-    expect(page.locator("#failure")).to_contain_text("the filters find 11 records now, not 12")
+    expect(page.locator("#failure")).to_contain_text("the filters now find 11 records, not 12")
     assert decided(losses_file) == {3: ("keep", None)}
 
 
