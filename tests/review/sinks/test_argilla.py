@@ -205,7 +205,9 @@ def test_a_bulk_that_fails_says_which_records_are_in(exchange, replay, sink, on_
     there = replay([*exchange[1], listing, *exchange[1]])
     there.only = "/bulk"
     there.instead.append((422, {}, {"detail": "Record at position 0 is not valid"}))
-    with refused("answers 422 to PUT", "Record at position 0 is not valid", "Of 5 records, those of rank 1-4 are stored."):
+    with refused(
+        "answers 422 to PUT", "Record at position 0 is not valid", "Of 5 records, those of rank 1-4 are stored."
+    ):
         log_records([record(row) for row in range(1299, 1294, -1)], sink(there), on_stage)
 
 

@@ -166,7 +166,9 @@ def test_a_bulk_that_fails_for_good_says_which_are_in(sink, studio, make_losses,
     there.find(create=True)
     studio.only = "import"
     studio.instead.extend([None, (400, {}, {"validation_errors": {"non_field_errors": ["too odd"]}})])
-    with refused("answers 400 to POST /api/projects/7/import", "too odd", "Of 300 records, those of rank 1-250 are stored."):
+    with refused(
+        "answers 400 to POST /api/projects/7/import", "too odd", "Of 300 records, those of rank 1-250 are stored."
+    ):
         log_records(records_of(LossesTable.open(make_losses(rows)), 300), there, on_stage)
 
 
