@@ -1,4 +1,4 @@
-"""`lossaudit top`: the most suspicious rows of a losses table."""
+"""`lossaudit top`: shows the most suspicious rows of a losses table."""
 
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def top(
     truncated: bool,
     format_: str,
 ) -> None:
-    """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
+    """Show the rows with the highest loss in LOSSES, a table made by `lossaudit audit`."""
     from lossaudit.engine.table.formats import write_text
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.engine.table.ranking import Filters
@@ -58,11 +58,11 @@ def top(
     else:
         print_rows(found, table.text_columns)
         if len(found) < rows:
-            out.print(f"{len(found)} of {len(table):,} rows pass.")
+            out.print(f"{len(found)} of {len(table):,} rows match.")
 
 
 def print_rows(rows: "pa.Table", texts: list[str]) -> None:
-    """A table in the terminal's width, one line a row."""
+    """Prints a table as wide as the terminal, with one line per row."""
     from lossaudit.engine.table.schema import is_multi_label
 
     multi_label = is_multi_label(rows.column_names)
@@ -85,7 +85,7 @@ def print_rows(rows: "pa.Table", texts: list[str]) -> None:
             Text(str(row["label_name"])),
             Text(_change(row) if multi_label else str(row["prediction_name"])),
             f"{row['probability']:.0%}",
-            # One line, and nothing in it that a terminal would obey.
+            # One line, without characters that control the terminal.
             Text(" | ".join(_printable(str(row[name])) for name in texts) or "–"),
         )
     out.print(shown)

@@ -54,13 +54,13 @@ def test_a_checkpoint_is_taken(kind, fit, encoder_checkpoint, checkpoint):
     encoder = {"an encoder": encoder_checkpoint, "a classifier": checkpoint}[kind]
     said = fit(encoder=encoder)
     assert "60 rows" in said
-    assert ("its states know their labels" in said) == (kind == "a classifier")
+    assert ("the states know their labels" in said) == (kind == "a classifier")
 
 
 def test_an_exported_encoder_is_taken(fit, run, encoder_checkpoint, tmp_path):
     exported = run("export", encoder_checkpoint, "-o", tmp_path / "encoder", "--encoder")
     assert exported.exit_code == 0, exported.output
-    assert "BertModel, 32 numbers a text" in exported.stdout
+    assert "BertModel, 32 numbers per text" in exported.stdout
     assert "Parity with PyTorch" in exported.stdout
     assert "60 rows" in fit(encoder=tmp_path / "encoder")
     refused = run("export", encoder_checkpoint, "-o", tmp_path / "other", "--encoder", "--multi-label")

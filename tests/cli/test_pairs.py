@@ -37,8 +37,8 @@ PAIR = ("--text-column", "premise", "--text-pair-column", "hypothesis", "--no-tu
 
 def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
     said = said_by("audit", bundle_folder, pairs_csv, "-o", tmp_path / "losses.parquet", *PAIR)
-    assert "Text column: premise (asked for)" in said
-    assert "Second text column: hypothesis (asked for)" in said
+    assert "Text column: premise (specified)" in said
+    assert "Second text column: hypothesis (specified)" in said
     assert "has no template for pairs" not in said
     assert LossesTable.open(tmp_path / "losses.parquet").facts.text_pair_column == "hypothesis"
 

@@ -83,7 +83,7 @@ def test_the_table_is_one_line_a_row_within_the_width(run, losses, top_rows):
 
 
 def test_the_table_says_when_fewer_pass(run, losses):
-    assert "0 of 60 rows pass." in run("top", losses, "--min-loss", 1e9).stdout
+    assert "0 of 60 rows match." in run("top", losses, "--min-loss", 1e9).stdout
 
 
 def test_nothing_in_a_text_reaches_the_terminal_as_code(run, write_file):

@@ -286,7 +286,7 @@ def test_losses_that_are_no_numbers_are_not_ranked(tmp_path):
 def test_a_row_without_a_labels_name_is_refused(tmp_path, refused):
     table = losses_table([0], [[0.9, 0.1]], "ab", label_name=[None])
     losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab"))
-    with refused("l.parquet", "without a label's name"):
+    with refused("l.parquet", "without a label name"):
         make_report(losses)
 
 

@@ -182,7 +182,7 @@ def test_sets_are_equal_texts():
 
 @pytest.mark.parametrize("stored", ["joy", '"joy"', "[1]", "{}", "[" * 100_000])
 def test_what_is_no_set_is_refused(stored, refused):
-    with refused("no set of labels"):
+    with refused("isn't a set of labels"):
         names_of(stored)
 
 

@@ -165,5 +165,5 @@ class TestScore:
         np.testing.assert_allclose(found.loss, expected, atol=1e-4)
 
     def test_there_must_be_as_many(self, bundle, refused):
-        with refused("2 texts, but 1 second ones"):
+        with refused("2 texts, but 1 second texts"):
             lossaudit.score(bundle, ["a", "b"], [0, 1], text_pairs=["c"])
