@@ -7,6 +7,7 @@ would make every correct label look wrong.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -104,7 +105,12 @@ def match(given: Given, model_labels: tuple[str, ...], label_map: Mapping[str, s
     classes |= mapped
     if mapped:
         how = "by the label map" if not rest else f"{how}; {len(mapped)} by the label map"
-    usual_first = sorted(classes, key=lambda key: -given.labels[key].rows)
+    # The usual spelling of a class stands first, without blanks around it: it is what is written for the class.
+    plain = {key: given.names[key].strip() for key in classes}
+    counts: Counter[str] = Counter()
+    for key, name in plain.items():
+        counts[name] += given.labels[key].rows
+    usual_first = sorted(classes, key=lambda key: (-counts[plain[key]], given.names[key] != plain[key]))
     return LabelAlignment(
         classes={key: classes[key] for key in usual_first},
         how=how,
