@@ -59,8 +59,8 @@ def print_choice(choice: "Choice") -> None:
     out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
 
 
-def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
-    """Says what the audit found."""
+def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = True) -> None:
+    """Says what the audit found. matched: whether labels of the dataset were matched with those of a model."""
     from lossaudit.engine.model.bundle import MULTI_LABEL
 
     summary = audited.summary
@@ -85,11 +85,9 @@ def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
     if summary.truncated:
         out.print(f"Cut at {prepared.setup.max_length} tokens: {summary.truncated:,} rows")
     if summary.label_accuracy < summary.chance:
+        doubt = "are the labels matched rightly? See --label-map" if matched else "are they labels? See --label-column"
         err.print(
-            "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
-            "See --label-map",
-            style="yellow",
-            soft_wrap=True,
+            f"Warning: the model agrees with fewer labels than chance would; {doubt}", style="yellow", soft_wrap=True
         )
     _print_doubts(summary)
 
