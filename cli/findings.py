@@ -59,8 +59,8 @@ def print_choice(choice: "Choice") -> None:
     out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
 
 
-def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
-    """Prints what was found."""
+def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = True) -> None:
+    """Prints what was found. matched: whether the dataset's labels were matched with a model's."""
     from lossaudit.engine.model.bundle import MULTI_LABEL
 
     summary = audited.summary
@@ -85,11 +85,11 @@ def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
     if summary.truncated:
         out.print(f"Cut at {prepared.setup.max_length} tokens: {summary.truncated:,} rows")
     if summary.label_accuracy < summary.chance:
+        doubt = (
+            "are the labels matched correctly? See --label-map" if matched else "are they labels? See --label-column"
+        )
         err.print(
-            "Warning: the model agrees with fewer labels than chance would; are the labels matched correctly? "
-            "See --label-map",
-            style="yellow",
-            soft_wrap=True,
+            f"Warning: the model agrees with fewer labels than chance would; {doubt}", style="yellow", soft_wrap=True
         )
     _print_doubts(summary)
 

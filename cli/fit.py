@@ -57,6 +57,11 @@ lossaudit fit ./my-encoder tickets.csv -o fitted --folds 10
     show_default=True,
     help="Precision of the encoder's states (fp16 on a GPU); auto takes the fastest.",
 )
+@click.option(
+    "--exact-labels",
+    is_flag=True,
+    help="Keep labels apart that differ only in case, blanks or separators, and take N/A, nan … as labels.",
+)
 @click.option("--restart", is_flag=True, help="Start over: encode all rows again, even those of an interrupted run.")
 def fit(
     encoder: str,
@@ -64,6 +69,7 @@ def fit(
     output: Path,
     folds: int,
     score: str,
+    exact_labels: bool,
     config: str | None,
     split: str | None,
     restart: bool,
@@ -95,7 +101,7 @@ def fit(
         rows = open_dataset(dataset, config, split, folder)
     with steps("Opening the encoder") as on_step:
         bundle = open_encoder(encoder, on_step)
-    prepared = fitting.Fit(bundle, rows, options, folds, score)
+    prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels)
     _print_plan(prepared)
     with prepared.keep_parts(folder, restart) as kept:
         if kept.choice is not None:
@@ -106,7 +112,7 @@ def fit(
         with rows_bar() as on_stage:
             fitted = prepared.run(kept, output, on_stage)
         kept.discard()
-    print_summary(prepared, fitted.audited)
+    print_summary(prepared, fitted.audited, matched=False)
     print_unranked(prepared, fitted.audited)
     if fitted.weights:
         own, neighbours = fitted.weights
@@ -125,6 +131,12 @@ def _print_plan(fit: "Fit") -> None:
     """Prints what was decided before the work begins."""
     print_columns(fit)
     out.print(f"{len(fit.classes)} labels: {_listed(fit.classes)}", soft_wrap=True)
+    if fit.own.spellings:
+        spelled = [f"{name} (also {listed([*map(repr, others)])})" for name, others in fit.own.spellings.items()]
+        out.print(f"Spellings of one label: {listed(spelled)}; --exact-labels keeps them apart", soft_wrap=True)
+    if fit.own.no_labels:
+        words = listed([f"{word!r} ({seen.rows:,} rows)" for word, seen in fit.own.no_labels.items()])
+        out.print(f"Taken for missing labels: {words}; --exact-labels makes them labels", soft_wrap=True)
     if fit.of_a_classifier:
         err.print(
             "Warning: the encoder is from a fine-tuned classifier; if that was fine-tuned on these very rows, the "

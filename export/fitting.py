@@ -6,7 +6,6 @@ other folds (`heads.py`). The rest is as in an audit: a `Fit` makes the same pas
 """
 
 import functools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +21,9 @@ from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.files import check_replaceable
-from lossaudit.engine.labels.alignment import align
-from lossaudit.engine.labels.given import Given, given_labels
+from lossaudit.engine.labels.given import given_labels
+from lossaudit.engine.labels.numbers import are_numbers
+from lossaudit.engine.labels.spelling import OwnClasses, own_classes
 from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle
 from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.tuning import Plan
@@ -74,8 +74,12 @@ class Fit:
         options: AuditOptions | None = None,
         folds: int = FOLDS,
         score: str = BLEND,
+        exact_labels: bool = False,
     ) -> None:
-        """encoder: a features bundle. score: LOSS or BLEND. Raises LossAuditError for inputs that don't match."""
+        """encoder: a features bundle. score: LOSS or BLEND. exact_labels: whether each spelling is a class of its own.
+
+        Raises LossAuditError for inputs that don't match.
+        """
         check_installed()
         if score not in (BLEND, LOSS):
             raise LossAuditError(f"there is no score {score!r}; there are {BLEND!r} and {LOSS!r}")
@@ -98,10 +102,12 @@ class Fit:
         given, self._sample = reading.survey(
             lambda pieces: given_labels((table[column] for _, table in pieces()), reading.features[column])
         )
-        self.classes = _classes(given, column, folds)
+        self.own = own_classes(given, exact_labels)
+        """The dataset's labels, and those that were taken for others or for missing."""
+        self.classes = _classes(self.own, column, folds)
         """Number of rows per label, in the order of the logits."""
         self.task = SingleLabel(tuple(self.classes))
-        self.labels = AlignedColumn(column, align(given, self.task.labels, options.label_map), self.task.labels)
+        self.labels = AlignedColumn(column, self.own.aligned(self.task.labels), self.task.labels)
 
     @property
     def rare(self) -> dict[str, int]:
@@ -239,20 +245,20 @@ def _for_states(choice: Choice, encoder: Bundle) -> Choice:
     return replace(choice, precision=precision, again=None, why="faster here, and as good for heads")
 
 
-def _classes(given: Given, column: str, folds: int) -> dict[str, int]:
+def _classes(own: OwnClasses, column: str, folds: int) -> dict[str, int]:
     """Number of rows per label: a ClassLabel's in its order; otherwise numbers by value, names alphabetically."""
     if folds < 2:
         raise LossAuditError(
             Option("folds", folds), ": each row's head is fitted on the other folds, so use at least 2"
         )
-    rows = {given.names[key]: seen.rows for key, seen in given.labels.items()}
+    given, rows = own.given, own.rows
     labelled = sum(rows.values())
     if len(rows) < 2:
         what = f"has only the label {next(iter(rows))!r}" if rows else "has no labels"
         raise LossAuditError(f"the column {column!r} {what}; a head needs at least two labels")
     if labelled < folds:
         raise LossAuditError(f"only {labelled:,} rows have a label, fewer than ", Option("folds", folds), "; lower it")
-    if labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled:
+    if len(rows) == labelled or (labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled):
         raise LossAuditError(
             f"the column {column!r} holds {len(rows):,} different values in {labelled:,} rows, too many to be labels; "
             "name another with ",
@@ -261,7 +267,7 @@ def _classes(given: Given, column: str, folds: int) -> dict[str, int]:
     blank = next((key for key, name in given.names.items() if not name.strip()), None)
     if blank is not None:
         raise LossAuditError(f"the label of row {given.labels[blank].first} is blank; name it, or leave it empty")
-    numbers = all(re.fullmatch(r"[+-]?\d+", name) for name in rows)
-    order = {name: place for place, name in enumerate(given.class_names or ())}
-    in_order = sorted(rows, key=lambda name: (order.get(name, len(order)), int(name) if numbers else 0, name))
-    return {name: rows[name] for name in in_order}
+    if given.class_names is not None:
+        return dict(rows)
+    numbers = are_numbers(rows)
+    return {name: rows[name] for name in sorted(rows, key=lambda name: (float(name) if numbers else 0, name))}

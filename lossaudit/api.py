@@ -159,6 +159,7 @@ def fit(
     *,
     folds: int = 5,
     score: str = "blend",
+    exact_labels: bool = False,
     config: str | None = None,
     split: str | None = None,
     text_column: str | None = None,
@@ -186,6 +187,8 @@ def fit(
             same call resumes after an interruption.
         folds: Parts that the rows are split into, at least 2; each is scored by heads fitted on the others.
         score: "blend", which also uses the labels of the nearest texts, or "loss", which uses the heads alone.
+        exact_labels: Whether spellings that differ only in case, blanks or separators are labels of their own, and
+            `nan`, `N/A`, `None` and what else pandas reads as missing are labels.
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one.
         text_column: Column with the text; guessed if it isn't named.
@@ -226,7 +229,7 @@ def fit(
         tune=tune,
     ).checked()
     bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
-    prepared = Fit(bundle, rows, options, folds, score)
+    prepared = Fit(bundle, rows, options, folds, score, exact_labels)
     with prepared.keep_parts(folder) as kept:
         prepared.run(kept, target)
         kept.discard()

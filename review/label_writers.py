@@ -230,7 +230,8 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Au
 
 
 def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
-    """The cell of the source's label column for each label that was decided, copied from a row that has it."""
+    """The cell of the source's label column for each decided label: its usual spelling, where the facts have it;
+    otherwise as in the first row that has it."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
     first: dict[str, int] = {}
@@ -242,6 +243,8 @@ def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Ma
     held = {place: row.get(column) for place, row in enumerate(source.cells([column])) if place in wanted_places}
     values = {name: held[place] for name, place in first.items()}
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
+    if _holds_names(source.features[column]):
+        values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from ..data.arrow_types import is_list, is_number, is_text, without
 from ..data.utf8 import mended
 from ..errors import LossAuditError, Option
+from ..shortening import shortened
 
 MOST_LABELS = 100_000
 """The most different values that a label column may hold."""
 Key = int | str
+_SHOWN = 12
+"""Labels that a message lists."""
 MISSING, NOT_IN_MODEL = -1, -2
 """Stand-ins for the class index of a row that has none."""
 
@@ -156,3 +159,15 @@ def names_of_keys(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ..
         return {key: str(bool(key)) for key in keys}
     names = class_names or ()
     return {key: names[key] if isinstance(key, int) and 0 <= key < len(names) else str(key) for key in keys}
+
+
+def shown(name: str) -> str:
+    """A label's name in a message."""
+    return repr(shortened(name, 60))
+
+
+def shown_list(names: Iterable[str]) -> str:
+    """The first of some labels' names in a message, and how many more there are."""
+    items = list(names)
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(shown(name) for name in items[:_SHOWN]) + more

@@ -17,6 +17,7 @@ from ..errors import LossAuditError, Option
 from .alignment import LabelAlignment, check_known, match
 from .cells import AS_JSON, SEPARATORS, Cells, cells, holds_texts
 from .given import MOST_LABELS, Given, Key, Seen, both, names_of_keys, too_many_labels
+from .numbers import NumberingError
 from .sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 
 Pieces = Callable[[], Iterator[tuple[int, pa.Table]]]
@@ -191,7 +192,7 @@ def _likeliest(
         found.append((without / max(1, rows), NamedSets(column, form, count.separator, alignment, model_labels), given))
     found.sort(key=lambda way: way[0])  # of equals, the likelier stays first
     if refused and (not found or found[0][0] > 0.5):
-        raise refused[0]
+        raise next((error for error in refused if isinstance(error, NumberingError)), refused[0])
     return found[0][1:]
 
 

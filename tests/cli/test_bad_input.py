@@ -71,7 +71,6 @@ MISSING, UNKNOWN = "missing_label", "label_not_in_model"
         pytest.param([0, 1.0, "1"], [OK] * 3, ["World", "Sports", "Sports"], id="number, float and string"),
         pytest.param(["0", "1", "3"], [OK] * 3, ["World", "Sports", "Sci/Tech"], id="number in a string"),
         pytest.param(["WORLD", "sports", "sci_tech"], [OK] * 3, ["World", "Sports", "Sci/Tech"], id="other case"),
-        pytest.param([True, False], [OK] * 2, ["Sports", "World"], id="bool"),
         pytest.param(["World", "", "Sports"], [OK, MISSING, OK], ["World", None, "Sports"], id="empty name"),
         pytest.param([0, [1], 2], [OK, UNKNOWN, OK], ["World", "[1]", "Business"], id="list among numbers"),
         pytest.param([0, "?", 2], [OK, UNKNOWN, OK], ["World", "?", "Business"], id="word among numbers"),
@@ -91,6 +90,7 @@ def test_labels(labels, statuses, names, audit, write_file):
     ("labels", "says"),
     [
         pytest.param([1, 2, 3, 4], "numbers from 1 to 4, but the model's are numbered from 0 to 3", id="from 1"),
+        pytest.param([True, False], "the labels are false and true, but the model has 4 labels", id="bool"),
         pytest.param([None, None], "no row has a label", id="none at all"),
         pytest.param([-1, -1], "no row has a label", id="-1 everywhere"),
         pytest.param([7, 8, 0], "'7' of row 0 is not in the model (2 of 3 rows", id="mostly out of range"),

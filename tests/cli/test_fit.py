@@ -73,6 +73,18 @@ def test_labels_of_few_rows_are_said(fit, topics):
     assert "Fewer rows than folds: odd (1 rows)" in fit("--folds", 3)
 
 
+def test_spellings_and_words_for_nothing_are_said(fit, topics):
+    topics.write_text(topics.read_text() + "ice planet,Sport\nice, SPORT\nplanet,N/A\n")
+    said = fit()
+    assert "2 labels: money (30 rows), sport (32 rows)" in said
+    assert "Spellings of one label: sport (also 'Sport', ' SPORT'); --exact-labels keeps them apart" in said
+    assert "Taken for missing labels: 'N/A' (1 rows); --exact-labels makes them labels" in said
+    assert "missing_label: 1 (first: row 62 of" in said
+    exact = fit("--exact-labels", "--folds", 2)
+    assert "5 labels:" in exact
+    assert "Spellings" not in exact
+
+
 def test_rows_that_are_not_ranked_are_said(fit, topics):
     topics.write_text(topics.read_text() + "ice planet,\n,money\n")
     said = fit()

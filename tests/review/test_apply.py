@@ -75,6 +75,14 @@ def test_a_csv_keeps_every_other_cell_as_it_is(decided, write_file, tmp_path):
     assert saved["relabelled"] == 2
 
 
+def test_a_label_is_written_in_its_usual_spelling_not_in_the_first_rows(decided, write_file, tmp_path):
+    labels = ["business", "Business ", "Business", "World", "WORLD"]
+    source = write_file("source.csv", "text,label\n" + "".join(f"the bank,{label}\n" for label in labels))
+    apply_decisions(decided(source, {3: ("relabel", "Business")}), tmp_path / "cleaned.csv")
+    written = [row["label"] for row in csv.DictReader(io.StringIO((tmp_path / "cleaned.csv").read_text()))]
+    assert written == ["business", "Business ", "Business", "Business", "WORLD"]
+
+
 def test_discarded_rows_may_be_flagged_and_decisions_shown(decided, write_file, tmp_path):
     out = tmp_path / "cleaned.jsonl"
     losses = decided(write_file("source.csv", CSV), DECISIONS)

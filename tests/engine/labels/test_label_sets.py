@@ -143,8 +143,12 @@ class TestTexts:
         assert found.separator == ";"
 
     def test_numbers_from_one_are_refused_with_the_way_out(self, refused):
-        with refused("from 1 to 4", "label_map={'1': 'World'}"):
+        with refused("from 1 to 4", "label_map={'1': 'World', '2': 'Sports', '3': 'Business', '4': 'Sci/Tech'}"):
             read(["1,2", "3,4", "1,4"])
+
+    def test_numbers_from_one_of_which_some_are_mapped_are_refused(self, refused):
+        with refused("from 1 to 4", "label map says nothing of '2', '3', '4'"):
+            read(["1,2", "3,4", "1,4"], label_map={"1": "World"})
 
     def test_many_different_sets_are_no_matter(self):
         subsets = [",".join(subset) for n in range(5) for subset in itertools.permutations(MODEL, n)]
