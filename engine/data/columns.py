@@ -65,6 +65,12 @@ def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
     return usual
 
 
+def other_label_columns(features: Mapping[str, object], taken: str) -> list[str]:
+    """The columns that might hold the labels too: they are called so, or name their classes."""
+    others = [name for name in features if name != taken]
+    return [name for name in others if isinstance(features[name], ClassLabel) or _plain(name) in LABEL_NAMES]
+
+
 def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
     by_plain_name = {_plain(name): name for name in reversed(names)}
     return next((by_plain_name[name] for name in usual if name in by_plain_name), None)

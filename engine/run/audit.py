@@ -14,6 +14,7 @@ import datasets
 from lossaudit.version import __version__
 
 from ..data.rows import Rows
+from ..errors import LossAuditError, Option
 from ..labels.alignment import LabelAlignment
 from ..model import backends
 from ..model.bundle import Bundle
@@ -41,9 +42,18 @@ class Audit:
             rows, options, lambda features: task.find_columns(features, options.label_column, options.label_map)
         )
         self.setup = Setup(bundle, reading, options)
-        self._labels, self._sample = reading.survey(
-            lambda pieces: task.align(reading.label_columns, pieces, reading.features, options.label_map)
-        )
+        try:
+            self._labels, self._sample = reading.survey(
+                lambda pieces: task.align(reading.label_columns, pieces, reading.features, options.label_map)
+            )
+        except LossAuditError as error:
+            others = reading.other_label_columns() if options.label_column is None else []
+            if not others:
+                raise
+            where = (
+                f". If the labels aren't in {reading.label_column!r}, name another column, {', '.join(others)}, with "
+            )
+            raise LossAuditError(*error.parts, where, Option("label_column")) from error
         self._kept: KeptParts | None = None
 
     def __len__(self) -> int:

@@ -11,17 +11,20 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ..data.columns import check_text_pair_column, find_text_column
+from ..data.columns import check_text_pair_column, find_text_column, other_label_columns
 from ..data.rows import Rows
 from ..data.texts import Text, texts_of
 from ..errors import LossAuditError
 from ..labels.survey import Pieces
+from ..shortening import shortened
 from .options import AuditOptions
 from .sharding import Sharding
 from .tasks import Columns
 
 _SAMPLE_ROWS = 256
 """Rows whose texts a survey keeps, spread over the dataset."""
+_SHOWN_VALUES = 5
+"""First values of a column that a message shows."""
 
 T = TypeVar("T")
 
@@ -69,6 +72,15 @@ class Reading:
     def label_column(self) -> str | None:
         """The label column; None where each of the model's labels has a column of its own."""
         return _single(self.label_columns)
+
+    def other_label_columns(self) -> list[str]:
+        """The columns that might hold the labels too, each with its first values, to be shown."""
+        names = [] if self.label_column is None else other_label_columns(self.features, self.label_column)
+        names = [name for name in names if name not in self.text_columns]
+        head = next(self.shards())[1].select(names).slice(0, _SHOWN_VALUES) if names else {}
+        return [
+            f"{name} ({', '.join(shortened(str(cell), 20) for cell in head[name].to_pylist())} …)" for name in names
+        ]
 
     @property
     def text_columns(self) -> tuple[str, ...]:

@@ -134,6 +134,16 @@ def test_texts(values, statuses, audit, write_file):
                 assert text == value
 
 
+def test_other_label_columns_are_shown_with_their_first_values(run, fails, bundle_folder, write_file, tmp_path):
+    rows = "text,category,target\nthe bank,train,0\nteam cup,test,1\n"
+    arguments = ["audit", bundle_folder, write_file("rows.csv", rows), "-o", tmp_path / "x.csv", "--no-tune"]
+    fails(
+        arguments, "'train' of row 0", "aren't in 'category', name another column, target (0, 1 …), with --label-column"
+    )
+    write_file("rows.csv", rows.replace("train", "World").replace("test", "World"))
+    assert "might be in another column: target (0, 1 …); see --label-column" in run(*arguments).stdout
+
+
 @pytest.mark.parametrize("values", [[None, None], ["", " "]])
 def test_no_text_at_all(values, fails, bundle_folder, write_file, tmp_path):
     data = write_file("rows.jsonl", texts(*values))
