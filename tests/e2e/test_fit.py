@@ -37,7 +37,7 @@ def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write
     again = lossaudit("fit", encoder_folder, data, "-o", killed, *options)
     assert again.returncode == 0, again.stderr
     assert "Resuming an interrupted run" in again.stdout
-    assert "of them before" in again.stdout
+    assert "of them earlier" in again.stdout
     assert read_table(killed / "losses.parquet") == read_table(whole / "losses.parquet")
     assert sorted(path.name for path in killed.iterdir()) == ["bundle", "losses.parquet"]
 
