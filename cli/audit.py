@@ -13,7 +13,7 @@ from lossaudit.version import __version__
 from .command import Command
 from .console import err, out, rows_bar, steps
 from .events import Events, events_to
-from .findings import print_choice, print_plan, print_summary, print_unranked
+from .findings import print_choice, print_conflicts, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
@@ -146,6 +146,7 @@ def audit(
         say_finished(events, audited, output)
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
+    print_conflicts(audited.summary, output)
     if report is None:
         print_wrong(output)
     out.print(

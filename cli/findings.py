@@ -1,5 +1,6 @@
 """What `audit` and `fit` print: what was decided before the work, and what was found."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -94,6 +95,18 @@ def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = T
             f"Warning: the model agrees with fewer labels than chance would; {doubt}", style="yellow", soft_wrap=True
         )
     _print_doubts(summary)
+
+
+def print_conflicts(summary: "Summary", losses: Path) -> None:
+    """Says how many texts have different given labels, and how to see them."""
+    texts, rows = summary.conflicting_texts, summary.conflicting_rows
+    if texts:
+        what = "1 text has" if texts == 1 else f"{texts:,} texts have"
+        out.print(
+            f"{what} different given labels, in {rows:,} rows, so at least {texts:,} of these labels "
+            f"{'is' if texts == 1 else 'are'} wrong: lossaudit top {losses} --conflicts",
+            soft_wrap=True,
+        )
 
 
 def _print_doubts(summary: "Summary") -> None:

@@ -9,7 +9,7 @@ from lossaudit.export.opening import extra, open_encoder
 
 from .command import Command
 from .console import err, out, rows_bar, steps
-from .findings import listed, print_choice, print_columns, print_summary, print_unranked
+from .findings import listed, print_choice, print_columns, print_conflicts, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_wrong
@@ -118,6 +118,7 @@ def fit(
         own, neighbours = fitted.weights
         out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
     losses = output / fitting.LOSSES
+    print_conflicts(fitted.audited.summary, losses)
     print_wrong(losses)
     out.print(
         f"Wrote {losses}; each row was scored by heads that never saw it. "

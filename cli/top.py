@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit top losses.parquet -n 50
 lossaudit top losses.parquet --given Business --predicted World
+lossaudit top losses.parquet --conflicts
 lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 """
 
@@ -29,6 +30,9 @@ lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 @click.option("--predicted", metavar="LABEL", help="Only rows with this predicted label.")
 @click.option("--min-loss", type=float, help="Only rows with at least this loss.")
 @click.option("--truncated", is_flag=True, help="Only texts that were cut at the model's maximum length.")
+@click.option(
+    "--conflicts", is_flag=True, help="Only texts with different given labels in several rows, the same texts together."
+)
 @click.option(
     "--format",
     "format_",
@@ -44,6 +48,7 @@ def top(
     predicted: str | None,
     min_loss: float | None,
     truncated: bool,
+    conflicts: bool,
     format_: str,
 ) -> None:
     """Show the rows with the highest loss in LOSSES, a table made by `lossaudit audit`."""
@@ -52,7 +57,7 @@ def top(
     from lossaudit.engine.table.ranking import Filters
 
     table = LossesTable.open(losses)
-    found = table.top(rows, Filters(given, predicted, min_loss, truncated))
+    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts))
     if format_ in ("jsonl", "csv"):
         write_text([found], found.schema, f".{format_}", sys.stdout)
     else:

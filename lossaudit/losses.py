@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,6 +61,7 @@ class Losses:
         predicted: str | None = None,
         min_loss: float | None = None,
         truncated: bool = False,
+        conflicts: bool = False,
     ) -> Losses:
         """The rows of highest loss among those that match all given filters.
 
@@ -69,17 +71,21 @@ class Losses:
             predicted: Only rows with this predicted label, in upper or lower case.
             min_loss: Only rows with at least this loss, in nats.
             truncated: Only texts that were cut at the maximum length.
+            conflicts: Only rows whose text has another given label in another row. Rows with the same text come
+                together, and the text with the highest loss comes first.
 
         Returns:
             These rows, highest loss first; ties are ordered by rising id.
 
         Raises:
-            LossAuditError: No row of the table has the label, or its file can't be read.
+            LossAuditError: No row of the table has the label, the table has no texts to compare, or its file can't be
+                read.
 
         Examples:
             >>> losses.top(5, given="Business", min_loss=2.0)
+            >>> losses.top(100, conflicts=True)
         """
-        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated))
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts))
         return Losses(LossesTable.of(rows), self._index)
 
     def to_arrow(self) -> pa.Table:
@@ -119,7 +125,7 @@ class Losses:
         return datasets.Dataset(self.to_arrow().replace_schema_metadata())
 
     def summary(self) -> Summary:
-        """The figures of the audit: accuracy, mean loss, the disagreements and the rows without a loss.
+        """The figures of the audit: accuracy, mean loss, disagreements, conflicts and the rows without a loss.
 
         Returns:
             A `Summary`, described below.
@@ -138,7 +144,8 @@ class Losses:
             tally.add(pa.table(batch))
         if not tally.ranked:
             raise LossAuditError(f"{self._table.path} has no row with a loss")
-        return tally.summary()
+        found = self._table.conflicts()
+        return replace(tally.summary(), conflicting_texts=found.different_texts, conflicting_rows=len(found.places))
 
     def ids(self) -> Ints:
         """The positions in the dataset of rows with a loss, ascending; `labels` and `pred_probs` have the same order.

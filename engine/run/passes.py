@@ -6,7 +6,7 @@ Nothing holds all texts or all losses in memory.
 import functools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -15,8 +15,10 @@ from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..model.precision import Choice
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop
+from ..table.conflicts import ConflictFinder
 from ..table.merge import ranked
 from ..table.outcomes import too_many_failed
+from ..table.ranking import label_columns
 from ..table.summary import Summary, Tally
 from .kept_parts import KeptParts, part_stem
 from .reading import Reading
@@ -81,19 +83,27 @@ class Passes:
         if choice.again is not None:
             add = functools.partial(self._add, self.job.task.tally())
             exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
-        tally = self.job.task.tally()
+        tally, finder = self.job.task.tally(), self._conflict_finder()
         for part in rescoring.parts():
             tally.add(part)
+            finder.add(part)
         self._check_any(tally)
+        conflicts = finder.found()
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         return Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self.reading.rows), kept.scratch),
             schema=part.schema,
-            summary=tally.summary(),
+            summary=replace(
+                tally.summary(), conflicting_texts=conflicts.different_texts, conflicting_rows=len(conflicts.places)
+            ),
             exact=exact,
             scored=scored,
             seconds=time.perf_counter() - begun,
         )
+
+    def _conflict_finder(self) -> ConflictFinder:
+        texts = [self.job.names[column] or column for column in self.reading.text_columns]
+        return ConflictFinder(texts, label_columns(self.job.task.schema.names).given)
 
     def _score_all(self, on_stage: OnStage, score_shards: ScoreShards) -> tuple[int, int]:
         """Scores every shard that isn't kept yet; returns how many rows that were, and how many rows have a loss."""

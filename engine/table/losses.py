@@ -14,15 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..arrays import Ints
 from ..data.arrow_types import is_text
-from ..data.names import TEXT_NAMES
+from ..data.names import PAIRS, TEXT_NAMES
 from ..errors import LossAuditError, Option, brief
+from .conflicts import ConflictFinder, Conflicts
 from .facts import Facts
 from .formats import check_losses, read_table
-from .ranking import LABEL_SETS, ONE_LABEL, PLACE, Filters, places_of_top
+from .ranking import PLACE, Filters, LabelColumns, label_columns, places_of_top
 from .schema import REQUIRED, SETS, is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
+_TEXT_ROWS = 4096
+"""Rows whose texts are held at once."""
 
 
 class LossesTable:
@@ -143,13 +147,53 @@ class LossesTable:
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
         """The n rows (or fewer) of highest loss that pass, highest loss first, ties by id.
 
-        Raises LossAuditError if a filter names a label that the table doesn't have, or the file can't be read.
+        Conflicts are in the order of `ranked_conflicts`. Raises LossAuditError if a filter names a label that the table
+        doesn't have, or the file can't be read.
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave ", Option("truncated"), " out")
-        labels = LABEL_SETS if self.is_multi_label else ONE_LABEL
-        return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
+        if filters.conflicts:
+            if not self._compared:
+                raise LossAuditError(f"{self.path} has no column with texts; leave ", Option("conflicts"), " out")
+            return self.take(self.ranked_conflicts(self.conflicts(), filters)[:n].tolist())
+        pieces = self._with_places(filters.columns(self._labels))
+        return self.take(places_of_top(pieces, n, filters, self._labels))
+
+    def conflicts(self) -> Conflicts:
+        """The rows with a loss whose text has another given label in another row; none in a table without texts.
+
+        Raises LossAuditError if the table's file can't be read.
+        """
+        texts, ours = self._compared, ["loss", self._labels.given]
+        finder = ConflictFinder(texts, self._labels.given)
+        for batch in self.batches([*ours, *texts], _TEXT_ROWS) if texts else ():
+            rows = self._cast(pa.table(batch).select(ours))
+            for column in texts:
+                rows = rows.append_column(column, batch[column])
+            finder.add(rows)
+        return finder.found()
+
+    def ranked_conflicts(self, conflicts: Conflicts, filters: Filters | None = None) -> Ints:
+        """The places of the rows that pass: texts by the highest loss of their rows, rows of the same text together."""
+        filters = filters or Filters()
+        pieces = self._with_places(filters.columns(self._labels))
+        places = places_of_top(pieces, len(conflicts.places), filters, self._labels, conflicts.places)
+        return conflicts.together(np.array(places, np.int64))
+
+    @property
+    def _labels(self) -> LabelColumns:
+        return label_columns(self.schema.names)
+
+    @property
+    def _compared(self) -> list[str]:
+        """The columns that say whether two rows have the same text."""
+        columns = self.text_columns
+        if self.facts.text_column is None:  # a text format doesn't say that rows are pairs, but names do
+            names = set(self.schema.names)
+            halves = [half for pair in PAIRS if names.issuperset(pair) and {*pair} & {*columns} for half in pair]
+            columns = list(dict.fromkeys([*columns, *halves]))
+        return columns if all(is_text(self.schema.field(name).type) for name in columns) else []
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows in pieces of at most `rows`, of all columns or some.

@@ -1,13 +1,15 @@
 """The top of a losses table: finds the places of the n rows of highest loss, reading the table in pieces."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..arrays import Ints
 from ..errors import LossAuditError, Option
+from .schema import is_multi_label
 
 PLACE = "place"
 """Column with the place of a row in the whole table, from 0."""
@@ -24,6 +26,8 @@ class Filters:
     min_loss: float | None = None
     truncated: bool = False
     """Only texts that were cut at the model's maximum length."""
+    conflicts: bool = False
+    """Only rows whose text has another given label in another row, those of the same text together."""
 
     def columns(self, labels: "LabelColumns") -> list[str]:
         """The columns of a losses table that ranking and filtering look at."""
@@ -42,11 +46,19 @@ class LabelColumns:
 ONE_LABEL, LABEL_SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
 
 
-def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:
+def label_columns(names: Sequence[str]) -> LabelColumns:
+    """The label columns of a losses table with columns of these names."""
+    return LABEL_SETS if is_multi_label(names) else ONE_LABEL
+
+
+def places_of_top(
+    pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL, among: Ints | None = None
+) -> list[int]:
     """The places of the n rows (or fewer) of highest loss, highest loss first, ties by id.
 
     pieces: `filters.columns` of the table and PLACE, one at a time in memory. Rows without a loss don't count; a row
-    with several labels has each of them. Raises LossAuditError if a filter names a label that the table doesn't have.
+    with several labels has each of them. among: the places of the only rows to look at. Raises LossAuditError if a
+    filter names a label that the table doesn't have.
     """
     best: pa.Table | None = None
     names: dict[str, set[str]] = {labels.given: set(), labels.predicted: set()}
@@ -65,6 +77,8 @@ def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: 
             keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
         if filters.truncated:
             keep = pc.and_(keep, piece["truncated"])
+        if among is not None:
+            keep = pc.and_(keep, pc.is_in(piece[PLACE], value_set=pa.array(among)))
         passing = piece.filter(keep)
         if len(passing):
             best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)

@@ -69,6 +69,10 @@ class Summary:
     """For a multi-label model, the labels that it doubts in the most rows, the most frequent first."""
     unranked: dict[str, Seen]
     """The rows without a loss, by status."""
+    conflicting_texts: int = 0
+    """Texts that different given labels are given to, in several rows; at least one label of each text is wrong."""
+    conflicting_rows: int = 0
+    """The rows with these texts."""
 
     @property
     def accuracy(self) -> float:

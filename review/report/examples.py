@@ -17,7 +17,7 @@ from ..label_sets import NO_LABEL
 from .bins import Floats, Ints
 from .figures import Coder, PairFigures, pair_keys, ranked_rows
 
-_LONGEST_TEXT, _LONGEST_BRIEF = 400, 160
+LONGEST_TEXT, LONGEST_BRIEF = 400, 160
 """Characters of a text in the example of a pair, and in a list of the worst rows."""
 _TEXT_ROWS = 4096
 """Rows whose texts are in memory at once."""
@@ -78,7 +78,7 @@ def top_of_groups(
         found = (keys, *(rows[name].to_numpy() for name in ("loss", "id", "place")))
         best = _best_of_each([np.concatenate([b, f[here]]) for b, f in zip(best, found, strict=True)], each)
     keys, _, _, places_found = best
-    examples = _examples(losses, places_found)
+    examples = examples_at(losses, places_found)
     return [[example for example, key in zip(examples, keys, strict=True) if key == mine] for mine in wanted]
 
 
@@ -122,7 +122,7 @@ class _Worst:
         self._measures, self._places = measures[order], places[order]
 
     def examples(self, losses: LossesTable) -> list[Example]:
-        return _examples(losses, self._places, self._measures, _LONGEST_BRIEF)
+        return examples_at(losses, self._places, self._measures, LONGEST_BRIEF)
 
 
 def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[Any, Any, Any, Any]":
@@ -134,8 +134,8 @@ def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[An
     return tuple(column[kept] for column in columns)  # type: ignore[return-value]
 
 
-def _examples(
-    losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
+def examples_at(
+    losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = LONGEST_TEXT
 ) -> list[Example]:
     """The rows at these places, in their order."""
     text, pair = losses.text_column, losses.text_pair_column

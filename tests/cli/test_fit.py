@@ -92,6 +92,12 @@ def test_rows_that_are_not_ranked_are_said(fit, topics):
     assert "empty_text: 1 (first: row 61 of" in said
 
 
+def test_the_same_text_with_different_labels_is_said(fit, topics, tmp_path):
+    topics.write_text(topics.read_text() + "ice planet odd,money\nice  planet odd,sport\n")
+    said = "1 text has different given labels, in 2 rows, so at least 1 of these labels is wrong"
+    assert f"{said}: lossaudit top {tmp_path / 'fitted' / 'losses.parquet'} --conflicts" in fit()
+
+
 @pytest.mark.parametrize(
     ("content", "options", "parts"),
     [

@@ -41,7 +41,7 @@ def scores(bundle: la.Bundle, texts: Sequence[str], labels: list[list[str]]) -> 
 def members(losses: la.Losses) -> None:
     assert_type(len(losses), int)
     assert_type(losses.facts, dict[str, Any])
-    assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True), la.Losses)
+    assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True, conflicts=True), la.Losses)
     assert_type(losses.summary(), Summary)
     assert_type(losses.ids(), NDArray[np.int64])
     assert_type(losses.labels(), NDArray[np.int64])

@@ -289,3 +289,14 @@ def test_audit_writes_it_in_one_go(bundle_folder, data_csv, tmp_path):
     assert again.exit_code == 2
     assert "isn't a lossaudit report" in again.stderr
     assert not output.exists(), "refused before the work"
+
+
+def test_the_page_shows_conflicts_or_says_that_there_are_none(page_of, table):
+    assert "None: rows with the same text have the same given label." in page_of(table)
+    texts = [HOSTILE] * 2 + [f"t{row}" for row in range(298)]
+    page = page_of(table.set_column(table.column_names.index("text"), "text", [texts]))
+    assert "<b>1 text has</b> different given labels, in 2 rows, so at least 1 of these labels is wrong" in page
+    assert "lossaudit top losses.parquet --conflicts -n 2" in page
+    assert "<script" not in page
+    without = page_of(table.drop_columns(["text"]), text_column=None)
+    assert "The losses file has no column with the texts." in without
