@@ -124,11 +124,11 @@ def audit(
     check_output(output, dataset)
     if report is not None:
         check_report(report)
-    with events_to(log_json) as events:
+    with events_to(log_json) as events, contextlib.ExitStack() as reading:
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
             on_step(dataset)
-            rows = open_dataset(dataset, config, split, folder_for(output))
+            rows = reading.enter_context(open_dataset(dataset, config, split, folder_for(output)))
         with steps("Opening the model") as on_step:
             bundle = open_model(model, on_step)
         prepared = Audit(bundle, rows, options)

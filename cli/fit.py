@@ -1,5 +1,6 @@
 """`lossaudit fit`: ranks a labelled dataset by losses from heads that never saw the label."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,22 +97,23 @@ def fit(
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
     options = AuditOptions(tune=not no_tune, **asked).checked()
-    with steps("Reading") as on_step:
-        on_step(dataset)
-        rows = open_dataset(dataset, config, split, folder)
-    with steps("Opening the encoder") as on_step:
-        bundle = open_encoder(encoder, on_step)
-    prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels)
-    _print_plan(prepared)
-    with prepared.keep_parts(folder, restart) as kept:
-        if kept.choice is not None:
-            out.print(f"Resuming an interrupted run; its states are in {kept}", soft_wrap=True)
-        with steps("Preparing") as on_step:
-            on_step("the defaults" if no_tune else "measuring what is fastest here, once per encoder and machine")
-            print_choice(prepared.choice)
-        with rows_bar() as on_stage:
-            fitted = prepared.run(kept, output, on_stage)
-        kept.discard()
+    with contextlib.ExitStack() as reading:
+        with steps("Reading") as on_step:
+            on_step(dataset)
+            rows = reading.enter_context(open_dataset(dataset, config, split, folder))
+        with steps("Opening the encoder") as on_step:
+            bundle = open_encoder(encoder, on_step)
+        prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels)
+        _print_plan(prepared)
+        with prepared.keep_parts(folder, restart) as kept:
+            if kept.choice is not None:
+                out.print(f"Resuming an interrupted run; its states are in {kept}", soft_wrap=True)
+            with steps("Preparing") as on_step:
+                on_step("the defaults" if no_tune else "measuring what is fastest here, once per encoder and machine")
+                print_choice(prepared.choice)
+            with rows_bar() as on_stage:
+                fitted = prepared.run(kept, output, on_stage)
+            kept.discard()
     print_summary(prepared, fitted.audited, matched=False)
     print_unranked(prepared, fitted.audited)
     if fitted.weights:

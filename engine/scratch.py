@@ -38,7 +38,8 @@ class Scratch:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             lock = filelock.FileLock(self.path / _LOCK)
             lock.acquire()
-        self._end = weakref.finalize(self, _remove, self.path, lock, made)
+        self.close = weakref.finalize(self, _remove, self.path, lock, made)
+        """Deletes the folder now."""
 
 
 def _remove(path: Path, lock: filelock.BaseFileLock, made: list[Path]) -> None:

@@ -141,14 +141,15 @@ def audit(
     if output is not None:
         check_output(Path(output), _name_of(dataset))
         workplace = folder_for(Path(output))
-    prepared = Audit(bundle, _rows(dataset, config, split, workplace), options)
-    if output is None or workplace is None:
-        return Losses(LossesTable.of(prepared.run().table), index)
-    path = Path(output)
-    with prepared.keep_parts(workplace) as kept:
-        audited = prepared.run()
-        write_table(audited.rows(), audited.schema, path, kept.scratch)
-        kept.discard()
+    with _rows(dataset, config, split, workplace) as rows:
+        prepared = Audit(bundle, rows, options)
+        if output is None or workplace is None:
+            return Losses(LossesTable.of(prepared.run().table), index)
+        path = Path(output)
+        with prepared.keep_parts(workplace) as kept:
+            audited = prepared.run()
+            write_table(audited.rows(), audited.schema, path, kept.scratch)
+            kept.discard()
     return Losses(LossesTable.open(path), index)
 
 
@@ -217,7 +218,6 @@ def fit(
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
     folder = check_target(target, _name_of(dataset))
-    rows = _rows(dataset, config, split, folder)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -228,11 +228,12 @@ def fit(
         precision=precision,
         tune=tune,
     ).checked()
-    bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
-    prepared = Fit(bundle, rows, options, folds, score, exact_labels)
-    with prepared.keep_parts(folder) as kept:
-        prepared.run(kept, target)
-        kept.discard()
+    with _rows(dataset, config, split, folder) as rows:
+        bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
+        prepared = Fit(bundle, rows, options, folds, score, exact_labels)
+        with prepared.keep_parts(folder) as kept:
+            prepared.run(kept, target)
+            kept.discard()
     return Losses(LossesTable.open(target / LOSSES), index)
 
 

@@ -75,13 +75,14 @@ def apply_decisions(
         check_output_file(output, ending, _ENDINGS, otherwise=", or have no ending for a saved dataset's folder")
     losses = LossesTable.open(losses_path)
     source = AuditedRows.open(losses, output)
-    check_not_of(output, source.places)
-    with DecisionStore.open(losses, create=False) as store:
-        decisions = store.decisions()
-    edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
-    edit.check(source.features)
-    written = write_cleaned(source, edit, output)
-    cleaned = _cleaned(losses, source, decisions, written)
+    with source.rows:
+        check_not_of(output, source.places)
+        with DecisionStore.open(losses, create=False) as store:
+            decisions = store.decisions()
+        edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
+        edit.check(source.features)
+        written = write_cleaned(source, edit, output)
+        cleaned = _cleaned(losses, source, decisions, written)
     _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
     return cleaned
 

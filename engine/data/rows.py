@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import datasets
 import pyarrow as pa
@@ -60,6 +60,17 @@ class Rows:
         rows = copy.copy(self)
         rows._rows = self._rows if limit is None else min(limit, self._rows)
         return rows
+
+    def close(self) -> None:
+        """Deletes the working copy of a dataset in files, which can't be read any more."""
+        if self._scratch is not None:
+            self._scratch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return self._rows

@@ -92,7 +92,7 @@ def test_a_file_that_is_not_onnx(audit_fails, bundle_copy, data_csv):
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     manifest["files"]["model.onnx"] = hashlib.sha256(b"no graph").hexdigest()
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
-    audit_fails(bundle_copy, data_csv, "model.onnx is refused, since it is no ONNX file")
+    audit_fails(bundle_copy, data_csv, "model.onnx is refused, since it is not an ONNX file")
 
 
 def test_a_bundle_of_a_newer_format(audit_fails, bundle_copy, data_csv):

@@ -111,11 +111,11 @@ def test_conflicts_are_the_same_texts_with_different_labels(ending, run, top_row
     rows = top_rows("--conflicts", path=losses)
     assert sorted(row["id"] for row in rows) == [0, 2, 4]
     assert [row["loss"] for row in rows] == sorted((row["loss"] for row in rows), reverse=True)
-    assert "3 of 6 rows pass." in run("top", losses, "--conflicts").stdout
+    assert "3 of 6 rows match." in run("top", losses, "--conflicts").stdout
 
 
 def test_no_conflicts_are_no_rows_and_not_told(run, losses, bundle_folder, data_csv, tmp_path):
-    assert "0 of 60 rows pass." in run("top", losses, "--conflicts").stdout
+    assert "0 of 60 rows match." in run("top", losses, "--conflicts").stdout
     assert "--conflicts" not in run("audit", bundle_folder, data_csv, "-o", tmp_path / "x.csv", "--no-tune").stdout
 
 
