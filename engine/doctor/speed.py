@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from ..cpus import instructions
 from ..errors import LossAuditError, Wording, brief, in_library
 from ..model import backends, tuning
 from ..model.bundle import Bundle
@@ -114,4 +115,4 @@ def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
         return None
     if approximate is None:
         return Choice("fp32", fp32, None, TOP, f"no {other} graph runs here")
-    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS)
+    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS, instructions())

@@ -29,8 +29,8 @@ BUDGET = 1024
 _CPU_BUDGETS = (BUDGET, 512, 2048)
 _BUDGETS = {backends.CUDA: (16_384, 8_192, 32_768, 65_536)}
 """The first is taken where nothing was measured. A GPU has thousands of cores to fill."""
-_SECONDS = 0.4
-"""Of each measurement."""
+SECONDS = 0.4
+"""Duration of each measurement."""
 _FULL_BATCHES = 4
 """That there must be at least to measure on."""
 _CLEARLY = 1.03
@@ -67,11 +67,13 @@ def default_plan(bundle: Bundle, precision: str, backend: str, cpus: int) -> Pla
     return candidates[0] if candidates else None
 
 
-def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded) -> Plan | None:
+def measured_plan(
+    bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded, seconds: float = SECONDS
+) -> Plan | None:
     """The fastest plan of a precision, from the cache or measured in a few seconds on `sample`.
 
-    backend: a name, or "auto" for all that can be used here but CUDA. cpus: how many may be used. None as in
-    `default_plan`.
+    backend: a name, or "auto" for all that can be used here but CUDA. cpus: how many may be used. seconds: of each
+    measurement. None as in `default_plan`.
     """
     candidates = _candidates(bundle, precision, backend, cpus)
     if not candidates:
@@ -79,7 +81,7 @@ def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sampl
     path = _cache_file(bundle, candidates)
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
-    plan = _fastest(bundle, candidates, sample)
+    plan = _fastest(bundle, candidates, sample, seconds)
     with contextlib.suppress(LossAuditError), file_beside(path) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(plan), indent=2), encoding="utf-8")
     return plan
@@ -98,7 +100,7 @@ def _candidates(bundle: Bundle, precision: str, backend: str, cpus: int) -> list
     ]
 
 
-def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
+def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded, seconds: float) -> Plan:
     """Measures graphs and backends first, then the batch size, then the way to use the CPUs."""
 
     @functools.lru_cache(maxsize=1)
@@ -113,7 +115,7 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
                 raise
             return replace(plan, tokens_per_second=0.0)  # installed, but not in order: another one is taken
         try:
-            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
+            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample, seconds))
         except Exception:  # out of memory; what else the runtime can't do shows, row by row, when it is scored
             return replace(plan, tokens_per_second=0.0)
 
@@ -134,7 +136,7 @@ def _faster(best: Plan, other: Plan) -> Plan:
     return other if (other.tokens_per_second or 0.0) > _CLEARLY * (best.tokens_per_second or 0.0) else best
 
 
-def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float = _SECONDS) -> float:
+def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float) -> float:
     """Tokens of the sample that a loaded graph takes in a second under a plan, padding not counted."""
     # Each text as often as it takes to fill batches.
     times = 1 + _FULL_BATCHES * plan.budget // max(1, int(sample.lengths.sum()))
