@@ -11,7 +11,7 @@ from ..model.precision import TOP, Choice, approximation, choice_by_speed
 from ..model.tuning import Plan
 
 SECONDS = 5.0
-"""Of measuring, shared by all graphs and backends; loading the graphs comes on top."""
+"""Duration of all measurements together; loading the graphs comes on top. Tests shorten it."""
 _MANY_ROWS = 100_000
 """For which it is told what `audit` would choose."""
 _WORDS = (8, 16, 24, 32, 48, 64, 96, 160)
@@ -59,7 +59,7 @@ class SpeedTest:
     """
 
 
-def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS, *, worded: Wording = in_library) -> SpeedTest:
+def speed_test(bundle: Bundle, cpus: int, seconds: float, *, worded: Wording = in_library) -> SpeedTest:
     """Measures every graph × backend that can run here. Raises LossAuditError if the tokenizer can't be used.
 
     worded: as in `diagnose`.
