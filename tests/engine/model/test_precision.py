@@ -210,7 +210,7 @@ class TestOnAGpu:
                 time.sleep(0.002)
 
         monkeypatch.setitem(backends.BACKENDS, "cuda", StandIn(Gpu()))
-        plan = measured_plan(with_fp16, "fp16", "cuda", 8, sample, seconds=0.01)
+        plan = measured_plan(with_fp16, "fp16", "cuda", 8, sample)
         assert (plan.graph, plan.backend, plan.workers, plan.budget) == ("fp16", "cuda", 1, 16_384)
         assert plan.tokens_per_second > 0
         assert max(largest) > 32_768, "the sample's texts are repeated until they fill the batches"
