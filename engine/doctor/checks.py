@@ -4,6 +4,7 @@ The facts come from machine.py, software.py and speed.py; here they are judged. 
 which other programs read as JSON.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
@@ -49,6 +50,21 @@ class Check:
     finding: str
     advice: str | None = None
     """What to do."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found of this machine and of what is installed on it."""
+
+    cpu: Cpus
+    memory: Memory
+    onnxruntime: Runtime
+    cuda: CudaLibraries | None
+    """None where onnxruntime-gpu isn't installed."""
+    openvino: str | None
+    """Its version."""
+    packages: tuple[Package, ...] | None
+    """None where lossaudit itself isn't installed."""
 
 
 @dataclass(frozen=True)
@@ -101,37 +117,24 @@ def diagnose(
 
     on_step: called with what begins. worded: makes the text of findings and advice that name options.
     """
-    on_step("the machine")
-    cpu, memory = machine.cpu(), machine.memory()
-    on_step("what is installed")
-    runtime, openvino = software.onnxruntime(), software.openvino()
-    cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
-    checks = [_cpus(cpu), _instructions(cpu), _memory(memory), _onnxruntime(runtime, _has_gpu(cuda))]
-    if cuda is not None and not runtime.clash:  # which must be fixed first
-        checks.append(_cuda(cuda, runtime))
-    checks.append(_openvino(openvino, cpu))
-    try:
-        packages = software.packages()
-        checks += [_packages(packages), _extras(packages)]
-    except importlib.metadata.PackageNotFoundError:
-        packages = ()
-        checks.append(Check("packages", PROBLEM, "lossaudit itself isn't installed", "pip install lossaudit"))
-    checks.append(_privacy())
+    found = _look(on_step)
+    checks = judged(found)
     on_step("the caches")
     folders = _caches()
     facts = None
     if bundle is not None:
-        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, cuda is not None, on_step, worded)
+        facts, of_bundle = _bundle(Path(bundle), found, on_step, worded)
         checks += of_bundle
+    packages = found.packages or ()
     return Diagnosis(
         lossaudit=__version__,
         python=platform.python_version(),
         system=machine.system(),
-        cpu=cpu,
-        memory=memory,
-        onnxruntime=runtime,
-        cuda=cuda,
-        openvino=openvino,
+        cpu=found.cpu,
+        memory=found.memory,
+        onnxruntime=found.onnxruntime,
+        cuda=found.cuda,
+        openvino=found.openvino,
         packages=packages,
         extras=software.extras(packages),
         caches=folders,
@@ -140,8 +143,31 @@ def diagnose(
     )
 
 
-def _has_gpu(cuda: CudaLibraries | None) -> bool:
-    return cuda is not None and cuda.driver
+def _look(on_step: Callable[[str], None]) -> Facts:
+    on_step("the machine")
+    cpu, memory = machine.cpu(), machine.memory()
+    on_step("what is installed")
+    runtime, openvino = software.onnxruntime(), software.openvino()
+    cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
+    packages = None
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        packages = software.packages()
+    return Facts(cpu, memory, runtime, cuda, openvino, packages)
+
+
+def judged(facts: Facts) -> list[Check]:
+    """The checks on a machine and what is installed on it."""
+    cpu, runtime, cuda, packages = facts.cpu, facts.onnxruntime, facts.cuda, facts.packages
+    has_gpu = cuda is not None and cuda.driver
+    checks = [_cpus(cpu), _instructions(cpu), _memory(facts.memory), _onnxruntime(runtime, has_gpu)]
+    if cuda is not None and not runtime.clash:  # which must be fixed first
+        checks.append(_cuda(cuda, runtime))
+    checks.append(_openvino(facts.openvino, cpu))
+    if packages is None:
+        checks.append(Check("packages", PROBLEM, "lossaudit itself isn't installed", "pip install lossaudit"))
+    else:
+        checks += [_packages(packages), _extras(packages)]
+    return [*checks, _privacy()]
 
 
 def _cpus(cpu: Cpus) -> Check:
@@ -281,36 +307,41 @@ def _caches() -> tuple[Cache, ...]:
 
 
 def _bundle(
-    folder: Path, cpu: Cpus, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None], worded: Wording
+    folder: Path, found: Facts, on_step: Callable[[str], None], worded: Wording
 ) -> tuple[BundleFacts, list[Check]]:
     on_step(f"{folder}, against its hashes")
     try:
         bundle = Bundle.load(folder)
     except LossAuditError as error:
         return BundleFacts(str(folder), None, size_of(folder)), [Check("bundle", PROBLEM, worded(error.parts))]
-    manifest, size = bundle.manifest, size_of(folder)
-    facts = BundleFacts(str(folder), manifest, size)
-    checks = [
-        Check(
-            "bundle",
-            OK,
-            f"{manifest.architecture} of {len(manifest.labels)} labels, from {manifest.source.name}, {size / 1e6:.0f} "
-            f"MB; all {len(manifest.files)} files match their hashes",
-        ),
-        _parity(manifest),
-    ]
-    if for_gpu:
-        checks.append(_fp16(manifest, worded))
-    if runtime.fault is not None:
-        return facts, checks
+    facts = BundleFacts(str(folder), bundle.manifest, size_of(folder))
+    for_gpu = found.cuda is not None
+    if found.onnxruntime.fault is not None:
+        return facts, judged_bundle(facts, for_gpu, worded)
     on_step("how fast it runs")
     try:
         from . import speed as doctor_bundle
 
-        speed = doctor_bundle.speed_test(bundle, cpu.usable, worded=worded)
+        speed = doctor_bundle.speed_test(bundle, found.cpu.usable, doctor_bundle.SECONDS, worded=worded)
     except (LossAuditError, ImportError) as error:
-        return facts, [*checks, Check("speed", PROBLEM, brief(error))]
-    return dataclasses.replace(facts, speed=speed), [*checks, _speed(speed)]
+        return facts, [*judged_bundle(facts, for_gpu, worded), Check("speed", PROBLEM, brief(error))]
+    facts = dataclasses.replace(facts, speed=speed)
+    return facts, judged_bundle(facts, for_gpu, worded)
+
+
+def judged_bundle(facts: BundleFacts, for_gpu: bool, worded: Wording = in_library) -> list[Check]:
+    """The checks on a bundle that can be used. for_gpu: whether onnxruntime-gpu is installed."""
+    manifest = facts.manifest
+    if manifest is None:
+        return []
+    hashes = f"{facts.bytes / 1e6:.0f} MB; all {len(manifest.files)} files match their hashes"
+    labels = f"{len(manifest.labels)} labels, from {manifest.source.name}"
+    checks = [Check("bundle", OK, f"{manifest.architecture} of {labels}, {hashes}"), _parity(manifest)]
+    if for_gpu:
+        checks.append(_fp16(manifest, worded))
+    if facts.speed is not None:
+        checks.append(_speed(facts.speed))
+    return checks
 
 
 def _parity(manifest: Manifest) -> Check:
@@ -324,7 +355,7 @@ def _parity(manifest: Manifest) -> Check:
     return Check("parity", PROBLEM, finding, "export the model again")
 
 
-def _fp16(manifest: Manifest, worded: Wording = in_library) -> Check:
+def _fp16(manifest: Manifest, worded: Wording) -> Check:
     graph = next((graph for graph in manifest.graphs if graph.precision == "fp16"), None)
     if graph is not None:
         near = f"its probabilities differ by {graph.mean_difference:.1e} from fp32's on average"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from ..cpus import instructions
 from ..errors import LossAuditError, Wording, brief, in_library
 from ..model import backends, tuning
 from ..model.bundle import Bundle
@@ -58,7 +59,7 @@ class SpeedTest:
     """
 
 
-def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS, *, worded: Wording = in_library) -> SpeedTest:
+def speed_test(bundle: Bundle, cpus: int, seconds: float, *, worded: Wording = in_library) -> SpeedTest:
     """Measures every graph × backend that can run here. Raises LossAuditError if the tokenizer can't be used.
 
     worded: as in `diagnose`.
@@ -114,4 +115,4 @@ def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
         return None
     if approximate is None:
         return Choice("fp32", fp32, None, TOP, f"no {other} graph runs here")
-    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS)
+    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS, instructions())

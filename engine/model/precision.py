@@ -4,6 +4,7 @@ int8 approximates fp32 on CPUs, fp16 on GPUs. The `Choice` depends on the user's
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -114,7 +115,7 @@ def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None)
         return Choice("fp32", fp32, None, top, _without(bundle, other, provider))
     if precision == "exact-top":
         return Choice("exact-top", approximate, fp32, top, f"the top {top} as in fp32")
-    return choice_by_speed(other, approximate, fp32, top, rows)
+    return choice_by_speed(other, approximate, fp32, top, rows, instructions())
 
 
 def approximation(provider: str) -> str:
@@ -130,15 +131,17 @@ def _check_wish(precision: str, approximate: str) -> None:
         raise LossAuditError(Option("precision", precision), " isn't available: ", *_NOT_THERE[precision])
 
 
-def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, rows: int) -> Choice:
+def choice_by_speed(
+    precision: str, approximate: Plan, fp32: Plan, top: int, rows: int, has: Mapping[str, bool] | None
+) -> Choice:
     """exact-top if the measured speeds say that it saves time over so many rows, else fp32.
 
-    precision: that of the approximate plan.
+    precision: that of the approximate plan. has: the CPU's `instructions`, which decide where nothing was measured.
     """
     if approximate.tokens_per_second and fp32.tokens_per_second:
         speedup = approximate.tokens_per_second / fp32.tokens_per_second
     else:
-        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(instructions()) else 1.0
+        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(has) else 1.0
     if speedup <= 1.0:
         return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
     if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:

@@ -28,7 +28,7 @@ BUDGET = 1024
 _CPU_BUDGETS = (BUDGET, 512, 2048)
 _BUDGETS = {backends.CUDA: (16_384, 8_192, 32_768, 65_536)}
 """Budgets to try; the first is used where nothing was measured. A GPU has thousands of cores to fill."""
-_SECONDS = 0.4
+SECONDS = 0.4
 """Duration of each measurement."""
 _FULL_BATCHES = 4
 """The fewest full batches to measure on."""
@@ -66,11 +66,13 @@ def default_plan(bundle: Bundle, precision: str, backend: str, cpus: int) -> Pla
     return candidates[0] if candidates else None
 
 
-def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded) -> Plan | None:
+def measured_plan(
+    bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded, seconds: float = SECONDS
+) -> Plan | None:
     """The fastest plan of a precision, from the cache or measured in a few seconds on `sample`.
 
-    backend: a name, or "auto" for all that can be used here except CUDA. cpus: how many may be used. None as in
-    `default_plan`.
+    backend: a name, or "auto" for all that can be used here except CUDA. cpus: how many may be used. seconds: duration
+    of each measurement. None as in `default_plan`.
     """
     candidates = _candidates(bundle, precision, backend, cpus)
     if not candidates:
@@ -78,7 +80,7 @@ def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sampl
     path = _cache_file(bundle, candidates)
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
-    plan = _fastest(bundle, candidates, sample)
+    plan = _fastest(bundle, candidates, sample, seconds)
     with contextlib.suppress(LossAuditError), file_beside(path) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(plan), indent=2), encoding="utf-8")
     return plan
@@ -97,7 +99,7 @@ def _candidates(bundle: Bundle, precision: str, backend: str, cpus: int) -> list
     ]
 
 
-def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
+def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded, seconds: float) -> Plan:
     """Measures graphs and backends first, then the batch size, then the way to use the CPUs."""
 
     @functools.lru_cache(maxsize=1)
@@ -112,7 +114,7 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
                 raise
             return replace(plan, tokens_per_second=0.0)  # installed but broken: another one is used
         try:
-            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
+            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample, seconds))
         except Exception:  # out of memory; anything else that fails shows, row by row, during scoring
             return replace(plan, tokens_per_second=0.0)
 
@@ -133,7 +135,7 @@ def _faster(best: Plan, other: Plan) -> Plan:
     return other if (other.tokens_per_second or 0.0) > _CLEARLY * (best.tokens_per_second or 0.0) else best
 
 
-def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float = _SECONDS) -> float:
+def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float) -> float:
     """Tokens of the sample that a loaded graph processes per second under a plan, not counting padding."""
     # Texts are repeated until they fill batches.
     times = 1 + _FULL_BATCHES * plan.budget // max(1, int(sample.lengths.sum()))

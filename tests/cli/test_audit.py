@@ -62,7 +62,9 @@ def test_the_ending_decides_the_format(ending, audit, tmp_path):
 
 
 def test_a_new_folder_is_made_for_the_output(audit, tmp_path):
-    audit(output=tmp_path / "new" / "folder" / "losses.csv")
+    said, _ = audit(output=tmp_path / "new" / "folder" / "losses.csv")
+    assert "60 rows" in said
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["losses.csv"]
 
 
 def test_a_limit(audit):
@@ -143,7 +145,9 @@ def test_an_output_in_a_closed_folder_fails(run, bundle_folder, data_csv, tmp_pa
 
 def test_a_bundle_may_lie_anywhere(audit, bundle_folder, tmp_path):
     moved = shutil.copytree(bundle_folder, tmp_path / "a folder with [odd] name")
-    audit(model=moved)
+    _, table = audit(model=moved)
+    _, expected = audit()
+    assert table["loss"].to_pylist() == expected["loss"].to_pylist()
 
 
 def test_the_top_is_that_of_fp32(audit, run, bundle_folder, data_csv, tmp_path):

@@ -20,7 +20,6 @@ from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.export.comparison import TOLERANCE, reference_pairs, reference_texts
 from lossaudit.export.exporter import cached_bundle, export_bundle, quiet_libraries
-from lossaudit.export.parity import check_parity
 from lossaudit.export.tokenizer import max_length, pad_id, write_tokenizer
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
@@ -82,12 +81,11 @@ class TestBundle:
 
 
 @pytest.mark.parametrize(
-    ("kind", "architecture"),
-    [("distilbert", "DistilBertForSequenceClassification"), ("roberta", "RobertaForSequenceClassification")],
+    ("family", "architecture"),
+    [("DistilBERT", "DistilBertForSequenceClassification"), ("RoBERTa", "RobertaForSequenceClassification")],
 )
-def test_other_architectures_give_the_losses_of_pytorch(kind, architecture, make_checkpoint, rows, tmp_path):
-    checkpoint = make_checkpoint(kind)
-    bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
+def test_other_architectures_give_the_losses_of_pytorch(family, architecture, export, rows):
+    checkpoint, bundle = export(family)
     assert bundle.manifest.architecture == architecture
     assert bundle.manifest.max_length == 64
     assert_same_losses(checkpoint, bundle, rows)
@@ -172,12 +170,6 @@ class TestPlace:
         with refused("holds other files"):
             export_bundle(str(checkpoint), tmp_path)
         assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
-
-    def test_a_graph_that_differs_leaves_nothing(self, checkpoint, tmp_path, refused, monkeypatch):
-        monkeypatch.setattr(check_parity, "__defaults__", (0.0,))
-        with refused("differs from PyTorch"):
-            export_bundle(str(checkpoint), tmp_path / "bundle")
-        assert not list(tmp_path.iterdir())
 
     def test_an_interruption_leaves_nothing(self, checkpoint, tmp_path):
         def interrupt(step):

@@ -41,7 +41,7 @@ class OnTheCpu(Cpu):
 @pytest.fixture
 def gpu(monkeypatch):
     backend = OnTheCpu()
-    monkeypatch.setitem(backends._BACKENDS, "cuda", backend)
+    monkeypatch.setitem(backends.BACKENDS, "cuda", backend)
     return backend
 
 

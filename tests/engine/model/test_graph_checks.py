@@ -259,7 +259,7 @@ class TestSizes:
     def test_words_in_a_file(self):
         found = tensor("STRING", 4, data_location=TensorProto.EXTERNAL)
         found.external_data.add(key="location", value="a.bin")
-        with pytest.raises(ValueError, match="words"):
+        with pytest.raises(ValueError, match="strings in a file"):
             check_tensor(found, {"a.bin": 16})
 
 

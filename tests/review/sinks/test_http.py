@@ -204,10 +204,11 @@ def test_servers_that_answer_anything_are_no_fault_of_ours(kind, said, serve, se
         def answer(self, request):  # noqa: ARG002
             return 200, said
 
-    place = Place(name="errors", url=serve(Anything()).url, key=key)
+    place, said_of_it = Place(name="errors", url=serve(Anything()).url, key=key), []
     with contextlib.closing(connect_sink(kind, place, about)) as sink:
-        for create in (True, False):
-            with contextlib.suppress(LossAuditError):
-                sink.find(create=create)
-        with contextlib.suppress(LossAuditError):
-            list(sink.held())
+        for ask in (lambda: sink.find(create=True), lambda: sink.find(create=False), lambda: list(sink.held())):
+            try:
+                ask()
+            except LossAuditError as error:
+                said_of_it.append(str(error))
+    assert all(len(message.splitlines()) == 1 and key not in message for message in said_of_it)
