@@ -222,7 +222,9 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+    seen = set()  # a library may raise an error from itself
+    while error.__cause__ is not None and error not in seen:
+        seen.add(error)
         error = error.__cause__
     return error
 

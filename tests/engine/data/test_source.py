@@ -313,3 +313,13 @@ def test_a_disk_without_room_for_the_copy_is_told(name, write_file, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert f"cannot write a working copy of {path} in {tmp_path / 'losses.csv.parts'}" in done.stderr
     assert not (tmp_path / "losses.csv.parts").exists()
+
+
+def test_an_error_raised_from_itself_is_told_all_the_same(write_file, monkeypatch, refused):
+    def load(*_, **__):
+        error = OSError("no luck")
+        raise error from error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with refused("a.csv", "no luck"):
+        open_dataset(str(write_file("a.csv", CSV)))
