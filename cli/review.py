@@ -3,7 +3,6 @@
 import contextlib
 import shlex
 import threading
-import warnings
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,14 +55,15 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
         app = make_app(opened, token, place.host, place.port, annotator)
-        with warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-            # Ctrl-C may come just before the server's loop starts.
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+
+        def on_ready() -> None:
             _say_where(place, token, port, f"{len(opened.records):,} records, {opened.decided():,} decided")
             if not no_open:
                 # Some browsers block until they are closed.
                 threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
-            serve(app, place)
+
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+            serve(app, place, on_ready)
         decided = opened.decided()
     finally:
         opened.close()

@@ -1,6 +1,7 @@
 """Opens the listening socket of the review page, knows its links, and serves the page."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
@@ -73,8 +74,21 @@ def listen(host: str, port: int) -> Listener:
     )
 
 
-def serve(app: ASGIApp, place: Listener) -> None:
-    """Serves until Ctrl-C; all requests under way are answered before the KeyboardInterrupt is raised."""
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def serve(app: ASGIApp, place: Listener, on_ready: Callable[[], None]) -> None:
+    """Serves until Ctrl-C; all requests under way are answered before the KeyboardInterrupt is raised.
+
+    on_ready: called once requests are answered, and Ctrl-C is heard: a server that is just starting may miss it.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -85,4 +99,4 @@ def serve(app: ASGIApp, place: Listener) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[place.socket])
+    _Server(config, on_ready).run(sockets=[place.socket])
