@@ -1,10 +1,10 @@
-# make demo   installs into .venv and runs the main job on a public corpus
-# make test   installs what tests need, then runs ruff, mypy and pytest
-# make docs  writes docs/api.md from the docstrings
-# make contracts  checks lossaudit against the real annotation servers; the first time it installs 2 GB
-# make torture  kills audits, fills their disks and spoils their files, five minutes on two CPUs
-# make matrix  tries the ranges of what lossaudit needs in fresh environments, half an hour on two CPUs
-# make bench  installs the peers and measures all of them against the PyTorch loop, half an hour on two CPUs
+# make demo       installs into .venv and runs the main job on a public corpus
+# make test       installs what the tests need, then runs ruff, mypy and pytest
+# make docs       writes docs/api.md from the docstrings
+# make contracts  tests lossaudit against the real annotation servers; installs 2 GB the first time
+# make torture    kills audits, fills their disks and corrupts their files; five minutes on two CPUs
+# make matrix     tests the oldest and newest supported dependencies in fresh environments; half an hour on two CPUs
+# make bench      installs the peers and measures all of them against the PyTorch loop; half an hour on two CPUs
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -39,7 +39,7 @@ lint: .venv/installed-test
 docs: .venv/installed-test
 	$(BIN)/python -m tests.api_reference
 
-# torch goes first and by its pin, so that nothing else asks for another build of it.
+# torch is installed first, pinned, so that no other package pulls in another build of it.
 .venv/installed-demo: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "lossaudit needs Python 3.11 or newer"; exit 1; }
 	test -d .venv || $(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""`lossaudit apply`: the whole dataset with the labels that people decided on."""
+"""`lossaudit apply`: writes the whole dataset with the corrected labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +33,13 @@ lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-colu
     type=click.Choice(["drop", "flag"]),
     default="drop",
     show_default=True,
-    help="Leave discarded rows out, or keep them and say so in a column.",
+    help="Leave discarded rows out, or keep them and flag them in a column.",
 )
 @click.option("--review-columns", is_flag=True, help="Add the columns label_original and review.")
 def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> None:
-    """Write the whole dataset that LOSSES was made of, with the labels of your decisions.
+    """Write the whole dataset that LOSSES was made from, with the labels that you decided.
 
-    The dataset itself isn't changed. What was changed is also written to OUTPUT.changes.json.
+    The dataset itself isn't changed. A list of the changes is written to OUTPUT.changes.json.
     """
     from lossaudit.review.apply import apply_decisions
 
@@ -51,15 +51,15 @@ def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> N
     what = "flagged" if discarded == "flag" else "left out"
     out.print(
         f"{cleaned.rows:,} rows: {cleaned.relabelled:,} relabelled, {cleaned.discarded:,} discarded ({what}), "
-        f"{cleaned.kept:,} found right, {cleaned.unsure:,} unsure",
+        f"{cleaned.kept:,} kept, {cleaned.unsure:,} unsure",
         soft_wrap=True,
     )
     out.print(f"Wrote {output} ({cleaned.written:,} rows) and {output}.changes.json", soft_wrap=True)
 
 
 def _changes(cleaned: "Cleaned") -> Table:
-    """What was changed: label by label where rows have several."""
-    numbers = [Column(name, justify="right") for name in ("rows", "added to", "taken from")]
+    """A table of the changes; label by label where rows have several."""
+    numbers = [Column(name, justify="right") for name in ("rows", "added to", "removed from")]
     if cleaned.labels is None:
         table = Table("given", "now", numbers[0], box=SIMPLE_HEAD)
         for change in cleaned.changes:

@@ -1,4 +1,4 @@
-"""`lossaudit audit`: a model and a dataset to a ranked losses table."""
+"""`lossaudit audit`: scores a dataset with a model and writes a ranked losses table."""
 
 import contextlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from lossaudit.version import __version__
 from .command import Command
 from .console import err, out, rows_bar, steps
 from .events import Events, events_to
-from .findings import print_choice, print_plan, print_summary, print_unranked
+from .findings import print_choice, print_conflicts, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
@@ -45,14 +45,14 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
 )
 @dataset_options
 @click.option(
-    "--text-pair-column", metavar="NAME", help="Column with the second text, where the model reads pairs of texts."
+    "--text-pair-column", metavar="NAME", help="Column with the second text, if the model reads pairs of texts."
 )
 @click.option(
     "--label-map",
     "label_map",
     multiple=True,
     metavar="GIVEN=MODEL",
-    help="Which label of the model a given label is. May be repeated.",
+    help="The model's label that a given label stands for. May be repeated.",
 )
 @model_options
 @click.option(
@@ -66,24 +66,24 @@ lossaudit audit bundle tickets.csv -o losses.csv --label-map refund=Billing --la
     type=click.Choice(["auto", "fp32", "int8", "fp16", "exact-top"]),
     default="auto",
     show_default=True,
-    help="exact-top scores all in int8 (on a GPU in fp16) and the top again in fp32; auto does so where it is faster.",
+    help="exact-top scores all rows in int8 (fp16 on a GPU) and the top again in fp32; auto uses it where it pays.",
 )
-@click.option("--top", type=click.IntRange(min=1), help="Rows of the ranking that are exact.  [default: 500]")
-@click.option("--restart", is_flag=True, help="Score all rows anew, also those that an interrupted audit had done.")
-@click.option("--strict", is_flag=True, help="Stop where a row can't get a loss: no label, no text, or a failure.")
+@click.option("--top", type=click.IntRange(min=1), help="Top rows whose ranking is exact.  [default: 500]")
+@click.option("--restart", is_flag=True, help="Start over: score all rows again, even those of an interrupted audit.")
+@click.option("--strict", is_flag=True, help="Stop if a row can't get a loss: no label, no text, or a failure.")
 @click.option(
     "--ray",
     "ray_address",
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Score on a Ray cluster; without an ADDRESS, on a Ray of this machine alone.",
+    help="Score on a Ray cluster; without ADDRESS, on one that is started here.",
 )
 @click.option(
     "--parts", metavar="PLACE", help="Folder or URL for the finished shards.  [default: a folder beside the output]"
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Write the page of `lossaudit report` too, .html.")
-@click.option("--log-json", metavar="FILE", help="Add progress events as JSON Lines to FILE; - is standard error.")
+@click.option("--report", type=click.Path(path_type=Path), help="Also write the page of `lossaudit report`, .html.")
+@click.option("--log-json", metavar="FILE", help="Append progress events as JSON Lines to FILE; - is standard error.")
 def audit(
     model: str,
     dataset: str,
@@ -102,10 +102,11 @@ def audit(
 ) -> None:
     """Score every example of DATASET with MODEL and rank them by loss.
 
-    MODEL is a bundle, or a checkpoint (folder or hub name) that is exported once into a cache. DATASET is a
+    MODEL is a bundle, or a checkpoint (folder or hub name), which is exported once into a cache. DATASET is a
     CSV, TSV, JSON, JSON Lines or Parquet file (.gz too, or a quoted glob), a save_to_disk folder, or a hub name.
 
-    Finished shards are kept beside the output until it is written: after an interruption, the same command goes on.
+    Finished shards are kept beside the output until it is written. To resume an interrupted audit, run the same
+    command again.
     """
     if offline:
         go_offline()
@@ -123,20 +124,20 @@ def audit(
     check_output(output, dataset)
     if report is not None:
         check_report(report)
-    with events_to(log_json) as events:
+    with events_to(log_json) as events, contextlib.ExitStack() as reading:
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
             on_step(dataset)
-            rows = open_dataset(dataset, config, split, folder_for(output))
+            rows = reading.enter_context(open_dataset(dataset, config, split, folder_for(output)))
         with steps("Opening the model") as on_step:
             bundle = open_model(model, on_step)
         prepared = Audit(bundle, rows, options)
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:
             if kept.choice is not None:
-                out.print(f"Going on with an interrupted audit, whose parts are in {kept}", soft_wrap=True)
+                out.print(f"Resuming an interrupted audit; its parts are in {kept}", soft_wrap=True)
             with steps("Preparing") as on_step:
-                on_step("the default way" if no_tune else "what is fastest here, measured once a bundle and machine")
+                on_step("the defaults" if no_tune else "measuring what is fastest here, once per bundle and machine")
                 print_choice(prepared.choice)
             say_prepared(events, prepared)
             audited = scored(prepared, ray_address, events)
@@ -145,9 +146,13 @@ def audit(
         say_finished(events, audited, output)
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
+    print_conflicts(audited.summary, output)
     if report is None:
         print_wrong(output)
-    out.print(f"Wrote {output}. Decide on the top: lossaudit review {output} (or look: lossaudit top)", soft_wrap=True)
+    out.print(
+        f"Wrote {output}. Next: `lossaudit review {output}` to decide, or `lossaudit top {output}` to look",
+        soft_wrap=True,
+    )
     if report is not None:
         print_report(write_report(output, report, options.top), report)
 
@@ -156,11 +161,11 @@ def _check_nobody_is_named(ray_address: str | None, parts: str | None) -> None:
     named = [ray_address] if ray_address not in (None, "local") else []
     named += [parts] if parts is not None and "://" in parts else []
     if named:
-        raise click.UsageError(f"--offline asks nobody on the network, but {named[0]} is there; leave one of them out")
+        raise click.UsageError(f"--offline forbids the network, but {named[0]} is on it; leave one of them out")
 
 
 def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited":
-    """Runs the audit here or on a cluster, with bars and events."""
+    """Runs the audit here or on a cluster, with progress bars and events."""
     with rows_bar() as on_bar, contextlib.ExitStack() as stack:
 
         def on_stage(stage: str, rows: int) -> Callable[[int], None]:
@@ -183,8 +188,8 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
         out.print(f"Ray: {len(cpus)} nodes with {' + '.join(cpus)} CPUs")
         if ray_address != LOCAL and cluster.accepts_anybody():
             err.print(
-                f"Warning: the Ray at {ray_address} accepts anybody who reaches it, and runs their code; docs/scale.md "
-                "says how to switch its tokens on",
+                f"Warning: the Ray cluster at {ray_address} accepts anyone who reaches it, and runs their code; "
+                "docs/scale.md explains how to turn its tokens on",
                 style="yellow",
                 soft_wrap=True,
             )
@@ -192,7 +197,7 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
 
 
 def say_prepared(events: Events, audit: "Audit") -> None:
-    """What was decided before the work."""
+    """Logs the decisions made before scoring."""
     choice = audit.choice
     events.say(
         "prepared",
@@ -207,7 +212,7 @@ def say_prepared(events: Events, audit: "Audit") -> None:
 
 
 def say_finished(events: Events, audited: "Audited", output: Path) -> None:
-    """What came out."""
+    """Logs the outcome."""
     summary = audited.summary
     events.say(
         "finished",

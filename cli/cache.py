@@ -1,4 +1,4 @@
-"""`lossaudit cache`: what lossaudit keeps in its cache folder, and how to be rid of it."""
+"""`lossaudit cache`: lists and deletes what lossaudit keeps in its cache folder."""
 
 from datetime import datetime
 from pathlib import Path
@@ -33,15 +33,15 @@ _EPILOG = f"\b\nExamples:{_EXAMPLES_LS}{_EXAMPLES_CLEAR}".replace("\nlossaudit",
 @click.group(short_help="Show or clear what lossaudit keeps in its cache.", epilog=_EPILOG)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors.")
 def cache() -> None:
-    """Show or clear what lossaudit keeps in its cache: the bundles that `audit` made of checkpoints, and plans, which
-    hold what was measured as fastest for a bundle on this machine. All of it is made again when it is needed."""
+    """Show or clear what lossaudit keeps in its cache: the bundles that `audit` made from checkpoints, and plans, which
+    record what is fastest for a bundle on this machine. Anything that is deleted is made again when it is needed."""
 
 
 @cache.command(cls=Command, examples=_EXAMPLES_LS, short_help="List what is in the cache.")
 def ls() -> None:
     """List the bundles and plans in the cache, with their sizes.
 
-    The caches of `datasets` and of the hub are shown too; lossaudit doesn't clear them.
+    The caches of `datasets` and of the hub are listed too; lossaudit doesn't clear them.
     """
     from lossaudit.engine.files import cache_folder
     from lossaudit.engine.model.caches import BUNDLES, PLANS, caches, kept
@@ -54,7 +54,7 @@ def ls() -> None:
     if plans:
         out.print(f"{len(plans)} plans, last used {_day(plans[0].last_used)}")
     if not entries:
-        out.print(f"Nothing is in {cache_folder()}")
+        out.print(f"The cache is empty: {cache_folder()}")
     folders = Table("cache", Column("size", justify="right"), Column("folder", overflow="fold"), box=SIMPLE_HEAD)
     for folder in caches():
         name = f"lossaudit: {folder.name}" if folder.name in (BUNDLES, PLANS) else f"{folder.name} (not cleared)"
@@ -68,7 +68,7 @@ def ls() -> None:
 def clear(what: str | None, yes: bool) -> None:
     """Delete the bundles or the plans in the cache, or both. WHAT is bundles or plans; without it, both.
 
-    Nothing but what lossaudit wrote there is deleted, and no link is followed.
+    Only what lossaudit wrote there is deleted, and links aren't followed.
     """
     from lossaudit.engine.files import cache_folder
     from lossaudit.engine.model.caches import BUNDLES, KINDS, clear, kept
@@ -92,7 +92,7 @@ def _agreed(question: str) -> bool:
     try:
         return click.confirm(question)
     except click.Abort as error:  # there is nobody to ask
-        raise LossAuditError("nothing was deleted, since the question wasn't answered; give --yes instead") from error
+        raise LossAuditError("nothing was deleted, since nobody answered the question; use --yes to skip it") from error
 
 
 def _bundles(entries: "list[Kept]") -> Table:
@@ -106,7 +106,7 @@ def _bundles(entries: "list[Kept]") -> Table:
     )
     for entry in entries:
         made_by = entry.made_by or "–"
-        unused = "" if made_by in ("–", __version__) else ", unused now"
+        unused = "" if made_by in ("–", __version__) else ", no longer used"
         folder = Path(entry.path).name
         table.add_row(Text(entry.what), made_by + unused, decimal(entry.bytes), _day(entry.last_used), Text(folder))
     return table

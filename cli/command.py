@@ -1,6 +1,6 @@
 """What every command shares: `--debug`, examples in the help, and errors as one line with an exit code.
 
-0 success · 1 a fault of lossaudit · 2 a user's mistake or bad input · 130 interrupted (docs/exit-codes.md)
+0 success · 1 a bug in lossaudit · 2 a user's mistake or bad input · 130 interrupted (docs/exit-codes.md)
 """
 
 import inspect
@@ -15,7 +15,7 @@ from .wording import message_of
 
 
 class Command(click.Command):
-    """A command whose errors are one line on standard error, with a traceback only after `--debug`."""
+    """A command whose errors are one line on standard error; `--debug` adds a traceback."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,7 +36,7 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            _say("Interrupted; run the same command again to go on.")
+            _say("Interrupted; run the same command again to resume.")
             ctx.exit(130)
         except Exception as error:
             if "--debug" in sys.argv:

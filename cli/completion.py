@@ -1,4 +1,4 @@
-"""`lossaudit completion`: the script that makes a shell complete commands, options and their values."""
+"""`lossaudit completion`: prints the script with which a shell completes commands, options and values."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -15,15 +15,17 @@ lossaudit completion fish > ~/.config/fish/completions/lossaudit.fish
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Print the script that completes commands in a shell.")
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Print the script for completion in a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete lossaudit's commands, options and values.
+    """Print the script with which SHELL completes lossaudit's commands, options and values.
 
-    Load it in the shell's start file: docs/install.md has the line for each. Bash must be 4.4 or newer.
+    Load it in the shell's start file; docs/install.md has the line for each shell. Bash must be 4.4 or newer.
     """
     shell_class = get_completion_class(shell)
     if shell_class is None:
-        raise LossAuditError(f"this version of click knows no completion for {shell}; pip install --upgrade click")
+        raise LossAuditError(
+            f"this version of click has no completion for {shell}; upgrade it: pip install --upgrade click"
+        )
     click.echo(shell_class(ctx.find_root().command, {}, _NAME, _VARIABLE).source())

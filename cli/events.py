@@ -1,4 +1,4 @@
-"""Progress as JSON Lines, for schedulers and log collectors: what an audit does goes in, one object an event goes out.
+"""Progress events as JSON Lines, for schedulers and log collectors: one object per event.
 
 docs/events.md lists the events and their fields.
 """
@@ -18,7 +18,7 @@ from lossaudit.engine.files import write_errors
 from .wording import message_of
 
 _EVERY = 1.0
-"""Seconds between two `progress` events of a stage."""
+"""Seconds between `progress` events of a stage."""
 
 
 class Events:
@@ -35,7 +35,7 @@ class Events:
             self._file.flush()
 
     def stage(self, name: str, rows: int) -> Callable[[int], None]:
-        """Says that a stage of so many rows begins; gives the function to tell of rows done."""
+        """Logs that a stage of so many rows begins; returns the function that reports rows as done."""
         self.say("stage", stage=name, rows=rows)
         begun = said = time.monotonic()
         done = 0
@@ -54,7 +54,7 @@ class Events:
 
 @contextlib.contextmanager
 def events_to(target: str | None) -> Iterator[Events]:
-    """Events for a command's run: to a file (added to what is there), to standard error for "-", nowhere for None.
+    """Events of a command's run, appended to a file; "-" writes them to standard error, None discards them.
 
     An error that ends the run is the last event, with the exit code.
     """

@@ -1,4 +1,4 @@
-"""`lossaudit export`: a checkpoint or an ONNX folder to a bundle."""
+"""`lossaudit export`: exports a checkpoint or an ONNX folder to a bundle."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,22 +31,22 @@ lossaudit export ./my-encoder -o encoder --encoder
 @click.option(
     "--multi-label",
     is_flag=True,
-    help="Any of the labels may be right for a text; for models whose config.json has no problem_type.",
+    help="A text may have any number of the labels. For models whose config.json has no problem_type.",
 )
-@click.option("--fp16", is_flag=True, help="Write a form for GPUs too, which audit --provider cuda then scores with.")
+@click.option("--fp16", is_flag=True, help="Also write a form for GPUs, which audit --provider cuda uses.")
 @click.option("--encoder", is_flag=True, help="Export the encoder alone, for `lossaudit fit` where there is no torch.")
 @offline_option
 def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: bool, offline: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
-    MODEL is a folder made by save_pretrained, or a hub name. The bundle is checked against PyTorch before it
+    MODEL is a folder written by save_pretrained, or a hub name. The bundle is compared with PyTorch before it
     is written. Needs the extra: pip install 'lossaudit[export]'
 
-    It may also be a folder with model.onnx, config.json and tokenizer.json, as Optimum writes it. That needs no
-    torch; there is then no PyTorch model to check it against, and the output says so.
+    MODEL may also be a folder with model.onnx, config.json and tokenizer.json, as Optimum writes it. That needs no
+    torch; there is then no PyTorch model to compare it with, and the output says so.
     """
     if encoder and multi_label:
-        raise click.UsageError("--multi-label is for classifiers; an encoder knows no labels")
+        raise click.UsageError("--multi-label is for classifiers; an encoder has no labels")
     if offline:
         go_offline()
     with steps(f"Exporting {model}") as on_step:
@@ -66,17 +66,17 @@ def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: boo
 
 
 def _outputs(manifest: "Manifest") -> str:
-    """What the graph gives a text."""
-    return f"{len(manifest.labels)} {'numbers a text' if manifest.task == 'features' else 'labels'}"
+    """What the graph outputs for a text."""
+    return f"{len(manifest.labels)} {'numbers per text' if manifest.task == 'features' else 'labels'}"
 
 
 def _parity(parity: "Parity") -> str:
     if parity.texts == 0:
         return (
-            "Not compared with PyTorch, since the model was ONNX already; "
-            f"compared with the given graph: {parity.max_difference:.1e} at most between two logits"
+            "Not compared with PyTorch, since the model was already ONNX; "
+            f"logits differ from the given graph's by at most {parity.max_difference:.1e}"
         )
     return (
-        f"Parity with PyTorch: {parity.max_difference:.1e} at most between two logits "
+        f"Parity with PyTorch: logits differ by at most {parity.max_difference:.1e} "
         f"({parity.texts} texts, alone and in a batch)"
     )

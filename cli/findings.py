@@ -1,5 +1,6 @@
-"""What `audit` says: what it decided before the work, and what it found."""
+"""What `audit` and `fit` print: what was decided before the work, and what was found."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -19,10 +20,10 @@ _LABELS_SHOWN = 12
 
 
 def print_plan(audit: "Audit") -> None:
-    """Says what was decided before the work begins."""
+    """Prints what was decided before the work begins."""
     print_columns(audit)
     if audit.reading.text_pair_column is not None:
-        out.print(f"Second text column: {audit.reading.text_pair_column} (asked for)")
+        out.print(f"Second text column: {audit.reading.text_pair_column} (specified)")
     if audit.setup.note_on_pairs is not None:
         err.print(f"Warning: {audit.setup.note_on_pairs}", style="yellow", soft_wrap=True)
     names = audit.bundle.manifest.labels
@@ -34,68 +35,82 @@ def print_plan(audit: "Audit") -> None:
         out.print(f"Labels not in the model, not ranked: {unknown}", soft_wrap=True)
     threads, cpus = audit.options.threads, audit.setup.cpus
     if threads is not None and threads > cpus:
-        out.print(f"Threads: {cpus}, since no more CPUs may be used here ({threads} asked for)")
+        out.print(f"Threads: {cpus}, since no more CPUs are available here ({threads} specified)")
 
 
 def print_columns(prepared: "Audit | Fit") -> None:
-    """Says where texts and labels are."""
+    """Prints the columns of texts and labels."""
     options, reading = prepared.options, prepared.reading
-    given = {name: "asked for" for name in (options.text_column, options.label_column) if name}
+    given = {name: "specified" for name in (options.text_column, options.label_column) if name}
     for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
         if column is not None:
             out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+    if options.label_column is None and (others := reading.other_label_columns()):
+        out.print(f"The labels might be in another column: {', '.join(others)}; see --label-column", soft_wrap=True)
 
 
 def listed(labels: list[str]) -> str:
-    """The first of some labels, and how many more there are."""
+    """The first labels, and the number of the others."""
     more = f" and {len(labels) - _LABELS_SHOWN} more" if len(labels) > _LABELS_SHOWN else ""
     return ", ".join(labels[:_LABELS_SHOWN]) + more
 
 
 def print_choice(choice: "Choice") -> None:
-    """Says what will compute the losses, and why."""
+    """Prints what will compute the losses, and why."""
     plan = choice.first
     cpus = f"{plan.workers} × {plan.threads} threads, batches of {plan.budget} tokens"
     out.print(f"Precision: {choice.precision} ({choice.why}); {plan.graph} on {plan.backend}, {cpus}", soft_wrap=True)
 
 
-def print_summary(prepared: "Audit | Fit", audited: "Audited") -> None:
-    """Says what the audit found."""
+def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = True) -> None:
+    """Prints what was found. matched: whether the dataset's labels were matched with a model's."""
     from lossaudit.engine.model.bundle import MULTI_LABEL
 
     summary = audited.summary
     speed = audited.scored / audited.seconds
-    kept = f" ({summary.rows - audited.scored:,} of them before)" if audited.scored < summary.rows else ""
+    kept = f" ({summary.rows - audited.scored:,} of them earlier)" if audited.scored < summary.rows else ""
     out.print(f"\n{summary.rows:,} rows in {seconds(audited.seconds)}{kept}, {speed:,.0f} rows/s", style="bold")
     if prepared.task.name == MULTI_LABEL:
         out.print(
-            f"Predicted as given: {summary.label_accuracy:.1%} of labels, all in {summary.accuracy:.1%} of rows; "
-            f"mean loss of the worst label {summary.mean_loss:.3f}",
+            f"Prediction equals the given labels: {summary.label_accuracy:.1%} of labels, all labels in "
+            f"{summary.accuracy:.1%} of rows; mean loss of the worst label {summary.mean_loss:.3f}",
             soft_wrap=True,
         )
     else:
-        out.print(f"Prediction is the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
+        out.print(f"Prediction equals the given label: {summary.accuracy:.1%}; mean loss {summary.mean_loss:.3f}")
     _print_tip(prepared.choice)
     if audited.exact is not None:
         out.print(
             f"The top {prepared.choice.top} is exact: {len(audited.exact.rows):,} rows were scored again in fp32, "
-            f"until no other could enter (margin {audited.exact.margin:.2f} in log-odds)",
+            f"until no other row could enter (margin {audited.exact.margin:.2f} in log-odds)",
             soft_wrap=True,
         )
     if summary.truncated:
         out.print(f"Cut at {prepared.setup.max_length} tokens: {summary.truncated:,} rows")
     if summary.label_accuracy < summary.chance:
+        doubt = (
+            "are the labels matched correctly? See --label-map" if matched else "are they labels? See --label-column"
+        )
         err.print(
-            "Warning: the model agrees with fewer labels than chance would; are the labels matched rightly? "
-            "See --label-map",
-            style="yellow",
-            soft_wrap=True,
+            f"Warning: the model agrees with fewer labels than chance would; {doubt}", style="yellow", soft_wrap=True
         )
     _print_doubts(summary)
 
 
+def print_conflicts(summary: "Summary", losses: Path) -> None:
+    """Says how many texts have different given labels, and how to see them."""
+    texts, rows = summary.conflicting_texts, summary.conflicting_rows
+    if texts:
+        what = "1 text has" if texts == 1 else f"{texts:,} texts have"
+        out.print(
+            f"{what} different given labels, in {rows:,} rows, so at least {texts:,} of these labels "
+            f"{'is' if texts == 1 else 'are'} wrong: lossaudit top {losses} --conflicts",
+            soft_wrap=True,
+        )
+
+
 def _print_doubts(summary: "Summary") -> None:
-    """A table of the pairs, or of the labels of a multi-label model, that are doubted most."""
+    """Prints the pairs, or the labels of a multi-label model, that are doubted most."""
     pairs = [(pair.label_name, pair.prediction_name, pair.rows, pair.mean_loss) for pair in summary.pairs]
     doubts = [(d.label_name, "drop" if d.given else "add", d.rows, d.mean_loss) for d in summary.doubts]
     if not pairs and not doubts:
@@ -113,7 +128,7 @@ def _print_doubts(summary: "Summary") -> None:
 
 
 def print_unranked(prepared: "Audit | Fit", audited: "Audited") -> None:
-    """Says which rows have no loss, and where the first of each kind is."""
+    """Prints which rows have no loss, and where the first of each kind is."""
     from lossaudit.engine.data.source import locate
 
     unranked = audited.summary.unranked
@@ -121,13 +136,13 @@ def print_unranked(prepared: "Audit | Fit", audited: "Audited") -> None:
         return
     where = locate(prepared.reading.rows.origin, [seen.first for seen in unranked.values()])
     total = sum(seen.rows for seen in unranked.values())
-    out.print(f"\nNot ranked, {total:,} rows, which stand at the end of the table:")
+    out.print(f"\nNot ranked: {total:,} rows, at the end of the table:")
     for status, seen in unranked.items():
         out.print(f"  {status}: {seen.rows:,} (first: {where[seen.first]})", soft_wrap=True)
 
 
 def _print_tip(choice: "Choice") -> None:
-    """Says when an extra would be faster (figures of docs/install.md)."""
+    """Suggests an extra where it may be faster (figures from docs/install.md)."""
     from lossaudit.engine.model import backends
 
     if (
@@ -136,7 +151,7 @@ def _print_tip(choice: "Choice") -> None:
         and backends.OPENVINO not in backends.available()
     ):
         out.print(
-            "Tip: OpenVINO runs long texts 1.2 × as fast on some CPUs, short ones no faster (docs/install.md): "
+            "Tip: on some CPUs, OpenVINO is 1.2 × as fast for long texts, though not for short ones (docs/install.md): "
             "pip install 'lossaudit[openvino]'",
             soft_wrap=True,
         )

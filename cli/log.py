@@ -1,4 +1,4 @@
-"""`lossaudit log`: the most suspicious rows to an annotation server, or to a file of records."""
+"""`lossaudit log`: sends the most suspicious rows to an annotation server, or to a file of records."""
 
 import contextlib
 import shlex
@@ -22,10 +22,10 @@ lossaudit log losses.parquet --to jsonl -o records.jsonl -n 500
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Send the most suspicious rows to an annotation server.")
 @click.argument("losses", type=click.Path(path_type=Path))
 @click.option("--to", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records go.")
-@click.option("--name", help="Dataset or project there, which is made if there is none.")
+@click.option("--name", help="Dataset or project there; created if it doesn't exist.")
 @click.option("-n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many records.")
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
-@click.option("--key", help="Key to the server; better in its environment variable, where no other user sees it.")
+@click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for jsonl.  [default: NAME.jsonl]")
 def log(
@@ -40,8 +40,8 @@ def log(
 ) -> None:
     """Send the rows of LOSSES with the highest loss to an annotation server, as records to check.
 
-    Each gets the text, the given label, the model's prediction, the loss and the rank. Records that are there stay as
-    they are, with what people said of them, so the command may be run again. `lossaudit pull` brings decisions back.
+    Each record has the text, the given label, the model's prediction, the loss and the rank. Existing records stay as
+    they are, with their annotations, so the command may be run again. `lossaudit pull` brings the decisions back.
 
     \b
     Environment: RUBRIX_API_URL, RUBRIX_API_KEY, RUBRIX_WORKSPACE
@@ -62,12 +62,12 @@ def log(
         with rows_bar() as on_stage:
             logged = log_records(records, sink, on_stage)
         address = sink.address
-    there = f"; {logged.there:,} were there already" if logged.there else ""
-    others = f", beside {logged.others:,} others" if logged.others else ""
+    there = f"; {logged.there:,} were already there" if logged.there else ""
+    others = f"; {logged.others:,} other records are there too" if logged.others else ""
     out.print(f"Sent {counted(logged.sent, 'record')} to {address}{there}{others}", soft_wrap=True)
     if len(records) < rows:
-        out.print(f"{losses} has {counted(len(records), 'row')} with a loss, not {rows:,}.", soft_wrap=True)
-    out.print(f"Bring decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
+        out.print(f"{losses} has only {counted(len(records), 'row')} with a loss, not {rows:,}.", soft_wrap=True)
+    out.print(f"To bring the decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
 
 
 def counted(number: int, what: str) -> str:
@@ -76,7 +76,7 @@ def counted(number: int, what: str) -> str:
 
 
 def pull_command(losses: Path, kind: str, place: Place) -> str:
-    """How to pull from there; without the key, which isn't printed."""
+    """The command that pulls from there, without the key, which isn't printed."""
     given = {"--name": place.name, "--url": place.url, "--workspace": place.workspace}
     options = [word for option, value in given.items() if value for word in (option, value)]
     where = [str(place.file)] if kind == "jsonl" else options
@@ -84,20 +84,20 @@ def pull_command(losses: Path, kind: str, place: Place) -> str:
 
 
 def checked_place(kind: str, place: Place, file: str) -> Place:
-    """The place, with NAME.jsonl as the file of jsonl. Raises UsageError for options that don't go with it.
+    """The place, with NAME.jsonl as the default file for jsonl. Raises UsageError for options that don't fit it.
 
-    file: how a file is given.
+    file: what the command calls its file argument.
     """
     if kind == "jsonl":
         if place.url or place.key or place.workspace:
-            raise click.UsageError("--url, --key and --workspace go with a server, not with jsonl")
+            raise click.UsageError("--url, --key and --workspace are for servers, not for jsonl")
         if place.file is None and not place.name:
             raise click.UsageError(f"jsonl needs {file}, or --name for NAME.jsonl")
         return Place(place.name, file=place.file or Path(f"{place.name}.jsonl"))
     if place.file is not None:
-        raise click.UsageError(f"{file} goes with jsonl, not with {kind}")
+        raise click.UsageError(f"{file} is for jsonl, not for {kind}")
     if not place.name:
         raise click.UsageError(f"{kind} needs --name, the dataset or project there")
     if place.workspace and kind == "label-studio":
-        raise click.UsageError("--workspace goes with rubrix and argilla, not with label-studio")
+        raise click.UsageError("--workspace is for rubrix and argilla, not for label-studio")
     return place

@@ -1,4 +1,4 @@
-"""The `lossaudit` command: the group that the commands hang on."""
+"""The `lossaudit` command, a group of all commands."""
 
 import click
 
@@ -27,7 +27,7 @@ Examples:
 
 
 class _InOrder(click.Group):
-    """Lists the commands in the order of their use."""
+    """Lists the commands in the order in which they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self.commands)
@@ -36,7 +36,7 @@ class _InOrder(click.Group):
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
 @click.version_option(__version__, package_name="lossaudit")
 def main() -> None:
-    """Finds the mislabelled examples of a text-classification dataset.
+    """Find the mislabelled examples of a text-classification dataset.
 
     A fine-tuned classifier gives the highest loss to the examples whose label is wrong. lossaudit scores every
     example, ranks them by loss and shows the top.

@@ -1,6 +1,6 @@
-"""The options that `audit` and `fit` share: what to read of a dataset, and what to run a model on.
+"""The options that `audit` and `fit` share: what to read from a dataset, and how to run a model.
 
-Those that a command doesn't name among its arguments are fields of `AuditOptions`, and are handed on as they come.
+Options that a command doesn't name among its arguments are fields of `AuditOptions` and are passed on unchanged.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,7 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-offline_option = click.option(
-    "--offline", is_flag=True, help="Ask nobody on the network, also where a hub name is given."
-)
+offline_option = click.option("--offline", is_flag=True, help="Don't use the network, even for a hub name.")
 
 
 def dataset_options(command: Function) -> Function:
@@ -22,9 +20,9 @@ def dataset_options(command: Function) -> Function:
         command,
         click.option("--config", help="Configuration of a hub dataset."),
         click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]"),
-        click.option("--text-column", help="Column with the text.  [default: guessed, and said]"),
-        click.option("--label-column", help="Column with the label.  [default: guessed, and said]"),
-        click.option("--limit", type=click.IntRange(min=1), help="Only the first rows."),
+        click.option("--text-column", help="Column with the text.  [default: guessed; the guess is printed]"),
+        click.option("--label-column", help="Column with the label.  [default: guessed; the guess is printed]"),
+        click.option("--limit", type=click.IntRange(min=1), help="Read only this many rows, from the first on."),
     )
 
 
@@ -37,24 +35,24 @@ def model_options(command: Function) -> Function:
             type=click.IntRange(min=8),
             help="Cut texts at this many tokens.  [default: the model's maximum]",
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all that may be used]"),
+        click.option("--threads", type=click.IntRange(min=1), help="CPUs to use.  [default: all available]"),
         click.option(
             "--provider",
             type=click.Choice(["auto", "cpu", "cuda", "openvino"]),
             default="auto",
             show_default=True,
-            help="What runs the model: auto takes CUDA where it is installed, else the faster of the others.",
+            help="What runs the model: auto takes CUDA if it is installed, else the faster of the others.",
         ),
         offline_option,
         click.option(
             "--no-tune",
             is_flag=True,
-            help="Don't measure what is fastest here, which takes seconds once a bundle.",
+            help="Don't measure what is fastest here; that takes a few seconds, once per bundle.",
         ),
     )
 
 
 def _with(command: Function, *options: Callable[[Function], Function]) -> Function:
-    for option in reversed(options):  # click shows them in the order in which they stand above a function
+    for option in reversed(options):  # the order of decorators above a function, which is the order in the help
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""`lossaudit pull`: decisions from an annotation server, or a file of records, into the store beside the losses."""
+"""`lossaudit pull`: stores decisions from an annotation server, or a file of records, beside the losses."""
 
 import contextlib
 from pathlib import Path
@@ -29,7 +29,7 @@ lossaudit pull losses.parquet --from jsonl records.jsonl
 @click.option("--from", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records are.")
 @click.option("--name", help="Dataset or project there.")
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
-@click.option("--key", help="Key to the server; better in its environment variable, where no other user sees it.")
+@click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")
 def pull(
     losses: Path,
@@ -42,9 +42,9 @@ def pull(
 ) -> None:
     """Bring back what people decided about the rows of LOSSES, from where `lossaudit log` sent them.
 
-    A person's label that is the given one means keep, another one relabel. Decisions go into the store beside LOSSES,
-    where `lossaudit review` and `lossaudit apply` find them; run again, the command adds only what is new. FILE is
-    the file of records that --from jsonl reads.
+    An answer with the given label means keep, one with another label relabel. Decisions are stored beside LOSSES,
+    where `lossaudit review` and `lossaudit apply` find them. Run again, the command adds only new decisions. FILE is
+    the file of records for --from jsonl.
 
     \b
     Environment: RUBRIX_API_URL, RUBRIX_API_KEY, RUBRIX_WORKSPACE
@@ -67,18 +67,18 @@ def pull(
 
 def _print_pulled(pulled: "Pulled", address: str) -> None:
     verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in pulled.new.most_common())
-    known = f"; {pulled.known:,} were here already" if pulled.known else ""
+    known = f"; {pulled.known:,} were already here" if pulled.known else ""
     out.print(
         f"Pulled {counted(pulled.new.total(), 'new decision')} from {address}"
         f"{f': {verdicts}' if verdicts else ''}{known}",
         soft_wrap=True,
     )
-    out.print(f"Without an answer yet: {pulled.unanswered:,} of {counted(pulled.records, 'record')}.")
+    out.print(f"Not yet answered: {pulled.unanswered:,} of {counted(pulled.records, 'record')}.")
     if pulled.strangers:
         rows = [row for row in pulled.strangers if row is not None]
-        _warn(f"left out {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows)
+        _warn(f"skipped {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows)
     for label, rows in pulled.unknown_labels.items():
-        _warn(f"left out {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model", rows)
+        _warn(f"skipped {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model", rows)
 
 
 def _warn(what: str, rows: list[int]) -> None:

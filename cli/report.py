@@ -1,4 +1,4 @@
-"""`lossaudit report`: what a losses table tells, as one page to look at and to hand on."""
+"""`lossaudit report`: writes one page about a losses table, to read and to share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,25 +20,25 @@ lossaudit report losses.parquet -o report.html --top 200
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Write a page with what a losses table tells.")
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Write a report about a losses table.")
 @click.argument("losses", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write, .html. A report that is there is replaced, another file is not.",
+    help="File to write, .html. An existing report is replaced; any other file is refused.",
 )
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    help="Rows of highest loss to set apart.  [default: the audit's exact top, or 500]",
+    help="Rows of highest loss to highlight.  [default: the audit's exact top, or 500]",
 )
 def report(losses: Path, output: Path, top: int | None) -> None:
     """Write one HTML page about LOSSES, a table made by `lossaudit audit`.
 
-    It shows how many labels are probably wrong, where they are and what the model is like, with charts and examples.
-    The page loads nothing from elsewhere. It holds texts of the dataset: hand it on only where they may go.
+    It shows how many labels are probably wrong, where they are and how far to trust the model, with charts and
+    examples. The page loads nothing from elsewhere. It contains texts of the dataset: share it only where those may go.
     """
     from lossaudit.review.report.page import write_report
 
@@ -50,18 +50,18 @@ def report(losses: Path, output: Path, top: int | None) -> None:
 
 
 def print_report(report: "Report", path: Path) -> None:
-    """Says the report's answer, and where it is."""
+    """Prints the report's estimate and where the report is."""
     _print_wrong(report.wrong)
     out.print(f"Wrote {path}. Open it in a browser.", soft_wrap=True)
 
 
 def print_wrong(losses: Path) -> None:
-    """Says how many labels of a losses file are probably wrong, where it holds what tells that."""
+    """Prints how many labels of a losses file are probably wrong, if the file allows an estimate."""
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.report.confident import wrong_labels
 
     table = LossesTable.open(losses)
-    learnt = "" if table.facts.out_of_sample else ", and more if the model was trained on these rows"
+    learnt = "" if table.facts.out_of_sample else "; more if the model was trained on these rows"
     _print_wrong(wrong_labels(table), learnt)
 
 

@@ -1,4 +1,4 @@
-"""`lossaudit top`: the most suspicious rows of a losses table."""
+"""`lossaudit top`: shows the most suspicious rows of a losses table."""
 
 import sys
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit top losses.parquet -n 50
 lossaudit top losses.parquet --given Business --predicted World
+lossaudit top losses.parquet --conflicts
 lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 """
 
@@ -29,6 +30,9 @@ lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 @click.option("--predicted", metavar="LABEL", help="Only rows with this predicted label.")
 @click.option("--min-loss", type=float, help="Only rows with at least this loss.")
 @click.option("--truncated", is_flag=True, help="Only texts that were cut at the model's maximum length.")
+@click.option(
+    "--conflicts", is_flag=True, help="Only texts with different given labels in several rows, the same texts together."
+)
 @click.option(
     "--format",
     "format_",
@@ -44,25 +48,26 @@ def top(
     predicted: str | None,
     min_loss: float | None,
     truncated: bool,
+    conflicts: bool,
     format_: str,
 ) -> None:
-    """Show the rows of LOSSES, a table made by `lossaudit audit`, with the highest loss."""
+    """Show the rows with the highest loss in LOSSES, a table made by `lossaudit audit`."""
     from lossaudit.engine.table.formats import write_text
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.engine.table.ranking import Filters
 
     table = LossesTable.open(losses)
-    found = table.top(rows, Filters(given, predicted, min_loss, truncated))
+    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts))
     if format_ in ("jsonl", "csv"):
         write_text([found], found.schema, f".{format_}", sys.stdout)
     else:
         print_rows(found, table.text_columns)
         if len(found) < rows:
-            out.print(f"{len(found)} of {len(table):,} rows pass.")
+            out.print(f"{len(found)} of {len(table):,} rows match.")
 
 
 def print_rows(rows: "pa.Table", texts: list[str]) -> None:
-    """A table in the terminal's width, one line a row."""
+    """Prints a table as wide as the terminal, with one line per row."""
     from lossaudit.engine.table.schema import is_multi_label
 
     multi_label = is_multi_label(rows.column_names)
@@ -85,7 +90,7 @@ def print_rows(rows: "pa.Table", texts: list[str]) -> None:
             Text(str(row["label_name"])),
             Text(_change(row) if multi_label else str(row["prediction_name"])),
             f"{row['probability']:.0%}",
-            # One line, and nothing in it that a terminal would obey.
+            # One line, without characters that control the terminal.
             Text(" | ".join(_printable(str(row[name])) for name in texts) or "–"),
         )
     out.print(shown)

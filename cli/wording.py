@@ -1,4 +1,4 @@
-"""What a message of the engine says to a user of the command: its options as flags that can be pasted into a shell."""
+"""Messages of the engine in the command's words: options become flags that can be pasted into a shell."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -29,12 +29,12 @@ def _flags(option: Option) -> str:
     if value is None or value is True:
         return flag
     values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, Mapping) else [str(value)]
-    # After a space, a parser may take what begins with a dash for another flag.
+    # After a space, a parser may take a value that begins with a dash for another flag.
     return " ".join(f"{flag}{'=' if one.startswith('-') else ' '}{_quoted(one)}" for one in values)
 
 
 def _quoted(value: str) -> str:
-    """As one word of a shell; line ends and what else a terminal would obey are escaped as bash reads it."""
+    """Quotes a value as one word of a shell; line ends and other control characters are escaped for bash."""
     if value.isprintable():
         return shlex.quote(value)
     return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in value) + "'"

@@ -1,4 +1,4 @@
-"""What this process has to compute with: the CPUs it may really use (affinity and quota), and what they can do."""
+"""The CPUs that this process may actually use (affinity and quota), and the instructions they have."""
 
 import math
 import os
@@ -22,13 +22,13 @@ _INSTRUCTIONS = {
     },
     "Features": {"dot product": "asimddp", "I8MM": "i8mm", "BF16": "bf16", "SVE": "sve"},
 }
-"""The instructions that decide which kernels run, as Linux calls them: x86's `flags`, Arm's `Features`."""
+"""Instructions that decide which kernels run, by Linux's names for them: x86's `flags`, Arm's `Features`."""
 _INT8 = {"AVX-512 VNNI", "AVX-VNNI", "AMX-INT8", "dot product", "I8MM"}
-"""Any of these multiplies int8 several times as fast as fp32."""
+"""Instructions that multiply int8 several times as fast as fp32."""
 
 
 def usable_cpus(cgroups: Path = CGROUPS) -> int:
-    """CPUs this process may run on, at least 1: the lesser of its affinity and its cgroup's quota."""
+    """CPUs this process may run on, at least 1: the smaller of its affinity and its cgroup's quota."""
     try:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS or Windows
@@ -50,12 +50,12 @@ def _quota(cgroups: Path) -> float | None:
 
 
 def cpu_name() -> str:
-    """The CPU's model name, as well as this system tells it."""
+    """The CPU's model name, as far as this system reports it."""
     return processor().get("model name") or platform.processor() or platform.machine()
 
 
 def instructions(cpuinfo: Path = CPUINFO) -> dict[str, bool] | None:
-    """Whether the CPU has each of the instructions that matter; None where that can't be known (not on Linux)."""
+    """Whether the CPU has each of the instructions that matter; None where this can't be known (outside Linux)."""
     found = processor(cpuinfo)
     for key, known in _INSTRUCTIONS.items():
         if key in found:
@@ -65,12 +65,12 @@ def instructions(cpuinfo: Path = CPUINFO) -> dict[str, bool] | None:
 
 
 def multiplies_int8(has: Mapping[str, bool] | None) -> bool:
-    """Whether a CPU with such `instructions` multiplies int8 in one: VNNI on x86, dot product on Arm."""
+    """Whether a CPU with these `instructions` has one for int8 products: VNNI on x86, dot product on Arm."""
     return any((has or {}).get(name) for name in _INT8)
 
 
 def processor(cpuinfo: Path = CPUINFO) -> dict[str, str]:
-    """What Linux says of a processor, of the first that it says each thing of; {} elsewhere."""
+    """Linux's description of a processor, each field from the first one that has it; {} on other systems."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:

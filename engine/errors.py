@@ -1,6 +1,7 @@
-"""The one error that a user of lossaudit is meant to read, and what in its message depends on who reads it.
+"""The one error meant for users of lossaudit, and the parts of its message that depend on the reader.
 
-A caller of the library reads of arguments, `text_column='body'`; a user of the command of flags (cli/wording.py).
+Callers of the library read about arguments, such as `text_column='body'`; users of the command about flags
+(cli/wording.py).
 """
 
 from collections.abc import Callable, Iterable
@@ -11,12 +12,12 @@ from .shortening import shortened
 
 @dataclass(frozen=True)
 class Option:
-    """An argument of the library and the flag of the command that has its name."""
+    """An argument of the library and the command's flag of the same name."""
 
     name: str
-    """As the library spells it, such as `text_column`."""
+    """The library's spelling, such as `text_column`."""
     value: object = None
-    """What it is or should be; None names the option alone."""
+    """The value that it has or should have; None to name the option alone."""
 
     def __str__(self) -> str:
         return self.name if self.value is None else f"{self.name}={self.value!r}"
@@ -24,7 +25,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the library and the command that has its name."""
+    """A function of the library and the command of the same name."""
 
     name: str
     """audit, export or fit."""
@@ -45,11 +46,11 @@ class Either:
 
 
 Part = str | Option | Function | Either
-"""A piece of a message; the pieces follow each other without a space."""
+"""A piece of a message; pieces are joined without spaces."""
 Wording = Callable[[Iterable[Part]], str]
-"""What makes text of a message for those who read it."""
+"""A function that turns the pieces of a message into text for its readers."""
 SAME_AGAIN = Either("make the same call again", "run the same command again")
-"""What resumes interrupted work."""
+"""How to resume interrupted work."""
 
 
 def in_library(parts: Iterable[Part]) -> str:
@@ -60,8 +61,8 @@ def in_library(parts: Iterable[Part]) -> str:
 class LossAuditError(Exception):
     """A user's mistake or a bad input.
 
-    The message is one line: what is wrong, where (file, row, column), what to do. As text it is in the words of the
-    library. The command prints it in its own, without a traceback, and exits with 2.
+    The message is one line: what is wrong, where (file, row, column), what to do. `str` gives it in the words of the
+    library; the command prints it in its own, without a traceback, and exits with 2.
     """
 
     def __init__(self, *parts: Part) -> None:

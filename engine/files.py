@@ -1,7 +1,7 @@
-"""Writes files and folders beside their place and renames them into it, so that no reader ever sees a half.
+"""Writes files and folders beside their final place and renames them into it, so that no reader sees half of one.
 
-In comes the path wanted; out goes a temporary path to write to. Who may read what holds somebody's texts is decided
-here (docs/privacy.md). Also the hashes that bundles carry.
+Callers name the final path and get a temporary one to write to. This module also decides who may read files that
+hold texts (docs/privacy.md), and computes the hashes in bundles.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ def check_output_file(
 ) -> None:
     """Raises LossAuditError if a file can't be written to `path`; call it before the work.
 
-    ending: the path's own. endings: those that are known. dataset: what is audited, which must not be written over.
-    otherwise: what else the name may be, to end the message with.
+    ending: the path's. endings: those that are supported. dataset: the audited files, which must not be overwritten.
+    otherwise: the end of the message, naming other allowed endings.
     """
     if ending not in endings:
         raise LossAuditError(f"can't tell the format of {path}; its name must end in {', '.join(endings)}{otherwise}")
@@ -44,15 +44,15 @@ def check_not_of(path: Path, dataset: Iterable[Path]) -> None:
     """Raises LossAuditError if `path` is one of the files or folders of a dataset."""
     if path.exists() and any(own.exists() and path.samefile(own) for own in dataset):
         what = "folder" if path.is_dir() else "file"
-        raise LossAuditError(f"{path} is a {what} of the dataset; name another to write to")
+        raise LossAuditError(f"{path} is a {what} of the dataset; write to another path")
 
 
 @contextlib.contextmanager
 def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     """Yields a path in `target`'s folder; on success it is fsynced and renamed to `target`, else removed.
 
-    scratch: another folder of the same disk for it, which will be emptied if this process is killed meanwhile.
-    Who may read the file: see `private_mode`. Raises LossAuditError when the folder can't be made or written to.
+    scratch: another folder on the same disk for it, which is emptied later if this process is killed.
+    `private_mode` decides who may read the file. Raises LossAuditError if the folder can't be made or written to.
     """
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -73,9 +73,9 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 def folder_beside(target: Path, replaceable: str, private: bool = False) -> Iterator[Path]:
     """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
 
-    A folder that stands there already is replaced if it is empty or holds a file named `replaceable` and no folders.
-    private: whether it holds somebody's texts, see `private_mode`; else the umask decides who may read it.
-    Raises LossAuditError for any other folder or file, and when the folder can't be written.
+    An existing folder is replaced if it is empty or holds a file named `replaceable` and no folders.
+    private: whether it holds texts (see `private_mode`); if not, the umask decides who may read it.
+    Raises LossAuditError for any other folder or file, and if the folder can't be written.
     """
     check_replaceable(target, replaceable)
     with write_errors(target):
@@ -95,31 +95,31 @@ def folder_beside(target: Path, replaceable: str, private: bool = False) -> Iter
 
 
 def private_mode(target: Path, owner: int = 0o600) -> int:
-    """The permissions of a file or folder that holds texts or decisions: its owner's alone, and no others'.
+    """The permissions of a file or folder that holds texts or decisions: for its owner alone.
 
-    What stands there already keeps its own, since somebody may have opened it. In a folder that its owner has opened
-    for a group to write in, the group may read and write, as far as the umask lets it. owner: 0o700 for a folder.
+    An existing one keeps its own, since its owner may have opened it to others. In a folder that a group may write
+    in, the group may read and write, as far as the umask allows. owner: 0o700 for a folder.
     """
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
     around = target.parent.stat().st_mode
-    shared = around & stat.S_IWGRP and not around & stat.S_ISVTX  # the system's temporary folder is nobody's team's
+    shared = around & stat.S_IWGRP and not around & stat.S_ISVTX  # the system's temporary folder belongs to no team
     return owner | (owner >> 3 & ~_umask()) if shared else owner
 
 
 def make_private_folder(path: Path) -> None:
-    """Makes a folder for texts, if it isn't there, and those above it. Raises OSError."""
+    """Makes a folder for texts, and those above it, unless it exists. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         mode = private_mode(path, 0o700)
         path.mkdir(mode)
-        path.chmod(mode)  # which the umask has no part in
+        path.chmod(mode)  # chmod ignores the umask
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def _take_place(folder: Path, target: Path) -> None:
-    """Renames `folder` to `target`; one that stands there is deleted after that, or stays if that fails."""
+    """Renames `folder` to `target`; an existing one is deleted afterwards, or stays if the renaming fails."""
     if not target.exists():
         folder.rename(target)
         return
@@ -133,7 +133,7 @@ def _take_place(folder: Path, target: Path) -> None:
 
 
 def check_replaceable(target: Path, replaceable: str) -> None:
-    """Raises LossAuditError if `target` stands there and isn't ours to replace (see `folder_beside`)."""
+    """Raises LossAuditError if `target` exists and isn't ours to replace (see `folder_beside`)."""
     with write_errors(target):
         if not target.exists():
             return
@@ -149,7 +149,7 @@ def check_replaceable(target: Path, replaceable: str) -> None:
 
 
 def files_of(name: str) -> list[Path]:
-    """The files that a dataset's name means: itself, or those that it matches as a pattern; [] if there are none."""
+    """The files that a dataset's name stands for: the file itself, or those that match the pattern; [] if none do."""
     path = Path(name)
     found = [path] if path.exists() else [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207
     return sorted(file for file in found if file.is_file())
@@ -161,12 +161,12 @@ def cache_folder() -> Path:
 
 
 def ending_of(file: Path) -> str:
-    """A file's format by its name, in lower case, `.gz` left out; "" if it has none."""
+    """The ending that tells a file's format, in lower case and without `.gz`; "" if it has none."""
     return Path(file.name.removesuffix(".gz")).suffix.lower()
 
 
 def open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
-    """Opens a text file, through gzip where its name ends in .gz; what is written has no line ends translated."""
+    """Opens a text file, through gzip where its name ends in .gz; line ends are written as they are."""
     encoding, newline = ("utf-8", "") if mode == "w" else ("utf-8-sig", None)
     opened = gzip.open if path.suffix == ".gz" else open
     return cast(TextIO, opened(path, f"{mode}t", encoding=encoding, newline=newline))
@@ -180,7 +180,7 @@ def sha256_of(path: Path) -> str:
 
 @contextlib.contextmanager
 def write_errors(target: Path) -> Iterator[None]:
-    """Makes an OSError a LossAuditError that says that `target` can't be written, and why."""
+    """Turns an OSError into a LossAuditError that says why `target` can't be written."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""A folder for working copies of somebody's texts, which goes with the process that made it.
+"""A folder for working copies of texts, which is deleted with the process that made it.
 
-A process that is killed can't clear its own; the next one that works in the same place does. Nobody but the user who
-runs the command may look into it.
+A killed process can't delete its own; the next one that works in the same place does. Nobody but the user who runs
+the command may read it.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ class Scratch:
     """A folder that is deleted with this object, at the latest when the process ends."""
 
     def __init__(self, place: Path | None = None) -> None:
-        """place: a folder of lossaudit's own to make it in; once empty it goes too, with the folders that were made
-        for it. None for the system's folder of temporary files. Raises LossAuditError if nothing can be written there.
+        """place: a folder of lossaudit's to make it in, deleted too once it is empty, with the folders that were made
+        for it; None for the system's temporary folder. Raises LossAuditError if nothing can be written there.
         """
         parent, made = place or Path(tempfile.gettempdir()), []
         with write_errors(parent):
@@ -38,19 +38,20 @@ class Scratch:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             lock = filelock.FileLock(self.path / _LOCK)
             lock.acquire()
-        self._end = weakref.finalize(self, _remove, self.path, lock, made)
+        self.close = weakref.finalize(self, _remove, self.path, lock, made)
+        """Deletes the folder now."""
 
 
 def _remove(path: Path, lock: filelock.BaseFileLock, made: list[Path]) -> None:
     shutil.rmtree(path, ignore_errors=True)
     lock.release()
-    with contextlib.suppress(OSError):  # as soon as one isn't empty
+    with contextlib.suppress(OSError):  # stops at the first that isn't empty
         for folder in made:
             folder.rmdir()
 
 
 def _clear_abandoned(parent: Path) -> None:
-    """Deletes what killed processes of this user left there: what has our name and a lock that nobody holds."""
+    """Deletes what this user's killed processes left there: folders with our name and a lock that nobody holds."""
     for path in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, filelock.Timeout):
             if _NAME.fullmatch(path.name) and _is_own_folder(path) and (path / _LOCK).is_file():

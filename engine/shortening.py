@@ -1,12 +1,12 @@
-"""Shortens a text to a width: a text comes in, at most so many characters go out, "…" for what was left out."""
+"""Shortens a text to a number of characters, with "…" for what was left out."""
 
 from typing import Literal
 
 
 def shortened(text: str, most: int, keep: Literal["start", "end", "both"] = "start") -> str:
-    """A text in at most `most` characters. keep: which of its parts stays where it is longer.
+    """The text in at most `most` characters. keep: the part of a longer text that stays.
 
-    The end tells most in a path; both ends do among names that begin alike.
+    The end says most in a path, both ends among names that begin alike.
     """
     if len(text) <= most:
         return text

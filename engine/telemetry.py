@@ -1,7 +1,7 @@
-"""Turns off whatever the libraries behind lossaudit would send of their own accord (docs/privacy.md).
+"""Turns off the telemetry of the libraries behind lossaudit (docs/privacy.md).
 
-They read their switches from the environment as they are imported, so this comes first of all. What a person has set
-already stays.
+They read their switches from the environment when they are imported, so this runs first. A switch that a person has
+set stays as it is.
 """
 
 import os
@@ -15,16 +15,16 @@ SWITCHES = {
     "ORT_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Environment variables and the values under which nothing is sent: of Argilla's client, of several libraries at once,
-of huggingface_hub, datasets, ONNX Runtime and Ray."""
+"""Environment variables, with the values that stop all sending: by Argilla's client, several libraries at once,
+huggingface_hub, datasets, ONNX Runtime and Ray."""
 
 
 def turn_off() -> None:
-    """Sets the switches. Libraries that were imported before are told by their own means, where they have any."""
+    """Sets the switches; libraries that are already imported are told by their own means, where they have any."""
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
     if (onnxruntime := sys.modules.get("onnxruntime")) and os.environ["ORT_DISABLE_TELEMETRY"] == "1":
-        # Versions before 1.29 have events on Windows alone, and the function everywhere.
+        # Versions before 1.29 send events only on Windows, but have the function everywhere.
         onnxruntime.disable_telemetry_events()
     if (config := sys.modules.get("datasets.config")) and os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] == "0":
         config.HF_UPDATE_DOWNLOAD_COUNTS = False  # type: ignore[attr-defined]

@@ -1,1 +1,1 @@
-"""The export room: a checkpoint comes in, a bundle goes out. The only room that imports torch and transformers."""
+"""The export room: turns checkpoints into bundles. The only room that imports torch and transformers."""

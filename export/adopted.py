@@ -1,8 +1,8 @@
 """Makes a bundle of a model that is ONNX already, in Optimum's layout: model.onnx, config.json and tokenizer.json.
 
-Such a folder comes in, a bundle goes out. Nothing here needs torch or transformers. There is no PyTorch model to
-compare with, so the manifest's parity has no texts; what is checked is that the graph takes token ids and gives logits,
-that a text's logits don't depend on its batch, and that the rewritten forms give what the given graph gives.
+Nothing here needs torch or transformers. There is no PyTorch model to compare with, so the manifest's parity counts no
+texts. Instead, the graph must take token ids and return logits, a text's logits mustn't depend on its batch, and the
+rewritten forms must agree with the given graph.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ Step = Callable[[str], None]
 
 
 def is_onnx_folder(path: str | Path) -> bool:
-    """Whether a folder holds a model as ONNX alone; where PyTorch's weights are too, they are exported instead."""
+    """Whether a folder holds a model only as ONNX. If it has PyTorch weights as well, those are exported instead."""
     folder = Path(path)
     return (folder / MODEL).is_file() and not is_bundle(folder) and not any(any(folder.glob(kind)) for kind in _WEIGHTS)
 
@@ -67,18 +67,18 @@ def adopt_bundle(
     multi_label: bool = False,
     fp16: bool = False,
 ) -> Bundle:
-    """Makes a bundle in the folder `target`, which is new, empty or an older bundle, of an ONNX folder.
+    """Makes a bundle from an ONNX folder in the folder `target`, which is new, empty or an older bundle.
 
-    on_step is told what begins. multi_label, fp16: see `exporter.export_bundle`. Raises LossAuditError, and leaves
-    nothing behind, if the folder lacks a file, the graph isn't a text classifier's, or a text's logits depend on the
-    texts beside it.
+    on_step: called with each step as it starts. multi_label, fp16: see `exporter.export_bundle`. Raises LossAuditError
+    and leaves nothing behind if the folder lacks a file, the graph isn't a text classifier, or a text's logits depend
+    on the other texts of its batch.
     """
     check_replaceable(target, MANIFEST)
     return _adopt(_Folder.of(model), target, on_step, multi_label, fp16)
 
 
 def cached_adoption(model: str | Path, on_step: Step = lambda step: None) -> Bundle:
-    """The bundle of an ONNX folder from the user's cache folder, made first if it isn't there or is damaged."""
+    """The bundle of an ONNX folder from the user's cache folder; it is made if it is missing or damaged."""
     on_step("reading the ONNX folder")
     folder = _Folder.of(model)
     return cached(folder.source.revision, lambda target: _adopt(folder, target, on_step, fp16=for_gpu()))
@@ -103,13 +103,13 @@ class _Folder:
 
 @dataclass(frozen=True)
 class _Given:
-    """What the graph as it was given says of some texts or pairs."""
+    """The output of the given graph for some texts or pairs."""
 
     architecture: str
     reference: Reference
-    """Each text alone."""
+    """Logits of each text by itself."""
     difference: float
-    """The largest of a text's logits alone and in a batch."""
+    """Largest difference between a text's logits alone and in a batch."""
 
     @classmethod
     def run(cls, graph: Path, encoder: TextEncoder, architecture: str, texts: Sequence[Text]) -> "_Given":
@@ -124,11 +124,11 @@ class _Given:
 
     @property
     def classes(self) -> int:
-        """How many logits a text gets."""
+        """Logits per text."""
         return int(self.reference.logits.shape[1])
 
     def check(self, runner: backends.Runner) -> Parity:
-        """Raises LossAuditError if another form of the graph gives something else."""
+        """The parity of another form of the graph. Raises LossAuditError if it differs."""
         difference = self.reference.compare(f"the rewritten graph of {self.architecture}", runner)
         return Parity(max(difference, self.difference), TOLERANCE, texts=0)
 
@@ -174,7 +174,7 @@ def _rewritten(exported: Exported, folder: Path, fp16: bool) -> Forms:
         return make_forms(exported, folder, fp16)
     except LossAuditError:
         raise
-    except Exception as error:  # onnx and protobuf raise whatever they like of a graph that isn't as they want it
+    except Exception as error:  # onnx and protobuf raise anything for a graph that they don't expect
         raise LossAuditError(f"{exported.graph} can't be rewritten: {brief(error)}") from error
 
 
@@ -192,9 +192,9 @@ def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
 
 
 def _checked_revision(folder: Path) -> str:
-    """A hash of the files that are adopted. Raises LossAuditError for a graph that nothing should open.
+    """A hash of the adopted files. Raises LossAuditError for a graph that isn't safe to open.
 
-    model.onnx may be a link, as in the hub's cache; its weights beside it may not, and onnx reads no such.
+    model.onnx may be a link, as in the hub's cache. The weights beside it may not: onnx doesn't read linked ones.
     """
     found = {file.name: file.lstat() for file in folder.iterdir()}
     sizes = {name: one.st_size for name, one in found.items() if stat.S_ISREG(one.st_mode)}

@@ -2,15 +2,14 @@
 
     Fp32           MatMul and Add
     Fp16           MatMul between two casts, and Add in fp32
-    DynamicInt8    each activation gets its scale anew in each batch; ONNX Runtime's operators
-    StaticInt8     each activation has one scale, from calibration; ONNX Runtime's operators
+    DynamicInt8    one scale per activation and batch, found at run time; ONNX Runtime's operators
+    StaticInt8     one scale per activation, from calibration; ONNX Runtime's operators
     QdqInt8        the same numbers as pairs of QuantizeLinear and DequantizeLinear, which other runtimes read
 
-Weights are symmetric int8 with a scale for each output column. Activations are uint8 with a zero point, and are
-quantised once however many products read them. Two things keep int8 near fp32 (figures in docs/design.md): the few
-channels of an activation that are far larger than the others are damped, and the rows of the weights that they meet
-are enlarged to match (after SmoothQuant, Xiao et al. 2022, which does so to all channels); and the mean error of each
-output is taken off in the bias.
+Weights are symmetric int8 with one scale per output column. Activations are uint8 with a zero point and are quantised
+once, however many products read them. Two things keep int8 near fp32 (figures in docs/design.md). The few channels of
+an activation that are far larger than the others are damped, and the matching rows of the weights enlarged (after
+SmoothQuant, Xiao et al. 2022, which does this to all channels). And the bias corrects the mean error of each output.
 """
 
 from dataclasses import dataclass, field
@@ -28,23 +27,23 @@ from .onnx_graph import MICROSOFT, GraphEditor
 Matrix = NDArray[np.float32]
 
 LARGEST_FP16 = float(np.finfo(np.float16).max)
-"""What is larger becomes infinite."""
+"""Largest value of fp16; anything above becomes infinite."""
 _DAMPED_ABOVE = 2.0
-"""Channels are damped to this many times the greatest value of nine channels in ten."""
+"""Limit to which channels are damped, in multiples of the 90th percentile of the channels' largest values."""
 _HEADROOM = 1.25
-"""Fixed scales cover this many times what calibration saw, since a user's texts hold more than ours."""
+"""Range of fixed scales, in multiples of what calibration saw, since users' texts reach further than ours."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """What calibration saw of the channels of an activation, each (channels,)."""
+    """Statistics of an activation's channels from calibration, each (channels,)."""
 
     low: Matrix
     high: Matrix
     mean: Matrix
 
     def damping(self) -> Matrix:
-        """What each channel is to be divided by: 1 for all but the largest."""
+        """The divisor of each channel: 1 for all but the largest."""
         greatest = np.maximum(np.abs(self.low), np.abs(self.high))
         limit = _DAMPED_ABOVE * float(np.quantile(greatest, 0.9))
         return np.maximum(1.0, greatest / max(limit, 1e-6)).astype(np.float32)
@@ -59,14 +58,14 @@ class Activation:
 
 
 class Arithmetic(Protocol):
-    """Writes products."""
+    """A way to write products."""
 
     def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
         """Adds `x @ weight + bias` to the graph and returns its tensor."""
         ...
 
     def known_as(self, old: str, new: str) -> None:
-        """Told that the activation `old` of the calibrated graph is now called `new`."""
+        """Records that the activation `old` of the calibrated graph is now called `new`."""
         ...
 
 
@@ -82,7 +81,7 @@ class Fp32:
 
 @dataclass
 class Fp16(Fp32):
-    """Products in fp16, which GPUs add up in fp32."""
+    """Products in fp16, which GPUs accumulate in fp32."""
 
     _halves: dict[str, str] = field(default_factory=dict)
 
@@ -95,10 +94,10 @@ class Fp16(Fp32):
 
 @dataclass
 class StaticInt8:
-    """ONNX Runtime's integer product, the scales fixed."""
+    """ONNX Runtime's integer product with fixed scales."""
 
     activations: dict[str, Activation]
-    """By name; each that is multiplied must be there."""
+    """Every activation that a product reads, by name."""
     _quantised: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def product(self, editor: GraphEditor, x: str, weight: Matrix, bias: Matrix) -> str:
@@ -131,14 +130,14 @@ class StaticInt8:
 
 
 class DynamicInt8(StaticInt8):
-    """ONNX Runtime's integer product, the scales found in each batch."""
+    """ONNX Runtime's integer product with scales found in each batch."""
 
     def _quantise(self, editor: GraphEditor, x: str, known: Activation) -> tuple[str, ...]:  # noqa: ARG002
         return tuple(editor.add_split("DynamicQuantizeLinear", [x], outputs=3))
 
 
 class QdqInt8(StaticInt8):
-    """An fp32 product between pairs of quantise and dequantise, which the runtime makes an integer one."""
+    """An fp32 product between pairs of quantise and dequantise, which the runtime turns into an integer product."""
 
     def _quantise(self, editor: GraphEditor, x: str, known: Activation) -> tuple[str, ...]:
         scale, zero_point = _fixed_scale(editor, known)
@@ -154,7 +153,7 @@ class QdqInt8(StaticInt8):
 
 
 def halved(weight: Matrix) -> NDArray[np.float16]:
-    """A weight in fp16. Raises LossAuditError if one of its values is beyond that."""
+    """A weight in fp16. Raises LossAuditError if one of its values is out of range."""
     largest = float(np.abs(weight).max(initial=0))
     if not largest <= LARGEST_FP16:
         raise LossAuditError(f"its weights reach {largest:,.0f}; fp16 ends at {LARGEST_FP16:,.0f}")
@@ -164,8 +163,8 @@ def halved(weight: Matrix) -> NDArray[np.float16]:
 def quantised_columns(weight: Matrix) -> tuple[NDArray[np.int8], Matrix]:
     """int8 values (rows, columns) and the scale (columns,) of each column of a matrix.
 
-    Without VNNI, the sum of two products of uint8 and int8 can overflow its 16 bits, so weights take 7 bits then
-    (ONNX Runtime's documentation calls it reduce_range).
+    Without VNNI, the sum of two products of uint8 and int8 can overflow 16 bits, so weights use only 7 bits
+    (reduce_range in ONNX Runtime's documentation).
     """
     levels = 127 if multiplies_int8(instructions()) else 63
     scales = np.abs(weight).max(axis=0) / levels

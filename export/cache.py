@@ -1,4 +1,4 @@
-"""The user's cache of exported bundles, one for each content of a model. A hash comes in, a bundle goes out."""
+"""The user's cache of exported bundles: one bundle per model content, found by its hash."""
 
 import contextlib
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from lossaudit.version import __version__
 
 
 def for_gpu() -> bool:
-    """Whether bundles in the cache have the form for GPUs, which only a build of ONNX Runtime for CUDA can use."""
+    """Whether cached bundles include the form for GPUs, which only ONNX Runtime's CUDA build can use."""
     return backends.CUDA in backends.available()
 
 
 def cached(revision: str, make: Callable[[Path], Bundle]) -> Bundle:
-    """The bundle of a revision (a commit, or `sha256:` and a hash), made first if it isn't there or is damaged."""
+    """The bundle of a revision (a commit, or `sha256:` and a hash); it is made if it is missing or damaged."""
     key = revision.removeprefix("sha256:")[:32]
     target = cache_folder() / "bundles" / f"{key}{'-gpu' if for_gpu() else ''}-{__version__}"
     if is_bundle(target):

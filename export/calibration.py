@@ -1,4 +1,4 @@
-"""Runs a graph over texts to see the range of its activations. Tensor names come in, their figures go out."""
+"""Runs a graph over texts and measures the range of its activations: from tensor names to their statistics."""
 
 import copy
 
@@ -16,9 +16,9 @@ from .onnx_graph import GraphEditor
 def calibrate(
     model: onnx.ModelProto, names: list[str], encoder: TextEncoder, texts: list[str]
 ) -> dict[str, Activation]:
-    """What each tensor holds at the positions of tokens, padding left out.
+    """Statistics of each tensor over the positions of tokens, without padding.
 
-    A tensor must be (rows, tokens, channels), or (rows × tokens, channels); others are missing in what is returned.
+    A tensor must be (rows, tokens, channels) or (rows × tokens, channels); others are missing from the result.
     """
     probed = copy.deepcopy(model)
     probed.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)

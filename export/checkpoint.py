@@ -1,7 +1,7 @@
-"""Finds and loads a fine-tuned checkpoint. A hub name or folder comes in, a transformers model and tokenizer go out.
+"""Finds a fine-tuned checkpoint, by hub name or folder, and loads it as a transformers model and tokenizer.
 
-Nothing of the checkpoint is run: no remote code, and weights come from safetensors or, where there are only
-old `pytorch_model.bin` files, through torch's weights-only loader, which builds tensors and nothing else.
+No code of the checkpoint runs. Remote code is off; weights come from safetensors or, where there are only old
+`pytorch_model.bin` files, through torch's weights-only loader, which builds nothing but tensors.
 """
 
 import hashlib
@@ -29,26 +29,26 @@ class Checkpoint:
 
     folder: Path
     name: str
-    """As the user gave it."""
+    """Name as the user gave it."""
     revision: str
-    """The hub's commit, or `sha256:` and the hash of the files."""
+    """Commit on the hub, or `sha256:` and the hash of the files."""
 
 
 def find(model: str) -> Checkpoint:
-    """A local folder, or a hub name's files, fetched. Raises LossAuditError if it's neither."""
+    """The checkpoint in a local folder, or downloaded from the hub. Raises LossAuditError if there is neither."""
     folder = Path(model)
     if folder.is_dir():
         _check_files(folder)
         return Checkpoint(folder, model, _content_hash(folder))
     if folder.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise LossAuditError(f"{model} is no checkpoint: it must be a folder with a config.json, or a hub name")
+        raise LossAuditError(f"{model} isn't a checkpoint: name a folder with a config.json, or a hub model")
     try:
         fetched = Path(huggingface_hub.snapshot_download(model, allow_patterns=list(SAFE)))
         if not any(fetched.glob("*.safetensors")):
             fetched = Path(huggingface_hub.snapshot_download(model, allow_patterns=[*SAFE, *PICKLED]))
     except Exception as error:  # the network's and the hub's errors share no base class
         raise LossAuditError(
-            f"there is no folder {model}, and the hub model {model!r} can't be had: {brief(error)}"
+            f"there is no folder {model}, and the hub model {model!r} can't be downloaded: {brief(error)}"
         ) from error
     _check_files(fetched)
     return Checkpoint(fetched, model, fetched.name)
@@ -57,7 +57,7 @@ def find(model: str) -> Checkpoint:
 def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[transformers.PreTrainedModel, str]:
     """The sequence classifier, in fp32 and evaluation mode, and its task (see `config.task_of_config`).
 
-    Raises LossAuditError for other tasks, a checkpoint without a trained head, or unsafe or broken weights.
+    Raises LossAuditError for another task, a missing trained head, or unsafe or broken weights.
     """
     try:
         config = load_config(checkpoint)
@@ -78,15 +78,15 @@ def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[trans
 
 
 def load_config(checkpoint: Checkpoint) -> transformers.PretrainedConfig:
-    """A checkpoint's config. Raises whatever transformers does for one that it can't read."""
+    """A checkpoint's config. Raises transformers' own errors if it can't be read."""
     return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
 
 
 def load_weights(
     auto_class: Any, checkpoint: Checkpoint, config: transformers.PretrainedConfig
 ) -> tuple[transformers.PreTrainedModel, list[str]]:
-    """A model of one of transformers' `Auto…` classes, in fp32 and evaluation mode, and the weights that the checkpoint
-    hasn't. Runs nothing of the checkpoint; raises whatever transformers does."""
+    """A model of one of transformers' `Auto…` classes, in fp32 and evaluation mode, and the names of the weights that
+    the checkpoint lacks. Runs no code of the checkpoint; raises transformers' own errors."""
     model, loading = auto_class.from_pretrained(
         checkpoint.folder,
         config=config,
@@ -100,7 +100,7 @@ def load_weights(
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFast:
-    """The fast tokenizer, a slow one converted. Raises LossAuditError with the reason if that can't be done."""
+    """The fast tokenizer; a slow one is converted. Raises LossAuditError, with the reason, if that fails."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder, use_fast=True, trust_remote_code=False)
     except Exception as error:  # as in load_model
@@ -108,7 +108,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> transformers.PreTrainedTokenizerFa
     if not tokenizer.is_fast:
         raise LossAuditError(
             f"the tokenizer of {checkpoint.name} ({type(tokenizer).__name__}) has no fast form: "
-            "transformers can't convert it, and lossaudit runs on the `tokenizers` library alone"
+            "transformers can't convert it, and lossaudit runs only tokenizers of the `tokenizers` library"
         )
     return tokenizer
 
@@ -125,7 +125,7 @@ def label_names(config: transformers.PretrainedConfig) -> tuple[str, ...]:
 
 def _check_files(folder: Path) -> None:
     if not (folder / "config.json").is_file():
-        raise LossAuditError(f"{folder} is no checkpoint: it has no config.json; name a folder made by save_pretrained")
+        raise LossAuditError(f"{folder} isn't a checkpoint: it has no config.json; name a save_pretrained folder")
     if not any(True for pattern in ("*.safetensors", *PICKLED) for _ in folder.glob(pattern)):
         raise LossAuditError(f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin")
 

@@ -1,7 +1,7 @@
-"""Compares a graph with logits that are known to be right, on texts of mixed lengths, each alone and all in one batch.
+"""Compares a graph with reference logits on texts of mixed lengths, each alone and all in one batch.
 
-The reference is PyTorch (`parity.py`) or, for a graph that was given as ONNX, the given graph itself (`adopted.py`).
-Pairs of texts are compared too, where the exported graph reads them as the reference does (`with_pairs`).
+The reference is PyTorch (`parity.py`) or, for a model given as ONNX, the given graph itself (`adopted.py`). Pairs of
+texts are compared too, if the exported graph reads them as the reference does (`with_pairs`).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ from lossaudit.engine.model.bundle import PAIRS, Parity
 from lossaudit.engine.model.encoding import TextEncoder
 
 TOLERANCE = 1e-4
-"""Absolute difference of two fp32 logits; the operators' order of summing gives about 1e-6."""
+"""Largest absolute difference between two fp32 logits; a different order of summation causes about 1e-6."""
 MOST_TOKENS = 512
-"""Of a text that is compared or calibrated on: a batch with one of 8,192 wouldn't fit most machines."""
+"""Maximum length of texts for comparison and calibration; a batch with one of 8,192 tokens wouldn't fit in memory."""
 
 Check = Callable[[Runner], Parity]
 """Compares a graph with a reference. Raises LossAuditError if it differs."""
@@ -28,15 +28,15 @@ Check = Callable[[Runner], Parity]
 
 @dataclass(frozen=True)
 class Shape:
-    """What rewriting a graph asks of a model's config."""
+    """The parts of a model's config that rewriting its graph needs."""
 
     heads: int
-    """0: to be found in the graph."""
+    """Number of attention heads; 0 if it must be inferred from the graph."""
     hidden: int
-    """0: to be found in the graph."""
+    """Width of the states; 0 if it must be inferred from the graph."""
     classes: int
     task: str
-    """See `engine/model/bundle.py`."""
+    """A task of `engine/model/bundle.py`."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Exported:
     graph: Path
     shape: Shape
     encoder: TextEncoder
-    """The model's tokenizer."""
+    """Tokenizer of the model."""
     check: Check
-    """Whether an fp32 form of the graph is right."""
+    """Comparison of an fp32 form of the graph with the reference."""
 
 
 _SENTENCES = (
@@ -78,29 +78,29 @@ def reference_texts(max_length: int) -> list[str]:
 
 
 def reference_pairs(max_length: int) -> list[Text]:
-    """Pairs of short, long and too long texts, the first or the second of them the longer one."""
+    """Pairs of short, long and too long texts, with the longer one first or second."""
     short, middle, long = _SENTENCES[2], " ".join(_SENTENCES[3:6]), " ".join([_SENTENCES[4]] * (max_length // 8))
     texts = (_SENTENCES[0], short, middle, long)
     return [*((a, b) for a in texts for b in texts), (_SENTENCES[7], _SENTENCES[8])]
 
 
 def texts_with_tokens(encoder: TextEncoder) -> list[str]:
-    """The reference texts that can be run: without special tokens an empty text has none, and no model takes that."""
+    """The reference texts that have tokens: without special tokens an empty text has none, which no model accepts."""
     return [text for text in reference_texts(encoder.max_length) if encoder.encode([text]).lengths[0] > 0]
 
 
 def logits_alone(runner: Runner, encoder: TextEncoder, texts: Sequence[Text]) -> Floats32:
-    """(texts, classes) of a graph that is given each text by itself."""
+    """(texts, classes) logits of a graph that runs each text by itself."""
     encoded = encoder.encode(texts)
     return np.concatenate([runner.run(encoded.padded(np.array([row]))) for row in range(len(texts))])
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What is known to be right."""
+    """The logits that a graph must reproduce."""
 
     name: str
-    """What it is called in errors."""
+    """Name in errors."""
     encoder: TextEncoder
     texts: Sequence[Text]
     logits: Floats32
@@ -110,7 +110,7 @@ class Reference:
     def compare(self, graph: str, runner: Runner) -> float:
         """The largest difference of a graph's logits, alone and in a batch.
 
-        graph: what it is called in errors. Raises LossAuditError above the tolerance, and if the graph can't be run.
+        graph: its name in errors. Raises LossAuditError above the tolerance, or if the graph can't be run.
         """
         together_in = self.encoder.encode(self.texts).padded(np.arange(len(self.texts)))
         try:
@@ -119,7 +119,7 @@ class Reference:
             raise LossAuditError(f"{graph} fails: {brief(error)}") from error
         if together.shape != self.logits.shape:
             raise LossAuditError(f"{graph} gives logits of the shape {together.shape}, not {self.logits.shape}")
-        ways = {"": alone, " for a text that shares a batch with longer ones (alone, they are the same)": together}
+        ways = {"": alone, " for a text that shares a batch with longer ones (alone, they agree)": together}
         largest = 0.0
         for how, logits in ways.items():
             difference = float(np.abs(logits - self.logits).max())
@@ -133,11 +133,11 @@ class Reference:
 
 
 def with_pairs(check_texts: Check, make_check_of_pairs: Callable[[], Check]) -> tuple[Check, dict[str, str]]:
-    """A check of texts and pairs; and, for the manifest's `left_out`, why it is one of texts alone.
+    """A check of texts and pairs, or of texts only with the reason for the manifest's `left_out`.
 
-    make_check_of_pairs: raises LossAuditError if the graph, as it was exported or given, can't read pairs (its
-    tokenizer tells their texts apart and the model doesn't, say). That is no reason to refuse a model; a rewritten
-    graph that reads them otherwise is one.
+    make_check_of_pairs: raises LossAuditError if the graph, as exported or given, can't read pairs (for example,
+    because its tokenizer marks the second text and the model ignores that). Such a model isn't refused, but a
+    rewritten graph that reads pairs differently is.
     """
     try:
         check_pairs = make_check_of_pairs()

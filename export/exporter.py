@@ -1,7 +1,7 @@
-"""Makes bundles. A hub name or checkpoint folder comes in, a checked bundle on disk goes out.
+"""Makes a checked bundle on disk from a hub name or a checkpoint folder.
 
-`export_bundle` writes one where the user says; `cached_bundle` keeps one for each checkpoint's content, so
-that `audit MODEL` exports a model only once.
+`export_bundle` writes it where the user says; `cached_bundle` keeps one per checkpoint content, so that `audit MODEL`
+exports a model only once.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ def export_bundle(
 ) -> Bundle:
     """Exports a checkpoint to the folder `target`, which is new, empty or an older bundle.
 
-    on_step is told what begins. multi_label: whether any of the labels may be right for a text, where the checkpoint's
-    config doesn't say. fp16: with the form for GPUs. Raises LossAuditError, and leaves nothing behind, if the
-    checkpoint can't be had, loaded or exported, or if the graph differs from PyTorch.
+    on_step: called with each step as it starts. multi_label: any number of labels may be right for a text, if the
+    checkpoint's config doesn't say. fp16: add the form for GPUs. Raises LossAuditError and leaves nothing behind if the
+    checkpoint can't be found, loaded or exported, or if the graph differs from PyTorch.
     """
     check_replaceable(target, MANIFEST)
     on_step("finding the checkpoint")
@@ -52,7 +52,7 @@ def export_bundle(
 
 
 def cached_bundle(model: str, on_step: Step = lambda step: None) -> Bundle:
-    """The bundle of a checkpoint from the user's cache folder, exported first if it isn't there or is damaged."""
+    """The bundle of a checkpoint from the user's cache folder; it is exported if it is missing or damaged."""
     on_step("finding the checkpoint")
     checkpoint = checkpoints.find(model)
     return cached(checkpoint.revision, lambda target: _export(checkpoint, target, on_step, fp16=for_gpu()))
@@ -66,7 +66,7 @@ def _export(
         model, task = checkpoints.load_model(checkpoint, multi_label)
         tokenizer = checkpoints.load_tokenizer(checkpoint)
         if model.config.pad_token_id is None:
-            # Without one a decoder's classifier takes no batch, since it couldn't tell a text's last token.
+            # Without one, a decoder's classifier accepts no batch, since it can't find a text's last token.
             model.config.pad_token_id = tokenizer.pad_token_id
         original = Original(
             checkpoint=checkpoint,
@@ -85,28 +85,28 @@ def _export(
 
 @dataclass(frozen=True)
 class Original:
-    """What a bundle is made of."""
+    """The source of a bundle."""
 
     checkpoint: checkpoints.Checkpoint
     model: transformers.PreTrainedModel
     architecture: str
-    """The transformers class of the checkpoint."""
+    """Name of the checkpoint's transformers class."""
     tokenizer: transformers.PreTrainedTokenizerFast
     task: str
-    """See `engine/model/bundle.py`."""
+    """A task of `engine/model/bundle.py`."""
     labels: tuple[str, ...]
     max_length: int
-    """The most tokens that the model takes."""
+    """Maximum number of tokens that the model accepts."""
     write_graph: Callable[[Path], int]
-    """Writes the ONNX graph to a path; gives its opset."""
+    """Function that writes the ONNX graph to a path and returns its opset."""
     check: Callable[[Runner, TextEncoder], Parity]
-    """Compares a graph with the model. Raises LossAuditError if it differs."""
+    """Comparison of a graph with the model, which raises LossAuditError if they differ."""
     check_pairs: Callable[[Runner, TextEncoder], Parity] | None = None
-    """The same on pairs of texts; None for a model that is to read single ones alone."""
+    """The same comparison on pairs of texts; None for a model that reads only single texts."""
 
 
 def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = False) -> Bundle:
-    """Writes the bundle of a model to the folder `target`, or leaves nothing behind. Raises LossAuditError."""
+    """Writes the bundle of a model to the folder `target`. Raises LossAuditError and leaves nothing behind."""
     with tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
         exported = Path(scratch) / "exported.onnx"
         tokenizer, config = original.tokenizer, original.model.config
@@ -137,7 +137,7 @@ def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = F
 
 
 def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple[Check, dict[str, str]]:
-    """See `comparison.with_pairs`."""
+    """The check of `comparison.with_pairs`, and what it leaves out."""
     check_pairs = original.check_pairs
 
     def check_of_texts(runner: Runner) -> Parity:
@@ -155,7 +155,7 @@ def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """The libraries' warnings off while they work, and back as they were."""
+    """Silences the libraries' warnings, and restores the settings afterwards."""
     libraries = (transformers.utils.logging, optimum.utils.logging)
     before = [library.get_verbosity() for library in libraries]
     bars = transformers.utils.logging.is_progress_bar_enabled()
@@ -166,7 +166,7 @@ def quiet_libraries() -> Iterator[None]:
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            # Models of transformers use TorchScript, which torch 2.14 and newer tell every user to leave.
+            # Models of transformers use TorchScript, which torch 2.14 and newer deprecate with a warning.
             warnings.filterwarnings("ignore", r"`torch\.jit\.", FutureWarning)
             yield
     finally:

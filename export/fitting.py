@@ -1,13 +1,11 @@
-"""Losses from heads that never saw the label: an encoder's bundle and a dataset come in, a losses table and a bundle
-go out.
+"""Losses from heads that never saw the label: turns an encoder's bundle and a dataset into a losses table and a bundle.
 
-The encoder runs once over the dataset (`engine/run/features.py`); each row's logits come from a head that was fitted on
-the other folds (`heads.py`). What becomes of logits is as in an audit: a `Fit` makes the same passes over the shards
-(`engine/run/passes.py`), which heads score.
+The encoder runs once over the dataset (`engine/run/features.py`); each row's logits come from a head fitted on the
+other folds (`heads.py`). The rest is as in an audit: a `Fit` makes the same passes over the shards
+(`engine/run/passes.py`), scored by heads.
 """
 
 import functools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +21,9 @@ from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.files import check_replaceable
-from lossaudit.engine.labels.alignment import align
-from lossaudit.engine.labels.given import Given, given_labels
+from lossaudit.engine.labels.given import given_labels
+from lossaudit.engine.labels.numbers import are_numbers
+from lossaudit.engine.labels.spelling import OwnClasses, own_classes
 from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle
 from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.tuning import Plan
@@ -47,26 +46,26 @@ from .neighbours import blend
 
 FOLDS, SEED = 5, 0
 LOSS, BLEND = "loss", "blend"
-"""What judges a row: heads alone, or heads and the labels of the nearest texts (docs/noise.md)."""
+"""Scores of a fit: from heads alone, or from heads and the labels of the nearest texts (docs/noise.md)."""
 LOSSES, BUNDLE = "losses.parquet", "bundle"
-"""What stands in the folder that a fit writes."""
+"""Names in the folder that a fit writes."""
 _MOSTLY_DIFFERENT = 100
-"""Rows from which on labels that are mostly different aren't taken for labels."""
+"""Number of rows above which a column of mostly different values isn't accepted as labels."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives."""
+    """The result of a fit."""
 
     audited: Audited
     bundle: Bundle
-    """The encoder with a head that was fitted on all labelled rows."""
+    """Encoder with a head fitted on all labelled rows."""
     weights: tuple[float, float] | None
-    """Of heads and neighbours in the blend; None for heads alone."""
+    """Weights of heads and neighbours in the blend; None for heads alone."""
 
 
 class Fit:
-    """A fit, prepared: the dataset's columns and classes, and what will compute the states."""
+    """A prepared fit: the dataset's columns and classes, and how the states will be computed."""
 
     def __init__(
         self,
@@ -75,15 +74,19 @@ class Fit:
         options: AuditOptions | None = None,
         folds: int = FOLDS,
         score: str = BLEND,
+        exact_labels: bool = False,
     ) -> None:
-        """encoder: a features bundle. score: LOSS or BLEND. Raises LossAuditError for whatever doesn't fit together."""
+        """encoder: a features bundle. score: LOSS or BLEND. exact_labels: whether each spelling is a class of its own.
+
+        Raises LossAuditError for inputs that don't match.
+        """
         check_installed()
         if score not in (BLEND, LOSS):
             raise LossAuditError(f"there is no score {score!r}; there are {BLEND!r} and {LOSS!r}")
         if encoder.manifest.task != FEATURES:
             raise LossAuditError(
-                f"{encoder.folder} is the bundle of a classifier, which gives no states; "
-                "name the encoder's or the classifier's own checkpoint"
+                f"{encoder.folder} is the bundle of a classifier, which doesn't return states; "
+                "name the checkpoint of an encoder or of the classifier"
             )
         self.options = options = options or AuditOptions()
         self.encoder = encoder
@@ -91,31 +94,33 @@ class Fit:
         self.reading = reading = Reading.open(
             rows, options, lambda features: find_label_column(features, options.label_column)
         )
-        # An exact top makes no sense of states; asked for the smallest, the choice says whether int8 is faster.
+        # States have no exact top; asking for the smallest one shows whether int8 is faster.
         top = 1 if options.precision == "auto" else None
         self.setup = Setup(encoder, reading, replace(options, top=top))
         column = reading.label_column
-        assert column is not None  # since one was looked for
+        assert column is not None  # find_label_column raises otherwise
         given, self._sample = reading.survey(
             lambda pieces: given_labels((table[column] for _, table in pieces()), reading.features[column])
         )
-        self.classes = _classes(given, column, folds)
-        """Each label and its rows, in the order of the logits."""
+        self.own = own_classes(given, exact_labels)
+        """The dataset's labels, and those that were taken for others or for missing."""
+        self.classes = _classes(self.own, column, folds)
+        """Number of rows per label, in the order of the logits."""
         self.task = SingleLabel(tuple(self.classes))
-        self.labels = AlignedColumn(column, align(given, self.task.labels, options.label_map), self.task.labels)
+        self.labels = AlignedColumn(column, self.own.aligned(self.task.labels), self.task.labels)
 
     @property
     def rare(self) -> dict[str, int]:
-        """The labels with fewer rows than folds: the heads that judge them have seen few of them, or none."""
+        """The labels with fewer rows than folds: the heads that judge them saw few of them, or none."""
         return {label: rows for label, rows in self.classes.items() if rows < self.folds}
 
     @property
     def of_a_classifier(self) -> bool:
-        """Whether the encoder was fine-tuned to classify: on these very rows, its states would know their labels."""
+        """Whether the encoder was fine-tuned to classify: if on these rows, its states know their labels."""
         return self.encoder.manifest.architecture.endswith(CLASSIFIER)
 
     def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
-        """Keeps each finished shard's states in `folder`, and goes on with those that are there."""
+        """Keeps each finished shard's states in `folder`, and resumes from those that are there."""
         kept = KeptParts.open(folder, self._identity(), restart)
         if kept.choice is not None:
             self.choice = kept.choice
@@ -123,14 +128,14 @@ class Fit:
 
     @functools.cached_property
     def choice(self) -> Choice:
-        """What computes the states. The first time an encoder is used, measuring it takes a few seconds."""
+        """How the states are computed. The first use of an encoder takes a few seconds to measure this."""
         return _for_states(self.setup.choose(self._sample), self.encoder)
 
     def run(self, kept: KeptParts, target: Path, on_stage: OnStage = quietly) -> Fitted:
-        """Writes the losses table and the bundle into the folder `target`; `on_stage` is told of what is done.
+        """Writes the losses table and the bundle into the folder `target`, and reports stages to `on_stage`.
 
-        kept: see `keep_parts`; it is left as it is. Raises LossAuditError as `Passes.run` does, and where no head can
-        be fitted; the states that are there stay.
+        kept: see `keep_parts`; it isn't cleared. Raises LossAuditError as `Passes.run` does, and if no head can be
+        fitted; finished states are kept.
         """
         if kept.choice is None:
             kept.decide(self.choice)
@@ -151,28 +156,28 @@ class Fit:
         return Fitted(audited, bundle, heads.weights)
 
     def _identity(self) -> dict[str, Any]:
-        """What makes the states of another run of use to this one; labels and folds may be others."""
+        """What must be the same for another run's states to be reused; labels and folds may differ."""
         return {"encoder": self.encoder.manifest.digest, **self.setup.identity}
 
 
 class _Heads:
-    """Scores shards with heads of the encoder's states."""
+    """Scores shards with heads on the encoder's states."""
 
     def __init__(self, fit: Fit, kept: KeptParts, on_stage: OnStage) -> None:
         self._fit, self._kept, self._on_stage = fit, kept, on_stage
         self.encoded = 0
-        """Rows whose states were computed, not kept from an interrupted run."""
+        """Number of rows whose states were computed in this run."""
         self.of_all: Head
-        """Fitted on all labelled rows."""
+        """Head fitted on all labelled rows."""
         self.fitted = 0
-        """How many those are."""
+        """Number of rows that `of_all` was fitted on."""
         self.weights: tuple[float, float] | None = None
-        """Of heads and neighbours, once they are blended."""
+        """Weights of heads and neighbours, once they are blended."""
 
     def score(
         self, job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
     ) -> Iterator[tuple[int, pa.Table]]:
-        """See `passes.ScoreShards`; `sources` are those of all shards."""
+        """A `passes.ScoreShards`; `sources` must contain all shards."""
         reading = self._fit.reading
         states = encode_all(job, plan, reading, self._kept, on_rows)
         self.encoded = states.encoded
@@ -184,12 +189,12 @@ class _Heads:
             yield start, losses_part(job, SourceRows.read(job, start, source), scored, precision)
 
     def _logits(self, states: States, labels: Ints) -> Floats32:
-        """(n, classes): out of fold for labelled rows, of the head of all for the others, NaN without a state."""
+        """(n, classes): out of fold for labelled rows, from `of_all` for the others, NaN without a state."""
         fit = self._fit
         labelled = (labels >= 0) & (states.texts >= 0)
         others = (labels < 0) & (states.texts >= 0)
         if not labelled.any():
-            raise LossAuditError("no row has both a label and a text that the encoder can read; nothing can be fitted")
+            raise LossAuditError("no row has both a label and a text that the encoder can read: nothing can be fitted")
         done = self._on_stage("Fitting heads", len(labels))
         shares = np.diff(np.linspace(0, len(labels), fit.folds + 1).astype(int)).tolist()
         logits = np.full((len(labels), len(fit.classes)), np.nan, dtype=np.float32)
@@ -209,9 +214,9 @@ class _Heads:
 
 
 def check_target(target: Path, dataset: str | None = None) -> Path:
-    """Where the states of a fit that writes the folder `target` are kept. Call it before the work.
+    """The folder that keeps the states of a fit that writes the folder `target`. Call it before the work.
 
-    Raises LossAuditError if the folder holds something else than a fit, or can't be written.
+    Raises LossAuditError if `target` holds anything but a fit, or can't be written.
     """
     losses = target / LOSSES
     check_output(losses, dataset)
@@ -219,9 +224,9 @@ def check_target(target: Path, dataset: str | None = None) -> Path:
     states = folder_for(losses)
     found = {path.name for path in target.iterdir()} if target.exists() else set()
     if found and not found & {LOSSES, BUNDLE, states.name}:
-        raise LossAuditError(f"{target} holds other files; name a folder that is new or of an earlier fit")
+        raise LossAuditError(f"{target} holds other files; name a new folder or one from an earlier fit")
     if losses.exists() and not _is_of_a_fit(losses):
-        raise LossAuditError(f"{losses} isn't of a fit; name a folder that is new or of an earlier fit")
+        raise LossAuditError(f"{losses} isn't from a fit; name a new folder or one from an earlier fit")
     return states
 
 
@@ -233,36 +238,36 @@ def _is_of_a_fit(losses: Path) -> bool:
 
 
 def _for_states(choice: Choice, encoder: Bundle) -> Choice:
-    """The faster form alone where an audit would take it with an exact top; a head has no use for that."""
+    """The faster form alone if an audit would use it with an exact top, which heads don't need."""
     if choice.again is None:
         return replace(choice, why=choice.why.partition(" with an exact top")[0])
     precision = encoder.graph(choice.first.graph).precision
     return replace(choice, precision=precision, again=None, why="faster here, and as good for heads")
 
 
-def _classes(given: Given, column: str, folds: int) -> dict[str, int]:
-    """The labels with their rows: a ClassLabel's in their order; else numbers by value, names by their letters."""
+def _classes(own: OwnClasses, column: str, folds: int) -> dict[str, int]:
+    """Number of rows per label: a ClassLabel's in its order; otherwise numbers by value, names alphabetically."""
     if folds < 2:
         raise LossAuditError(
-            Option("folds", folds), ": a row's head is fitted on the other folds, so there must be at least 2"
+            Option("folds", folds), ": each row's head is fitted on the other folds, so use at least 2"
         )
-    rows = {given.names[key]: seen.rows for key, seen in given.labels.items()}
+    given, rows = own.given, own.rows
     labelled = sum(rows.values())
     if len(rows) < 2:
         what = f"has only the label {next(iter(rows))!r}" if rows else "has no labels"
-        raise LossAuditError(f"the column {column!r} {what}; a head needs two to tell apart")
+        raise LossAuditError(f"the column {column!r} {what}; a head needs at least two labels")
     if labelled < folds:
         raise LossAuditError(f"only {labelled:,} rows have a label, fewer than ", Option("folds", folds), "; lower it")
-    if labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled:
+    if len(rows) == labelled or (labelled > _MOSTLY_DIFFERENT and 2 * len(rows) > labelled):
         raise LossAuditError(
-            f"the column {column!r} holds {len(rows):,} different labels in {labelled:,} rows, so they can't be labels "
-            "to learn; name another with ",
+            f"the column {column!r} holds {len(rows):,} different values in {labelled:,} rows, too many to be labels; "
+            "name another with ",
             Option("label_column"),
         )
     blank = next((key for key, name in given.names.items() if not name.strip()), None)
     if blank is not None:
         raise LossAuditError(f"the label of row {given.labels[blank].first} is blank; name it, or leave it empty")
-    numbers = all(re.fullmatch(r"[+-]?\d+", name) for name in rows)
-    order = {name: place for place, name in enumerate(given.class_names or ())}
-    in_order = sorted(rows, key=lambda name: (order.get(name, len(order)), int(name) if numbers else 0, name))
-    return {name: rows[name] for name in in_order}
+    if given.class_names is not None:
+        return dict(rows)
+    numbers = are_numbers(rows)
+    return {name: rows[name] for name in sorted(rows, key=lambda name: (float(name) if numbers else 0, name))}

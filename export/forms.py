@@ -1,7 +1,7 @@
 """Makes the forms of a model that a bundle holds: fp32, int8 for each way of running it, and fp16 for GPUs.
 
-A graph as Optimum exports it comes in; rewritten graphs, checked against a reference and against each other, go out.
-A form that can't be made or isn't near enough is left out, with the reason; without fp32 there is no bundle.
+Rewrites a graph as Optimum exports it, and checks the results against a reference and against each other. A form that
+can't be made or isn't close enough is left out, with the reason; without fp32 there is no bundle.
 """
 
 import copy
@@ -38,10 +38,10 @@ from .pruning import NotPrunedError, prune_last_layer
 from .weights import SharedWeights
 
 INT8_TOLERANCE, FP16_TOLERANCE = 0.05, 1e-3
-"""Mean absolute difference of a probability from fp32's; a graph that is further off than this is broken."""
+"""Largest mean absolute difference of a probability from fp32's; a graph above this is broken."""
 _STATES = 5
-"""For an encoder, what is compared are its states in units of their spread, of which so many times as much is allowed:
-int8 is off by a tenth of it where losses of heads don't suffer."""
+"""Factor on the tolerance for an encoder, whose states are compared in units of their spread: int8 differs by a tenth
+of the spread, and the heads' losses don't suffer."""
 
 _NO_PRODUCTS = "it has no product of the tokens with a constant matrix"
 
@@ -52,31 +52,31 @@ class _Base:
 
     model: onnx.ModelProto
     activations: list[str]
-    """That the products read."""
+    """Tensors that the products read."""
     write: Callable[[dict[str, Activation], Arithmetic, bool, onnx.ModelProto], None]
-    """Given what calibration saw, writes in an arithmetic, for ONNX Runtime alone or not, into a copy of the model."""
+    """Function (statistics, arithmetic, whether for ONNX Runtime only, copy of the model) that rewrites the copy."""
     halve: Callable[[dict[str, Activation], onnx.ModelProto], None]
-    """Given what calibration saw, changes a copy of the model to fp16. Raises LossAuditError if it can't."""
+    """Function (statistics, copy of the model) that changes the copy to fp16, or raises LossAuditError if it can't."""
     halved: str
-    """What of it is in fp16 then."""
+    """Description of what `halve` changes, for the manifest."""
     applied: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Form:
-    """An approximation of fp32 that is to be written."""
+    """An approximation of fp32, before it is written."""
 
     name: str
     precision: str
     backend: str
     write: Callable[[onnx.ModelProto], None]
-    """Changes a copy of the base's model. Raises LossAuditError if it can't be this form."""
+    """Function that changes a copy of the base's model, or raises LossAuditError if it can't."""
     applied: str
     tolerance: float
 
 
 def make_forms(exported: Exported, folder: Path, fp16: bool = False) -> Forms:
-    """Writes all forms of a graph to a bundle's folder. fp16: the form for GPUs too.
+    """Writes all forms of a graph to a bundle's folder. fp16: add the form for GPUs.
 
     Raises LossAuditError if fp32 isn't right.
     """
@@ -87,7 +87,7 @@ def make_forms(exported: Exported, folder: Path, fp16: bool = False) -> Forms:
         base.write({}, Fp32(), True, fp32)
         parity = exported.check(load_alone(backends.CPU, weights.save(fp32, MODEL)))
     except (NotLoweredError, LossAuditError) as error:
-        # As exported, it may still be right; then it is only slower.
+        # As exported, the graph may still be right, only slower.
         weights = SharedWeights(folder)
         base = _as_exported(exported.graph, str(error))
         parity = exported.check(load_alone(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
@@ -118,7 +118,7 @@ def _as_exported(exported: Path, why: str) -> _Base:
     def write(
         seen: dict[str, Activation],
         arithmetic: Arithmetic,
-        for_onnxruntime: bool,  # noqa: ARG001 - one graph suits all
+        for_onnxruntime: bool,  # noqa: ARG001 - one graph suits all runtimes
         model: onnx.ModelProto,
     ) -> None:
         rewrite_products(model, set(seen), arithmetic)
@@ -147,14 +147,14 @@ def _rewrite(exported: Exported) -> _Base:
     layers = find_layers(editor, end)
 
     def write(
-        seen: dict[str, Activation],  # noqa: ARG001 - it is all known
+        seen: dict[str, Activation],  # noqa: ARG001 - `lower` finds the activations itself
         arithmetic: Arithmetic,
         for_onnxruntime: bool,
         model: onnx.ModelProto,
     ) -> None:
         lower(model, end, arithmetic, positions_first=for_onnxruntime)
 
-    def halve(seen: dict[str, Activation], model: onnx.ModelProto) -> None:  # noqa: ARG001 - all of the layers is
+    def halve(seen: dict[str, Activation], model: onnx.ModelProto) -> None:  # noqa: ARG001 - all layers are
         halve_layers(model, end)
 
     count = sum(node.op_type == "Attention" for node in layers.nodes)
@@ -162,7 +162,7 @@ def _rewrite(exported: Exported) -> _Base:
 
 
 def _calibrated(base: _Base, encoder: TextEncoder, texts: list[str]) -> tuple[dict[str, Activation], dict[str, str]]:
-    """What int8 has to know of the activations; where that is nothing, why int8 is left out."""
+    """The activations' statistics for int8; if there are none, the reason why int8 is left out."""
     try:
         seen = calibrate(base.model, base.activations, encoder, texts)
     except (EncodeError, ValueError) as error:
@@ -185,7 +185,7 @@ def _int8_forms(base: _Base, seen: dict[str, Activation]) -> list[_Form]:
 
 
 def _write(form: _Form, base: _Base, weights: SharedWeights, fp32: "_Results") -> Graph:
-    """Writes a form and compares it. Raises LossAuditError, and leaves no graph behind, if it isn't near enough."""
+    """Writes a form and compares it. Raises LossAuditError and leaves no graph behind if it isn't close enough."""
     model = copy.deepcopy(base.model)
     form.write(model)
     file = weights.save(model, f"model.{form.name}.onnx")
@@ -198,29 +198,29 @@ def _write(form: _Form, base: _Base, weights: SharedWeights, fp32: "_Results") -
 
 
 def _runs_here(backend: str, model: Path) -> str:
-    """The form's own backend, or ONNX Runtime's CPU provider, which gives the same numbers more slowly."""
+    """The form's own backend, or ONNX Runtime's CPU provider, which computes the same numbers more slowly."""
     if backend == backends.CUDA:
         return backend if backends.cuda_works(model) else backends.CPU
     return backend if backend in backends.available() else backends.CPU
 
 
 def load_alone(backend: str, model: Path) -> backends.Runner:
-    """A graph to be compared: one batch at once, on all CPUs."""
+    """Loads a graph for a comparison: one batch at a time, on all CPUs."""
     return backends.load(backend, model, workers=1, threads=usable_cpus())
 
 
 @dataclass(frozen=True)
 class _Results:
-    """What a graph gives for some texts, to be compared with others'."""
+    """The output of a graph for some texts, to compare with another graph's."""
 
     exported: Exported
     texts: list[str]
     values: Floats
-    """(texts, classes) probabilities, or an encoder's states in units of their mean distance from their mean."""
+    """(texts, classes) probabilities, or an encoder's states in units of their mean absolute deviation"""
 
     @classmethod
     def of(cls, graph: Path, exported: Exported, texts: list[str], backend: str = backends.CPU) -> "_Results":
-        """Raises LossAuditError if the graph can't be run on the backend."""
+        """Runs a graph on the texts. Raises LossAuditError if the backend can't run it."""
         shape = exported.shape
         with Scorer(load_alone(backend, graph), workers=1, budget=BUDGET, classes=shape.classes) as scorer:
             logits = scorer.score(encode_shard(texts, exported.encoder)).logits
@@ -231,12 +231,12 @@ class _Results:
         return cls(exported, texts, values)
 
     def check(self, graph: Path, form: _Form) -> float:
-        """The mean difference of another graph's. Raises LossAuditError if it is more than the form may have."""
+        """The mean difference of another graph's output. Raises LossAuditError above the form's tolerance."""
         found = _Results.of(graph, self.exported, self.texts, _runs_here(form.backend, graph))
         difference = float(np.abs(found.values - self.values).mean())
         of_states = self.exported.shape.task == FEATURES
         allowed = form.tolerance * (_STATES if of_states else 1)
-        if not difference <= allowed:  # NaN isn't either
+        if not difference <= allowed:  # NaN fails too
             what = "states" if of_states else "probabilities"
             raise LossAuditError(f"its {what} differ by {difference:.4f} from fp32's (allowed: {allowed})")
         return difference

@@ -1,7 +1,7 @@
-"""Fuses attention, layer normalisation and GELU with ONNX Runtime's transformer optimiser.
+"""Fuses attention, layer normalisation and GELU of an exported graph with ONNX Runtime's transformer optimiser.
 
-An exported graph comes in, a fused model and what was fused go out. The optimiser knows the graphs of the BERT
-family; for other architectures it fuses what it recognises, and the parity check says whether it was right.
+The optimiser knows the graphs of the BERT family. For other architectures it fuses what it recognises, and the parity
+check shows whether that was right.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ FUSED = ("Attention", "SkipLayerNormalization", "BiasGelu", "EmbedLayerNormaliza
 
 
 def fuse(path: Path, heads: int, hidden: int) -> tuple[onnx.ModelProto, Counter[str]]:
-    """The fused model, and how many nodes of each fused kind it has. heads and hidden: 0 if they aren't known."""
+    """The fused model and its number of nodes of each fused kind. heads, hidden: 0 if unknown."""
     options = FusionOptions("bert")
-    # Its kernel wants its inputs in int32 and saves nothing that can be measured.
+    # Its kernel needs its inputs in int32 and saves no measurable time.
     options.enable_embed_layer_norm = False
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it can't infer
         fused = optimizer.optimize_model(
@@ -35,5 +35,5 @@ def fuse(path: Path, heads: int, hidden: int) -> tuple[onnx.ModelProto, Counter[
 
 
 def has_subgraphs(model: onnx.ModelProto) -> bool:
-    """Whether nodes carry graphs of their own (If, Loop), which `GraphEditor` doesn't look into."""
+    """Whether nodes have graphs of their own (If, Loop), which `GraphEditor` doesn't rewrite."""
     return any(part.type == onnx.AttributeProto.GRAPH for node in model.graph.node for part in node.attribute)

@@ -1,11 +1,11 @@
-"""fp16 for GPUs: a graph's layers, or its products alone. A graph comes in and is changed in place.
+"""fp16 for GPUs: changes the layers of a fused graph in place.
 
-A fused graph's layers keep ONNX Runtime's fused operators, which its CUDA provider has in fp16. The rest stays in fp32:
-the embeddings, and what runs on one token a text, the last layer and the head. It costs next to nothing there, its
-weights are in the bundle anyway, and the logits keep their digits.
+The layers keep ONNX Runtime's fused operators, which its CUDA provider has in fp16. The embeddings and the parts that
+run on one token per text (the last layer and the head) stay in fp32: they cost next to nothing, their weights are in
+the bundle anyway, and the logits keep their digits.
 
-ONNX Runtime's converter (onnxruntime.transformers.float16) isn't used. It writes its casts by the types that it infers,
-and of the fused operators it infers none; the two places where a cast is needed are known here.
+ONNX Runtime's converter (onnxruntime.transformers.float16) isn't used. It places casts by inferred types, and infers
+none for the fused operators; the two places that need a cast are known here.
 """
 
 from pathlib import Path
@@ -24,13 +24,13 @@ from .lowering import find_layers
 from .onnx_graph import GraphEditor
 
 _HEADROOM = 2
-"""The largest value that was seen may be this many times larger, since a user's texts hold more than ours."""
+"""Factor by which users' texts may exceed the largest value seen on ours."""
 _LOOKED_AT = ("FastGelu", "FusedMatMul", "Gelu", "Gemm", "LayerNormalization", "MatMul", "Relu", "Tanh")
-"""What these read and give is floats, and all that the others make of a layer's values comes to them."""
+"""Operators whose inputs and outputs are checked: all are floats, and every value of a layer passes through one."""
 
 
 def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
-    """Writes the layers up to `end` (see `find_layers`) in fp16. Raises LossAuditError for a weight beyond it."""
+    """Writes the layers up to `end` (see `find_layers`) in fp16. Raises LossAuditError for a weight out of range."""
     editor = GraphEditor(model)
     layers = find_layers(editor, end)
     inside = {node.output[0] for node in layers.nodes}
@@ -54,10 +54,10 @@ def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
 
 
 def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
-    """Raises LossAuditError if a value in a graph comes near the end of fp16 on some texts.
+    """Raises LossAuditError if a value of a graph comes near the limit of fp16 on the texts.
 
-    model: the bundle's fp32 graph. The fp16 graph itself can't show it on a CPU, where ONNX Runtime computes fp16
-    operators in fp32 and doesn't round between them.
+    model: the bundle's fp32 graph. The fp16 graph can't show this on a CPU, where ONNX Runtime computes fp16 operators
+    in fp32 and doesn't round between them.
     """
     probed = onnx.load(model, load_external_data=False)
     graph, editor = probed.graph, GraphEditor(probed)
@@ -77,10 +77,10 @@ def check_range(model: Path, encoder: TextEncoder, texts: list[str]) -> None:
         batches = (encoded.padded(rows) for rows in batches_by_token_budget(encoded.lengths, BUDGET))
         largest = max(float(np.max(session.run(peaks, batch.inputs(inputs)))) for batch in batches)
     except Exception as error:  # ONNX Runtime's errors share no public base class
-        raise LossAuditError(f"its values can't be looked at: {brief(error)}") from error
+        raise LossAuditError(f"its values can't be checked: {brief(error)}") from error
     finally:
         file.unlink()
-    if not largest <= LARGEST_FP16 / _HEADROOM:  # NaN isn't either
+    if not largest <= LARGEST_FP16 / _HEADROOM:  # NaN fails too
         raise LossAuditError(
             f"its activations reach {largest:,.0f} on the texts it is compared on; fp16 ends at {LARGEST_FP16:,.0f}, "
             f"and other texts may reach {_HEADROOM} times as far"

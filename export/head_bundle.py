@@ -1,7 +1,7 @@
-"""A features bundle and a head come in, a classifier's bundle goes out, which `audit` runs like any other.
+"""Combines a features bundle and a head into a classifier's bundle, which `audit` runs like any other.
 
-The head stands at the end of every form's graph, in fp32 (or what OpenVINO makes of that). Needs onnx, but neither
-torch nor transformers.
+The head is appended to every form's graph in fp32 (or what OpenVINO makes of that). Needs onnx, but neither torch nor
+transformers.
 """
 
 import shutil
@@ -34,9 +34,9 @@ def write_head_bundle(
 ) -> Bundle:
     """Writes the bundle to the folder `target`, which is new, empty or an older bundle.
 
-    labels: of the head's classes. max_length: tokens at which the texts were cut that the head was fitted on. rows: how
-    many those were. A form whose probabilities with the head are too far from fp32's is left out. Raises LossAuditError
-    if fp32 doesn't give what the head gives on the states.
+    labels: names of the head's classes. max_length: number of tokens to which the texts for fitting the head were cut.
+    rows: number of rows that the head was fitted on. A form whose probabilities with the head are too far from fp32's
+    is left out. Raises LossAuditError if the fp32 graph doesn't reproduce the head's logits on the states.
     """
     manifest = encoder.manifest
     with folder_beside(target, replaceable=MANIFEST) as folder:
@@ -60,7 +60,7 @@ def write_head_bundle(
 
 
 def _attach(graph: Path, target: Path, head: Head) -> None:
-    """Writes a graph with the head at its end; its constants stay in the file that they are in."""
+    """Writes a graph with the head appended; its constants stay in their file."""
     model = onnx.load(graph, load_external_data=False)
     (output,) = model.graph.output
     for node in model.graph.node:
@@ -81,7 +81,7 @@ def _attach(graph: Path, target: Path, head: Head) -> None:
 
 
 class _Check:
-    """Compares the graphs in `folder` with the head on the encoder's own states, over the reference texts."""
+    """Compares the graphs in `folder` with the head applied to the encoder's states, on the reference texts."""
 
     def __init__(self, encoder: Bundle, folder: Path, tokenizer: TextEncoder, head: Head) -> None:
         self._encoder, self._folder, self._tokenizer = encoder, folder, tokenizer
@@ -92,14 +92,14 @@ class _Check:
         self._expected = head.logits(states)
 
     def _parity(self) -> Parity:
-        """Of fp32. What is allowed grows with logits above 1, since their rounding does."""
+        """The parity of fp32. The tolerance scales with logits above 1, since their rounding does."""
         tolerance = TOLERANCE * max(1.0, float(np.abs(self._expected).max()))
         reference = Reference("the head", self._tokenizer, self._texts, self._expected, tolerance)
         runner = load_alone(backends.CPU, self._folder / self._fp32.file)
         return Parity(reference.compare("the graph with the head", runner), tolerance, len(self._texts))
 
     def forms(self, applied: str) -> Forms:
-        """The forms that are near enough to fp32. Raises LossAuditError if fp32 itself isn't right."""
+        """The forms that are close enough to fp32. Raises LossAuditError if fp32 itself isn't right."""
         parity = self._parity()
         graphs, left_out = [], {}
         for graph in self._encoder.manifest.graphs:
@@ -118,7 +118,7 @@ class _Check:
         return Forms(tuple(graphs), left_out, parity)
 
     def _difference(self, graph: Graph) -> float:
-        """Mean absolute difference of a probability from fp32's; infinite if the graph can't be run."""
+        """The mean absolute difference of a probability from fp32's; infinite if the graph can't be run."""
         backend = next((name for name in graph.backends if name in backends.available()), backends.CPU)
         try:
             runner = load_alone(backend, self._folder / graph.file)

@@ -1,6 +1,6 @@
 """Classification heads on an encoder's states: multinomial logistic regression, by scikit-learn.
 
-States and labels come in; a head goes out that a graph can hold, or logits of each row from a head that never saw it.
+Turns states and labels into a head that a graph can hold, or into logits per row from a head that never saw the row.
 """
 
 import importlib.util
@@ -14,10 +14,11 @@ from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.errors import LossAuditError
 
 C = 0.002
-"""scikit-learn's inverse strength of the L2 penalty, on standardised features; what finds most (docs/noise.md)."""
+"""scikit-learn's inverse strength of the L2 penalty, on standardised features; the value that finds the most mistakes
+(docs/noise.md)."""
 _MOST_STEPS = 1000
 _CONSTANT = 1e-6
-"""Of the largest deviation of a feature: one with less is constant but for rounding, which mustn't be blown up."""
+"""Share of the largest deviation below which a feature is constant but for rounding, and so isn't scaled."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Head:
     """(classes,)"""
 
     def logits(self, features: Floats32) -> Floats32:
-        """(n, classes) of (n, hidden) features."""
+        """(n, classes) logits of (n, hidden) features."""
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 
 
 def fit_head(features: Floats32, labels: Ints, classes: int) -> Head:
-    """A head fitted on (n, hidden) features and (n,) labels in [0, classes); rows with a label below 0 are left out.
+    """A head fitted on (n, hidden) features and (n,) labels in [0, classes); rows with a label below 0 are skipped.
 
-    The standardisation of the features is folded into weight and bias. A class without a row gets no weight and a bias
-    of −log n: it is about as likely, for any text, as one row in n. Raises LossAuditError if no row has a label, or
+    The standardisation of the features is folded into weight and bias. A class without rows gets no weight and a bias
+    of −log n: for any text, it is about as likely as one row in n. Raises LossAuditError if no row has a label, or if
     scikit-learn isn't installed.
     """
     labelled = labels >= 0
@@ -54,7 +55,7 @@ def fit_head(features: Floats32, labels: Ints, classes: int) -> Head:
         scale = np.where(deviation > _CONSTANT * deviation.max(), deviation, 1.0)
         fitted = _regression().fit((x - mean) / scale, labels[labelled])
         coefficients, intercepts = fitted.coef_, fitted.intercept_
-        if len(present) == 2:  # scikit-learn gives the second class's logit alone
+        if len(present) == 2:  # scikit-learn returns only the second class's logit
             coefficients, intercepts = np.outer([-0.5, 0.5], coefficients), np.outer([-0.5, 0.5], intercepts).ravel()
         weight[present] = coefficients / scale
         bias[present] = intercepts - weight[present] @ mean
@@ -70,12 +71,12 @@ def out_of_fold_logits(
     seed: int,
     on_fold: Callable[[int], None] = lambda fold: None,
 ) -> Floats32:
-    """(n, classes) logits, each row's from a head that was fitted on the other folds.
+    """(n, classes) logits; each row's come from a head fitted on the other folds.
 
-    labels: (n,), below 0 where a row has none: it is given logits but fits no head. groups: (n,); rows with the same
-    number stay in one fold. A class that isn't in the other folds gets what `fit_head` gives a class without a row.
-    on_fold: called after each fold with how many are done. Raises LossAuditError for fewer than two folds, fewer groups
-    than folds, or what `fit_head` refuses.
+    labels: (n,), below 0 where a row has none; such a row gets logits, but no head is fitted on it. groups: (n,); rows
+    with the same number stay in one fold. A class that is missing from the other folds is treated as in `fit_head`.
+    on_fold: called after each fold with the number of finished folds. Raises LossAuditError for fewer than two folds,
+    fewer groups than folds, or what `fit_head` refuses.
     """
     fold_of = assign_folds(labels, groups, folds, seed)
     logits = np.empty((len(features), classes), dtype=np.float32)
@@ -88,16 +89,16 @@ def out_of_fold_logits(
 
 
 def assign_folds(labels: Ints, groups: Ints, folds: int, seed: int) -> Ints:
-    """(n,) the fold of each row, in [0, folds): groups in random order, sorted by label, dealt out like cards.
+    """(n,) the fold of each row, in [0, folds): groups in random order, sorted by label, are dealt out like cards.
 
-    So folds differ by one group at most, in all and in each class. A group counts for its first row's label. Unlike
-    scikit-learn's StratifiedGroupKFold, a class may have fewer groups than there are folds.
+    Folds therefore differ by at most one group, in total and per class. A group counts under its first row's label.
+    Unlike in scikit-learn's StratifiedGroupKFold, a class may have fewer groups than there are folds.
     """
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     if folds < 2:
-        raise LossAuditError(f"{folds} folds: a row's head is fitted on the other folds, so there must be at least 2")
+        raise LossAuditError(f"{folds} folds: each row's head is fitted on the other folds, so use at least 2")
     if len(first) < folds:
-        raise LossAuditError(f"{len(first):,} different texts can't be dealt out to {folds} folds; take fewer folds")
+        raise LossAuditError(f"{len(first):,} different texts can't be split into {folds} folds; use fewer folds")
     shuffled = np.random.default_rng(seed).permutation(len(first))
     by_label = shuffled[np.argsort(labels[first[shuffled]], kind="stable")]
     fold_of_group = np.empty(len(first), dtype=np.int64)

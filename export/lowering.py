@@ -1,13 +1,13 @@
 """Rewrites a fused graph's layers with the operators that are fastest on CPUs, in fp32 or int8.
 
-A fused graph (see `fusion.py`), pruned where it can be, comes in and is changed in place. What becomes of it:
+Changes a fused graph (see `fusion.py`), pruned if possible, in place:
 
     SkipLayerNormalization  Add + LayerNormalization, since ONNX Runtime's fused kernel isn't vectorised
-    BiasGelu                Gelu; the bias goes into the product in front
+    BiasGelu                Gelu; the bias moves into the product before it
     MatMul                  the `Arithmetic`'s product: fp32, or int8 of three kinds (see `arithmetic.py`)
-    Attention               three products and plain products of the heads. In ONNX Runtime the positions stand
-                            first, (tokens, rows, hidden), so that each head's queries, keys and values are read
-                            where they are, without a transpose
+    Attention               three products and plain products of the heads. In ONNX Runtime, positions come first,
+                            (tokens, rows, hidden), so that each head's queries, keys and values are read in place,
+                            without a transpose
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from .pruning import POSITION_WISE, attention_weights, mask_bias
 
 
 class NotLoweredError(Exception):
-    """Why a graph was left as it is."""
+    """The reason why a graph is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Layers:
     """The encoder's layers in a fused graph, those that run on all positions."""
 
     start: str
-    """The tensor (rows, tokens, hidden) that they read."""
+    """Tensor (rows, tokens, hidden) that they read."""
     end: str
-    """The tensor of the same shape that they give."""
+    """Tensor of the same shape that they produce."""
     nodes: tuple[onnx.NodeProto, ...]
-    """In an order that runs."""
+    """Nodes in topological order."""
 
 
 def find_layers(editor: GraphEditor, end: str | None) -> Layers:
@@ -63,13 +63,13 @@ def find_layers(editor: GraphEditor, end: str | None) -> Layers:
 
 
 def activations(editor: GraphEditor, layers: Layers) -> list[str]:
-    """The tensors that the layers' products read, which static int8 needs the ranges of."""
+    """The tensors that the layers' products read, whose ranges static int8 needs."""
     products = [n for n in layers.nodes if n.op_type == "Attention" or editor.weight(n) is not None]
     return list(dict.fromkeys(node.input[0] for node in products))
 
 
 def lower(model: onnx.ModelProto, end: str | None, arithmetic: Arithmetic, positions_first: bool) -> None:
-    """Rewrites the layers up to `end` (see `find_layers`). positions_first: for ONNX Runtime alone."""
+    """Rewrites the layers up to `end` (see `find_layers`). positions_first: only for ONNX Runtime."""
     editor = GraphEditor(model)
     layers = find_layers(editor, end)
     outside = [node for node in editor.nodes if all(node is not inner for inner in layers.nodes)]
@@ -79,7 +79,7 @@ def lower(model: onnx.ModelProto, end: str | None, arithmetic: Arithmetic, posit
 
 @dataclass
 class _Rewriter:
-    """Writes the layers again; `new` says which tensor of the new ones stands for which of the old."""
+    """Rewrites the layers; `new` maps the old tensors to the new ones."""
 
     editor: GraphEditor
     arithmetic: Arithmetic
@@ -114,7 +114,7 @@ class _Rewriter:
                     node.input[place] = end
 
     def _product(self, node: onnx.NodeProto) -> str:
-        """A product by a constant, with the bias that the next node would add."""
+        """A product with a constant, including the bias that the next node would add."""
         weight = self.editor.weight(node)
         if weight is None:
             raise NotLoweredError("a layer multiplies two activations")
@@ -164,7 +164,7 @@ class _Rewriter:
         return write(query, key, value, heads, width)
 
     def _positions_first_heads(self, query: str, key: str, value: str, heads: int, width: int) -> str:
-        """From (tokens, rows, hidden) each: FusedMatMul takes the batch axes between the two that it multiplies."""
+        """From (tokens, rows, hidden) each: FusedMatMul accepts batch axes between the two that it multiplies."""
         add = self.editor.add
         by_head = self._shape([0, 0, heads, width])
         query, key, value = (add("Reshape", [x, by_head]) for x in (query, key, value))
@@ -175,7 +175,7 @@ class _Rewriter:
         return add("Reshape", [context, self._shape([0, 0, heads * width])])
 
     def _rows_first_heads(self, query: str, key: str, value: str, heads: int, width: int) -> str:
-        """From (rows, tokens, hidden) each, in the standard's own operators."""
+        """From (rows, tokens, hidden) each, with operators of the ONNX standard."""
         add = self.editor.add
         by_head = self._shape([0, 0, heads, width])
         query, value = (add("Transpose", [add("Reshape", [x, by_head])], perm=[0, 2, 1, 3]) for x in (query, value))
@@ -195,7 +195,7 @@ class _Rewriter:
 
 
 def _bias_of(editor: GraphEditor, reader: onnx.NodeProto, tensor: str) -> np.ndarray | None:
-    """The constant that the only reader of a product adds to it."""
+    """The constant that the only reader of a product adds to it; None if there is none."""
     if reader.op_type == "BiasGelu" and reader.input[0] == tensor:
         return editor.constant(reader.input[1])
     if reader.op_type == "SkipLayerNormalization" and tensor in reader.input[:2] and len(reader.input) > 4:

@@ -1,4 +1,4 @@
-"""Writes a bundle's manifest: what is known of a model and the forms that were made of it come in, a file goes out."""
+"""Writes a bundle's manifest from what is known about a model and the forms made of it."""
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from lossaudit.version import __version__
 
 @dataclass(frozen=True)
 class About:
-    """What a manifest says of a model, whatever its forms are; see `Manifest` for each."""
+    """The fields of a manifest that don't depend on the forms; `Manifest` explains each."""
 
     architecture: str
     task: str
@@ -22,29 +22,29 @@ class About:
     truncation_side: str
     pad_id: int
     opset: int
-    """0 where it isn't known."""
+    """Version of the operator set; 0 if unknown."""
     inputs: tuple[str, ...]
     source: Source
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """What a manifest says."""
+        """These fields of an existing manifest."""
         return cls(**{field.name: getattr(manifest, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
 class Forms:
-    """What was made of a model."""
+    """The forms made of a model."""
 
     graphs: tuple[Graph, ...]
     left_out: dict[str, str]
-    """By the form's name, why it wasn't made."""
+    """Reasons for the forms that weren't made, by name."""
     parity: Parity
-    """Of fp32 with the reference."""
+    """Comparison of fp32 with the reference."""
 
 
 def write_manifest(folder: Path, about: About, forms: Forms, versions: Mapping[str, str]) -> None:
-    """Writes the manifest of a bundle whose other files are all in the folder. versions: see `versions_of`."""
+    """Writes the manifest into a folder that already holds the bundle's other files. versions: see `versions_of`."""
     manifest = Manifest(
         format=FORMAT,
         **{field.name: getattr(about, field.name) for field in fields(about)},
@@ -58,7 +58,7 @@ def write_manifest(folder: Path, about: About, forms: Forms, versions: Mapping[s
 
 
 def versions_of(makers: Iterable[str]) -> dict[str, str]:
-    """The versions of lossaudit and of those packages that are installed."""
+    """The versions of lossaudit and of those `makers` that are installed."""
     found = {"lossaudit": __version__}
     for name in makers:
         try:

@@ -1,6 +1,6 @@
-"""A second opinion on each row: the given labels of the texts that are nearest in the encoder's states.
+"""A second opinion on each row: the given labels of the texts whose encoder states are nearest.
 
-Out-of-fold logits of heads come in, go out pooled with what the neighbours say (docs/noise.md says what it is worth).
+Pools the heads' out-of-fold logits with the neighbours' labels (docs/noise.md measures the gain).
 """
 
 from collections.abc import Callable
@@ -12,26 +12,26 @@ from lossaudit.engine.arrays import Floats, Floats32, Ints
 from lossaudit.engine.scores.loss import log_softmax
 
 K = 20
-"""Neighbours; 10 to 50 find about as much."""
+"""Number of neighbours; 10 to 50 find about as many mistakes."""
 _MOST_TEXTS = 100_000
-"""Of more texts, so many random ones can be neighbours, so that time grows with the rows and not their square."""
+"""Largest number of texts that can be neighbours, drawn at random, so that time grows linearly with the rows."""
 _AT_ONCE = 4096
-"""Texts whose neighbours are looked for in one call."""
+"""Number of texts per search for neighbours."""
 _MOST_FITTED, _MOST_CELLS = 20_000, 10_000_000
-"""Rows that decide the two weights, fewer where there are many classes."""
+"""Largest number of rows, and of rows times classes, on which the two weights are fitted."""
 _LEAST_OWN = 0.1
-"""Where even heads know nothing, rows keep an order."""
+"""Smallest weight of the heads, so that rows keep an order even if heads know nothing."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Logits that heads and neighbours agreed on: own · log p of the head + neighbours · log p of the neighbours."""
+    """Pooled logits: own · log p of the head + neighbours · log p of the neighbours."""
 
     logits: Floats32
     """(n, classes)"""
     own: float
     neighbours: float
-    """The weights; 0 where neighbours don't help to tell the given labels."""
+    """Weight of the neighbours; 0 if they don't help to predict the given labels."""
 
 
 def blend(
@@ -45,9 +45,9 @@ def blend(
 ) -> Blend:
     """Pools out-of-fold logits (n, classes) with the neighbours' labels, weighted to make the given labels likeliest.
 
-    features: (n, hidden); nearness is the cosine of centred states. labels: (n,), all in [0, classes). groups: (n,);
-    rows with the same number (the same text) are one neighbour, and none of each other. A row's own label has no say.
-    `on_texts` is told of different texts whose neighbours are found.
+    features: (n, hidden); similarity is the cosine of centred states. labels: (n,), all in [0, classes). groups: (n,);
+    rows with the same number (the same text) count as one neighbour, and never of each other. A row's own label isn't
+    used. on_texts: called with the number of different texts of each finished search.
     """
     heads = log_softmax(logits)
     neighbours = np.log(_votes(features, labels, groups, logits.shape[1], seed, k, on_texts))
@@ -64,8 +64,8 @@ def _votes(
     k: int,
     on_texts: Callable[[int], None],
 ) -> Floats:
-    """(n, classes) the share of each class among a row's neighbours and one more, who votes as all rows do."""
-    from sklearn.neighbors import NearestNeighbors  # of the extra that heads need
+    """(n, classes) the share of each class among a row's neighbours and one more voter, who votes like all rows."""
+    from sklearn.neighbors import NearestNeighbors  # from the extra that heads need
 
     _, first, text = np.unique(groups, return_index=True, return_inverse=True)
     ballots = np.zeros((len(first), classes), dtype=np.float32)
@@ -78,7 +78,7 @@ def _votes(
     if len(first) > _MOST_TEXTS:
         voters = np.sort(np.random.default_rng(seed).choice(len(first), _MOST_TEXTS, replace=False))
     k = min(k, len(voters) - 1)
-    # Of unit vectors, the nearest have the highest cosine.
+    # Among unit vectors, the nearest have the highest cosine.
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(states[voters])
     found = []
     for start in range(0, len(states), _AT_ONCE):

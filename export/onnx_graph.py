@@ -1,7 +1,7 @@
 """A small editor of ONNX graphs, for the modules that rewrite them.
 
-A model comes in; nodes are looked up, added and cut out by the names of the tensors between them; `finish` leaves
-the model with its nodes in an order that runs and without what nothing reads.
+It looks up, adds and removes nodes by the names of the tensors between them; `finish` sorts the nodes topologically and
+drops what nothing reads.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 MICROSOFT = "com.microsoft"
-"""The domain of ONNX Runtime's own operators (its docs/ContribOperators.md)."""
+"""Domain of ONNX Runtime's own operators (its docs/ContribOperators.md)."""
 
 
 class GraphEditor:
@@ -22,7 +22,7 @@ class GraphEditor:
         self.model = model
         self.graph = model.graph
         self._constants = {tensor.name: tensor for tensor in self.graph.initializer}
-        # Another editor may have added to this model before.
+        # An earlier editor may have added nodes to this model.
         self._prefix = f"lossaudit{len(self.graph.node)}/"
         while any(node.name.startswith(self._prefix) for node in self.graph.node):
             self._prefix = f"_{self._prefix}"
@@ -46,7 +46,7 @@ class GraphEditor:
         return tuple(output.name for output in self.graph.output)
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor; None for inputs and constants."""
+        """The node that produces a tensor; None for inputs and constants."""
         return self._producers.get(tensor)
 
     def readers(self, tensor: str) -> list[onnx.NodeProto]:
@@ -54,7 +54,7 @@ class GraphEditor:
         return self._readers.get(tensor, [])
 
     def constant(self, tensor: str) -> NDArray[Any] | None:
-        """The value of a tensor that doesn't depend on the inputs; None if it does or isn't known."""
+        """The value of a tensor that doesn't depend on the inputs; None if it does, or if the value isn't known."""
         if tensor in self._constants:
             return np.asarray(numpy_helper.to_array(self._constants[tensor]))
         node = self._producers.get(tensor)
@@ -66,7 +66,7 @@ class GraphEditor:
         return None if value is None else np.asarray(numpy_helper.to_array(value))
 
     def weight(self, node: onnx.NodeProto) -> NDArray[Any] | None:
-        """The constant matrix that a MatMul multiplies with, None if there is none."""
+        """The constant matrix that a MatMul multiplies with; None if there is none."""
         value = self.constant(node.input[1]) if node.op_type == "MatMul" else None
         return value if value is not None and value.ndim == 2 else None
 
@@ -79,7 +79,7 @@ class GraphEditor:
         return name
 
     def add(self, operator: str, inputs: list[str], domain: str = "", **attributes: Any) -> str:
-        """Adds a node of one output and returns the output's name."""
+        """Adds a node with one output and returns the output's name."""
         output = self._name(operator)
         self.graph.node.append(
             helper.make_node(operator, inputs, [output], self._name(operator), domain=domain, **attributes)
@@ -87,20 +87,20 @@ class GraphEditor:
         return output
 
     def add_split(self, operator: str, inputs: list[str], outputs: int) -> list[str]:
-        """Adds a node of several outputs and returns their names."""
+        """Adds a node with several outputs and returns their names."""
         names = [self._name(operator) for _ in range(outputs)]
         self.graph.node.append(helper.make_node(operator, inputs, names, self._name(operator)))
         return names
 
     def add_copy(self, node: onnx.NodeProto, inputs: list[str]) -> str:
-        """Adds a copy of a node of one output, with other inputs, and returns its output's name."""
+        """Adds a copy of a node with one output, with other inputs, and returns the output's name."""
         copy = _copy(node)
         copy.name, copy.input[:], copy.output[:] = self._name(node.op_type), inputs, [self._name(node.op_type)]
         self.graph.node.append(copy)
         return str(copy.output[0])
 
     def finish(self) -> None:
-        """Drops what nothing reads and puts the nodes in an order that runs."""
+        """Drops what nothing reads and sorts the nodes topologically."""
         self._index()
         ordered: dict[int, onnx.NodeProto] = {}
         stack = [(output, False) for output in self.outputs]
@@ -138,7 +138,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
 
 
 def _reads(node: onnx.NodeProto) -> list[str]:
-    """The tensors that a node reads, also in branches and loops (whose own tensors are among them)."""
+    """The tensors that a node reads, including in branches and loops (whose own tensors are included)."""
     names = list(node.input)
     for part in node.attribute:
         for graph in [part.g, *part.graphs]:

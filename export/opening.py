@@ -1,7 +1,7 @@
-"""Opens models for the commands and the Python API: a bundle, a checkpoint or an ONNX folder comes in, a `Bundle` out.
+"""Opens models for the commands and the Python API: a bundle, a checkpoint or an ONNX folder becomes a `Bundle`.
 
-Importing this module needs no extra. What exports is imported once there is something to export, since its libraries
-take seconds; where they aren't installed, the error names the extra.
+Importing this module needs no extra. The exporting modules are imported only when there is something to export, since
+their libraries take seconds to load; if a library is missing, the error names the extra.
 """
 
 import contextlib
@@ -12,19 +12,19 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.model.bundle import Bundle, is_bundle
 
 Step = Callable[[str], None]
-"""Is told what begins."""
+"""Callback that is called with each step as it starts."""
 _WORK = {"demo": "the demo", "export": "exporting a model", "fit": "fitting a head"}
 
 
 def silent(step: str) -> None:
-    """A `Step` that tells nobody."""
+    """A `Step` that does nothing."""
 
 
 @contextlib.contextmanager
 def extra(name: str, before: str = "") -> Iterator[None]:
-    """Goes around imports: raises LossAuditError, which names the extra, if one of its libraries isn't installed.
+    """Wraps imports: raises LossAuditError, naming the extra, if one of its libraries isn't installed.
 
-    before: what the error says first.
+    before: the start of the message.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Compares a bundle's graph with PyTorch. Both come in, the parity figures go out.
+"""Compares a bundle's graph with PyTorch.
 
-PyTorch runs each text, or pair of texts, alone through transformers' own tokenizer; the graph runs each alone and all
-of them padded in one batch through the bundle's tokenizer. So a tokenizer, mask or position that differs shows too.
+PyTorch runs each text, or pair of texts, alone with transformers' own tokenizer; the graph runs each alone, and all
+padded in one batch, with the bundle's tokenizer. So a difference in a tokenizer, mask or position shows too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,17 +28,17 @@ class TorchModel:
     model: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerFast
     output: Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
-    """What it gives for a text's inputs, (1, classes or hidden)."""
+    """Function from a text's inputs to the output, (1, classes or hidden)."""
 
     @classmethod
     def classifier(
         cls, model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerFast
     ) -> "TorchModel":
-        """One that gives logits."""
+        """A model that returns logits."""
         return cls(model, tokenizer, lambda inputs: model(**inputs).logits)
 
     def run(self, text: Text, max_length: int) -> Floats32:
-        """The output of one text, cut at so many tokens."""
+        """The output for one text, cut to `max_length` tokens."""
         pieces = (text,) if isinstance(text, str) else text
         inputs = self.tokenizer(*pieces, truncation=True, max_length=max_length, padding=False, return_tensors="pt")
         with torch.inference_mode():
@@ -53,9 +53,9 @@ def check_parity(
     encoder: TextEncoder,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """The largest difference between the two on texts of up to `encoder.max_length` tokens.
+    """The largest difference between model and graph on texts of up to `encoder.max_length` tokens.
 
-    Raises LossAuditError if it is above the tolerance, or the model can't be run.
+    Raises LossAuditError if it exceeds the tolerance, or if the model can't be run.
     """
     torch_model, texts = TorchModel.classifier(model, tokenizer), texts_with_tokens(encoder)
     return compare_with_torch(torch_model, runner, encoder, texts, lambda expected: tolerance)
@@ -82,13 +82,13 @@ def compare_with_torch(
 ) -> Parity:
     """The largest difference of the graph's output from PyTorch's.
 
-    tolerance: what is allowed, by PyTorch's output of all texts. Raises LossAuditError above it, and if the model can't
-    be run.
+    tolerance: the allowed difference, given PyTorch's output for all texts. Raises LossAuditError if it is exceeded, or
+    if the model can't be run.
     """
     architecture = type(torch_model.model).__name__
     try:
         expected = np.concatenate([torch_model.run(text, encoder.max_length) for text in texts])
-    except Exception as error:  # PyTorch raises whatever the model's code does
+    except Exception as error:  # the model's code may raise anything
         raise LossAuditError(f"{architecture} can't be run in PyTorch: {brief(error)}") from error
     allowed = tolerance(expected)
     reference = Reference("PyTorch", encoder, texts, expected, allowed)

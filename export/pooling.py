@@ -1,6 +1,6 @@
-"""How a text's state is made of its tokens' states: it is the first token's, or the mean over the tokens.
+"""Turns the states of a text's tokens into the state of the text: the first token's, or the mean over the tokens.
 
-A checkpoint's folder and config come in, a pooling goes out; its nodes are added to an exported graph of the encoder.
+Finds a checkpoint's pooling from its folder and config, and adds it to the exported graph of the encoder.
 """
 
 import json
@@ -20,11 +20,11 @@ from .onnx_graph import GraphEditor
 
 FIRST, MEAN = "first token", "mean"
 STATES = "last_hidden_state"
-"""The output of an encoder's graph and model: (rows, tokens, hidden)."""
+"""Output of an encoder's graph and model: (rows, tokens, hidden)."""
 POOLED = "logits"
-"""The output that every bundle's graph has; of an encoder's it is the pooled state, (rows, hidden)."""
+"""Output of every bundle's graph; for an encoder, the pooled state, (rows, hidden)."""
 CONFIG = "1_Pooling/config.json"
-"""Where sentence-transformers says how a model pools."""
+"""File in which sentence-transformers describes a model's pooling."""
 _MODES = {"cls": FIRST, "mean": MEAN}
 _OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 _READ_THE_FIRST_TOKEN = frozenset(
@@ -34,9 +34,9 @@ _READ_THE_FIRST_TOKEN = frozenset(
 
 
 def pooling_of(folder: Path, config: transformers.PretrainedConfig) -> str:
-    """As sentence-transformers' file says; else as a classifier's own head reads the tokens; else the mean.
+    """The pooling in sentence-transformers' file; else as a classifier's head reads the tokens; else the mean.
 
-    Raises LossAuditError for a pooling that is neither.
+    Raises LossAuditError for a pooling that is neither FIRST nor MEAN.
     """
     path = folder / CONFIG
     if path.is_file():
@@ -63,12 +63,12 @@ def _said(path: Path) -> str:
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _MODES:
         named = " and ".join(map(str, modes)) or "nothing"
-        raise LossAuditError(f"{path} pools by {named}; lossaudit pools by mean or by cls (the first token) alone")
+        raise LossAuditError(f"{path} pools by {named}; lossaudit supports only mean and cls (the first token)")
     return _MODES[modes[0]]
 
 
 def pooled(model: transformers.PreTrainedModel, inputs: Mapping[str, torch.Tensor], pooling: str) -> torch.Tensor:
-    """(rows, hidden) of the model in PyTorch: what the graph is compared with."""
+    """(rows, hidden) states of the model in PyTorch, with which the graph is compared."""
     states: torch.Tensor = model(**inputs).last_hidden_state
     if pooling == FIRST:
         return states[:, 0]
@@ -77,21 +77,21 @@ def pooled(model: transformers.PreTrainedModel, inputs: Mapping[str, torch.Tenso
 
 
 def append_pooling(path: Path, pooling: str) -> None:
-    """Adds the pooling to an encoder's graph in place, and leaves its result as the only output.
+    """Adds the pooling to an encoder's graph in place, with its result as the only output.
 
-    Raises LossAuditError if the graph doesn't give the tokens' states.
+    Raises LossAuditError if the graph doesn't return the tokens' states.
     """
     model = onnx.load(path)
     editor = GraphEditor(model)
     if STATES not in editor.outputs:
-        raise LossAuditError(f"its graph gives {', '.join(editor.outputs)} and no {STATES}, so it is no text encoder")
+        raise LossAuditError(f"its graph returns {', '.join(editor.outputs)}, not {STATES}: it isn't a text encoder")
     pooled_states = _first(editor) if pooling == FIRST else _mean(editor)
     axis = editor.add_constant(np.array([1], dtype=np.int64))
     model.graph.node.append(helper.make_node("Squeeze", [pooled_states, axis], [POOLED], "pooled"))
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(POOLED, TensorProto.FLOAT, ["batch_size", "hidden"]))
     editor.finish()
-    # Beside it, since a file of more than 2 GB can't be read.
+    # Weights go beside the graph, since a graph file above 2 GB can't be read.
     onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.pooled")
 
 
@@ -100,7 +100,7 @@ def _first(editor: GraphEditor) -> str:
 
 
 def _mean(editor: GraphEditor) -> str:
-    """As one product a text: the mask's share of each token, (rows, 1, tokens), times the states."""
+    """The mean as one product per text: each token's share of the mask, (rows, 1, tokens), times the states."""
     axis = editor.add_constant(np.array([1], dtype=np.int64))
     mask = editor.add("Cast", ["attention_mask"], to=TensorProto.FLOAT)
     shares = editor.add("Div", [mask, editor.add("ReduceSum", [mask, axis], keepdims=1)])

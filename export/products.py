@@ -1,6 +1,7 @@
-"""int8 and fp16 for graphs that `lowering.py` doesn't know: products of tokens with constant matrices, nothing else.
+"""int8 and fp16 for graphs that `lowering.py` doesn't know.
 
-A graph as exported comes in and is changed in place. Attention, normalisations and the head stay as they are.
+Changes only the products of tokens with constant matrices, in place; attention, normalisations and the head stay as
+exported.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from .arithmetic import Arithmetic, Matrix
 from .onnx_graph import GraphEditor, attribute
 
 _NARROWEST = 16
-"""Columns of a matrix that is worth it; a head over every token has one a label, and its error goes into the logits."""
+"""Smallest number of columns worth rewriting; a head over every token has one per label, and errors there are errors of
+the logits."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ def find_products(editor: GraphEditor) -> list[Product]:
 
 
 def rewrite_products(model: onnx.ModelProto, known: set[str], arithmetic: Arithmetic) -> None:
-    """Writes the products of the activations `known` anew."""
+    """Rewrites the products of the activations in `known`."""
     editor = GraphEditor(model)
     for product in find_products(editor):
         if product.x in known:
             new = arithmetic.product(editor, product.x, product.weight, product.bias)
-            # The old name stays, since a branch of the graph may read it.
+            # The old name stays because a branch of the graph may read it.
             product.node.op_type, product.node.input[:] = "Identity", [new]
             del product.node.attribute[:]
     editor.finish()

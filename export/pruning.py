@@ -1,12 +1,12 @@
 """Computes a classifier's last layer for the classification token alone, which is exact.
 
-A head that reads the first position needs the last layer's output there and nowhere else. So in the last layer
-one query a text attends to all positions, and only its result goes through the attention's output, the feed-forward
-part and the layer normalisations. A fused graph comes in (see `fusion.py`) and is changed in place.
+A head that reads the first position needs the last layer's output only there. So in the last layer one query per text
+attends to all positions, and only its result passes through the attention's output, the feed-forward part and the layer
+normalisations. A fused graph (see `fusion.py`) is changed in place.
 
-With a single query the keys and values need not be computed either. A head's scores are q·(x Wk) = (q Wkᵀ)·x, and
-its context is p·(x Wv) = (p·x) Wv: both projections are applied once a text instead of once a token. The keys' bias
-adds the same to every score of a query, which the softmax takes out again.
+With a single query, keys and values needn't be computed either. A head's scores are q·(x Wk) = (q Wkᵀ)·x, and its
+context is p·(x Wv) = (p·x) Wv: both projections are applied once per text instead of once per token. The keys' bias
+adds the same to every score of a query, and softmax cancels it.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from .onnx_graph import MICROSOFT, GraphEditor, attribute
 POSITION_WISE = frozenset(
     ["Add", "BiasGelu", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Relu", "SkipLayerNormalization", "Tanh"]
 )
-"""Operators that give each position from that position alone."""
+"""Operators that compute each position from that position alone."""
 _LOWEST = np.float32(-3.0e38)
 
 
 class NotPrunedError(Exception):
-    """Why a graph was left as it is."""
+    """The reason why a graph is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,16 @@ class Pruned:
     """Where the pruning took place."""
 
     hidden: str
-    """The tensor (rows, tokens, hidden) that the last layer reads."""
+    """Tensor (rows, tokens, hidden) that the last layer reads."""
 
 
 @dataclass(frozen=True)
 class AttentionWeights:
-    """The parts of a fused Attention node."""
+    """The parts of a fused Attention node; query, key and value are (hidden, hidden)."""
 
     query: np.ndarray
     key: np.ndarray
     value: np.ndarray
-    """Each (hidden, hidden)."""
     query_bias: np.ndarray
     key_bias: np.ndarray
     value_bias: np.ndarray
@@ -51,7 +50,7 @@ class AttentionWeights:
 
 
 def prune_last_layer(editor: GraphEditor) -> Pruned:
-    """Prunes the graph. Raises NotPrunedError, before anything is changed, if it isn't of the known form."""
+    """Prunes the graph. Raises NotPrunedError, before any change, if it isn't of the known form."""
     pick = _first_position_pick(editor)
     layer, border = _last_layer(editor, pick.input[0], pick)
     attentions = [node for node in map(editor.producer, border) if node is not None and node.op_type == "Attention"]
@@ -100,7 +99,8 @@ def attention_weights(editor: GraphEditor, node: onnx.NodeProto) -> AttentionWei
 
 
 def mask_bias(editor: GraphEditor, axes: list[int]) -> str:
-    """The attention mask as numbers to add to scores: 0 for tokens, very low for padding; (rows, tokens) and `axes`."""
+    """The attention mask as numbers to add to scores, 0 for tokens and very low for padding: (rows, tokens), expanded
+    by `axes`."""
     mask = editor.add("Cast", ["attention_mask"], to=onnx.TensorProto.FLOAT)
     padding = editor.add("Sub", [editor.add_constant(np.float32(1)), mask])
     bias = editor.add("Mul", [padding, editor.add_constant(_LOWEST)])
@@ -108,7 +108,7 @@ def mask_bias(editor: GraphEditor, axes: list[int]) -> str:
 
 
 def _single_query_attention(editor: GraphEditor, weights: AttentionWeights, hidden: str, first: str) -> str:
-    """Context (rows, 1, hidden) of the query at `first` over all positions of `hidden`."""
+    """The context (rows, 1, hidden) of the query at `first` over all positions of `hidden`."""
     size, heads = weights.query.shape[0], weights.heads
     width = size // heads
     by_head = editor.add_constant(np.array([-1, heads, width], dtype=np.int64))
@@ -128,7 +128,7 @@ def _single_query_attention(editor: GraphEditor, weights: AttentionWeights, hidd
 
 
 def _first_position_pick(editor: GraphEditor) -> onnx.NodeProto:
-    """The one Gather of position 0 that everything the head knows of the text comes through."""
+    """The single Gather of position 0 through which the head reads the text."""
     picks: dict[str, onnx.NodeProto] = {}
     seen: set[str] = set()
     tensors = list(editor.outputs)
@@ -179,7 +179,7 @@ def _is_position_wise(editor: GraphEditor, node: onnx.NodeProto) -> bool:
         return editor.weight(node) is not None
     if node.op_type == "LayerNormalization":
         return attribute(node, "axis", -1) in (-1, 2)
-    # A constant of more axes could differ from position to position.
+    # A constant with more axes could differ between positions.
     return all(value is None or value.ndim <= 1 for value in map(editor.constant, node.input))
 
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a bundle. A transformers tokenizer or its file comes in; a `tokenizers` file and limits go out."""
+"""Writes a bundle's tokenizer from a transformers tokenizer or its file, and finds its limits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import transformers
 
 UNLIMITED = 512
-"""Tokens for a model that names no limit of its own (relative positions): what most were trained with."""
+"""Maximum length for a model without a limit of its own (relative positions): what most were trained with."""
 
 
 class Limits(Protocol):
-    """What a transformers tokenizer and `config.TokenizerConfig` both have."""
+    """The fields that a transformers tokenizer and `config.TokenizerConfig` share."""
 
     @property
     def model_max_length(self) -> int: ...
@@ -27,7 +27,7 @@ class Limits(Protocol):
 
 
 class Config(Protocol):
-    """What a transformers config and `config.ModelConfig` both have."""
+    """The fields that a transformers config and `config.ModelConfig` share."""
 
     @property
     def model_type(self) -> str: ...
@@ -37,12 +37,12 @@ class Config(Protocol):
 
 
 def write_tokenizer(tokenizer: transformers.PreTrainedTokenizerFast, path: Path) -> None:
-    """Writes the tokenizer of a checkpoint as a bundle has it."""
+    """Writes the tokenizer of a checkpoint in a bundle's form."""
     without_padding(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())).save(str(path))
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """Raises LossAuditError if there is none, or none that this version of `tokenizers` reads."""
+    """Reads a tokenizer file. Raises LossAuditError if it is missing, or if `tokenizers` can't read it."""
     if not path.is_file():
         raise LossAuditError(
             f"{path.parent} has no {path.name}; write it with transformers: "
@@ -55,10 +55,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def without_padding(tokenizer: Tokenizer) -> Tokenizer:
-    """The same without the padding and truncation that some files carry.
+    """The tokenizer without the padding and truncation that some files have built in.
 
-    A baked-in padding (all-MiniLM-L6-v2's pads every text to 128) would give all texts one length and so
-    undo the length buckets, silently.
+    Built-in padding (all-MiniLM-L6-v2 pads every text to 128 tokens) would give all texts the same length, and length
+    buckets would silently gain nothing.
     """
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -66,7 +66,7 @@ def without_padding(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def max_length(tokenizer: Limits, config: Config) -> int:
-    """The most tokens that the model takes: the tokenizer's limit and the positions, whichever is less."""
+    """The most tokens that the model accepts: the tokenizer's limit or the number of positions, whichever is lower."""
     limits = [tokenizer.model_max_length]  # "none" is a number of 30 digits
     positions = getattr(config, "max_position_embeddings", None)
     if positions and positions > 0:
@@ -76,8 +76,8 @@ def max_length(tokenizer: Limits, config: Config) -> int:
 
 
 def pad_id(tokenizer: Limits, config: Config) -> int:
-    """The token that fills a batch's short rows. The config's goes first, since the graph is made with it: RoBERTa's
-    family counts positions by it, and decoders take the last token that is another one."""
+    """The token that fills a batch's short rows. The config's comes first, since the graph is made with it: RoBERTa's
+    family counts positions from it, and decoders read the last token that isn't padding."""
     for known in (config.pad_token_id, tokenizer.pad_token_id):
         if known is not None and known >= 0:
             return int(known)
@@ -85,6 +85,6 @@ def pad_id(tokenizer: Limits, config: Config) -> int:
 
 
 def _reserved_positions(config: Config) -> int:
-    """RoBERTa's family numbers positions from pad_token_id + 1, so 514 of them hold 512 tokens."""
+    """RoBERTa's family numbers positions from pad_token_id + 1, so 514 positions hold 512 tokens."""
     families = ("roberta", "camembert", "xlm-roberta", "mpnet", "longformer", "ibert", "xlm-roberta-xl")
     return int(config.pad_token_id or 0) + 1 if config.model_type in families else 0

@@ -1,7 +1,7 @@
 """Keeps the constants of a bundle's graphs in one file, each different one once (ONNX external data).
 
-The int8 graphs hold the same matrices and all graphs the same embeddings, so a bundle of four graphs is about as
-large as the fp32 and one int8 graph would be.
+The int8 graphs share their matrices, and all graphs share the embeddings, so a bundle of four graphs is about as large
+as the fp32 graph and one int8 graph.
 """
 
 import hashlib
@@ -13,23 +13,23 @@ from onnx.external_data_helper import set_external_data
 
 WEIGHTS = "weights.bin"
 _SMALLEST = 1024
-"""Bytes below which a constant stays in its graph."""
+"""Size in bytes below which a constant stays in its graph."""
 _ALIGNMENT = 4096
-"""Runtimes map the file into memory by pages."""
+"""Alignment of constants in bytes, since runtimes map the file into memory by pages."""
 
 
 class SharedWeights:
-    """The file in a bundle's folder, while it is written; it begins empty, whatever stood there."""
+    """The file of constants in a bundle's folder while it is written; an existing one is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WEIGHTS
-        # Not truncated: a runtime may still have the one before it in memory.
+        # Not truncated: a runtime may still have the previous file in memory.
         self._path.unlink(missing_ok=True)
         self._path.touch()
         self._places: dict[str, tuple[int, int]] = {}
 
     def save(self, model: onnx.ModelProto, graph: str) -> Path:
-        """Moves a model's constants here, writes it beside this file and returns its path."""
+        """Moves a model's constants into this file, writes the model beside it and returns the model's path."""
         with self._path.open("ab") as file:
             for tensor in model.graph.initializer:
                 if not tensor.HasField("raw_data") or len(tensor.raw_data) < _SMALLEST:

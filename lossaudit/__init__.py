@@ -16,7 +16,7 @@ from lossaudit.engine import telemetry
 
 from .version import __version__
 
-telemetry.turn_off()  # before any library is imported that it is for
+telemetry.turn_off()  # before the libraries that it silences are imported
 
 if TYPE_CHECKING:
     from lossaudit.engine.errors import LossAuditError
@@ -52,13 +52,13 @@ __all__ = [
     "score",
 ]
 
-# The first import of a room binds its name here, and `export` is the name of a function too. So the room is imported
-# now, where that costs nothing, and the name is given back: no later import binds it again (docs/design.md).
+# The first import of a room binds its name here, and `export` is also the name of a function. So the room is imported
+# now, which costs nothing, and its name removed: no later import binds it again (docs/design.md).
 importlib.import_module("lossaudit.export")
 del globals()["export"]
 
 
-if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+if not TYPE_CHECKING:  # a type checker that saw this would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:

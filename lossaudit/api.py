@@ -1,4 +1,4 @@
-"""What a notebook calls: models and datasets come in, losses go out; a few lines over the rooms each.
+"""The functions that a notebook calls; each is a few lines over the rooms.
 
 import lossaudit as la
 
@@ -40,8 +40,8 @@ def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp1
     Args:
         model: A folder written by `save_pretrained`, a folder in Optimum's layout, or a hub name.
         out: The folder to write. It may be new, empty, or an older bundle, which is replaced.
-        multi_label: Whether any of the labels may be right for a text, for a model whose config.json doesn't say.
-        fp16: Whether to write a form for GPUs too.
+        multi_label: Whether a text may have any number of the labels, for a model whose config.json doesn't say.
+        fp16: Whether to also write a form for GPUs.
 
     Returns:
         The bundle.
@@ -95,11 +95,11 @@ def audit(
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
             named.
-        label_map: Which label of the model each given label is, for those whose names don't say it.
-        limit: Only so many rows, from the first on; at least 1.
+        label_map: The model's label for each given label whose name doesn't tell.
+        limit: Reads only this many rows, from the first on; at least 1.
         max_length: Tokens at which a text is cut, from 8 to the model's maximum; by default that maximum.
-        stride: Reads a longer text in windows that share so many tokens, instead of cutting it.
-        threads: CPUs to use, at least 1; by default all that may be used.
+        stride: Reads longer texts in windows that share this many tokens, instead of cutting them.
+        threads: CPUs to use, at least 1; by default all available.
         provider: What runs the model: "cpu", "cuda" or "openvino". "auto" takes CUDA where it works, else the fastest
             of the others.
         precision: "fp32"; "int8" or, on a GPU, "fp16", which are faster and approximate; or "exact-top", which scores
@@ -141,14 +141,15 @@ def audit(
     if output is not None:
         check_output(Path(output), _name_of(dataset))
         workplace = folder_for(Path(output))
-    prepared = Audit(bundle, _rows(dataset, config, split, workplace), options)
-    if output is None or workplace is None:
-        return Losses(LossesTable.of(prepared.run().table), index)
-    path = Path(output)
-    with prepared.keep_parts(workplace) as kept:
-        audited = prepared.run()
-        write_table(audited.rows(), audited.schema, path, kept.scratch)
-        kept.discard()
+    with _rows(dataset, config, split, workplace) as rows:
+        prepared = Audit(bundle, rows, options)
+        if output is None or workplace is None:
+            return Losses(LossesTable.of(prepared.run().table), index)
+        path = Path(output)
+        with prepared.keep_parts(workplace) as kept:
+            audited = prepared.run()
+            write_table(audited.rows(), audited.schema, path, kept.scratch)
+            kept.discard()
     return Losses(LossesTable.open(path), index)
 
 
@@ -159,6 +160,7 @@ def fit(
     *,
     folds: int = 5,
     score: str = "blend",
+    exact_labels: bool = False,
     config: str | None = None,
     split: str | None = None,
     text_column: str | None = None,
@@ -185,14 +187,16 @@ def fit(
             may be new, empty, or of an earlier fit. Finished shards are kept in it until the table is written, and the
             same call resumes after an interruption.
         folds: Parts that the rows are split into, at least 2; each is scored by heads fitted on the others.
-        score: "blend", which also asks the labels of the nearest texts, or "loss", which asks the heads alone.
+        score: "blend", which also uses the labels of the nearest texts, or "loss", which uses the heads alone.
+        exact_labels: Whether spellings that differ only in case, blanks or separators are labels of their own, and
+            `nan`, `N/A`, `None` and what else pandas reads as missing are labels.
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one.
         text_column: Column with the text; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
-        limit: Only so many rows, from the first on; at least 1.
+        limit: Reads only this many rows, from the first on; at least 1.
         max_length: Tokens at which a text is cut, from 8 to the encoder's maximum; by default that maximum.
-        threads: CPUs to use, at least 1; by default all that may be used.
+        threads: CPUs to use, at least 1; by default all available.
         provider: What runs the encoder: "cpu", "cuda" or "openvino". "auto" takes CUDA where it works, else the fastest
             of the others.
         precision: What computes the states: "fp32", "int8" or, on a GPU, "fp16"; "auto" takes the fastest.
@@ -214,7 +218,6 @@ def fit(
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
     folder = check_target(target, _name_of(dataset))
-    rows = _rows(dataset, config, split, folder)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -225,11 +228,12 @@ def fit(
         precision=precision,
         tune=tune,
     ).checked()
-    bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
-    prepared = Fit(bundle, rows, options, folds, score)
-    with prepared.keep_parts(folder) as kept:
-        prepared.run(kept, target)
-        kept.discard()
+    with _rows(dataset, config, split, folder) as rows:
+        bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
+        prepared = Fit(bundle, rows, options, folds, score, exact_labels)
+        with prepared.keep_parts(folder) as kept:
+            prepared.run(kept, target)
+            kept.discard()
     return Losses(LossesTable.open(target / LOSSES), index)
 
 
@@ -252,7 +256,7 @@ def load(path: str | Path) -> Losses:
 
 
 def _name_of(dataset: object) -> str | None:
-    """What a dataset is called that isn't in memory."""
+    """The name of a dataset that isn't in memory."""
     return str(dataset) if isinstance(dataset, (str, Path)) else None
 
 
@@ -273,4 +277,4 @@ def _rows(
             raise LossAuditError(f"the DataFrame can't be read: {error}") from error
     if isinstance(dataset, datasets.Dataset):
         return Rows(dataset)
-    raise LossAuditError(f"a dataset is a datasets.Dataset, a DataFrame or a path, not {type(dataset).__name__}")
+    raise LossAuditError(f"a dataset must be a datasets.Dataset, a DataFrame or a path, not {type(dataset).__name__}")

@@ -1,8 +1,9 @@
-"""`lossaudit.Losses`: a losses table in Python, with what notebooks and other tools want of it."""
+"""`lossaudit.Losses`: a losses table in Python, for notebooks and other tools."""
 
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,30 +23,30 @@ from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally
 
 _SHOWN = 20
-"""Rows that a notebook shows."""
+"""Rows shown in a notebook."""
 
 
 class Losses:
-    """A losses table, highest loss first, in memory or in a file that is read as it is needed.
+    """A losses table, highest loss first, in memory or in a file that is read as needed.
 
     docs/losses.md describes its columns. `audit`, `fit` and `load` make it. `len(losses)` is the number of all
-    rows, those without a loss included. In a notebook it is displayed as a table of its top.
+    rows, including those without a loss. A notebook displays its top as a table.
     """
 
     def __init__(self, table: LossesTable, index: pd.Index[Any] | None = None) -> None:
-        """Made by `audit`, `fit` and `load`. index: of the DataFrame that was audited."""
+        """Made by `audit`, `fit` and `load`. index: the index of the audited DataFrame."""
         self._table = table
         self._index = index
 
     def __len__(self) -> int:
-        """Rows, those without a loss included."""
+        """The number of rows, including those without a loss."""
         return len(self._table)
 
     @property
     def facts(self) -> dict[str, Any]:
         """The facts of the run (model, labels, dataset, precision and more), as docs/losses.md lists them.
 
-        They are empty for a table in a format that carries none: all but Parquet.
+        They are empty for a table in a format that can't store them, which is any but Parquet.
 
         Examples:
             >>> losses.facts["labels"]
@@ -60,26 +61,31 @@ class Losses:
         predicted: str | None = None,
         min_loss: float | None = None,
         truncated: bool = False,
+        conflicts: bool = False,
     ) -> Losses:
-        """The rows of highest loss, or of those that pass all the filters that are given.
+        """The rows of highest loss among those that match all given filters.
 
         Args:
-            n: How many rows; fewer come back if fewer pass.
+            n: How many rows; there are fewer if fewer match.
             given: Only rows with this given label, in upper or lower case.
             predicted: Only rows with this predicted label, in upper or lower case.
             min_loss: Only rows with at least this loss, in nats.
             truncated: Only texts that were cut at the maximum length.
+            conflicts: Only rows whose text has another given label in another row. Rows with the same text come
+                together, and the text with the highest loss comes first.
 
         Returns:
             These rows, highest loss first; ties are ordered by rising id.
 
         Raises:
-            LossAuditError: No row of the table has the label, or its file can't be read.
+            LossAuditError: No row of the table has the label, the table has no texts to compare, or its file can't be
+                read.
 
         Examples:
             >>> losses.top(5, given="Business", min_loss=2.0)
+            >>> losses.top(100, conflicts=True)
         """
-        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated))
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts))
         return Losses(LossesTable.of(rows), self._index)
 
     def to_arrow(self) -> pa.Table:
@@ -119,7 +125,7 @@ class Losses:
         return datasets.Dataset(self.to_arrow().replace_schema_metadata())
 
     def summary(self) -> Summary:
-        """The figures of the audit: accuracy, mean loss, the disagreements and the rows without a loss.
+        """The figures of the audit: accuracy, mean loss, disagreements, conflicts and the rows without a loss.
 
         Returns:
             A `Summary`, described below.
@@ -138,10 +144,11 @@ class Losses:
             tally.add(pa.table(batch))
         if not tally.ranked:
             raise LossAuditError(f"{self._table.path} has no row with a loss")
-        return tally.summary()
+        found = self._table.conflicts()
+        return replace(tally.summary(), conflicting_texts=found.different_texts, conflicting_rows=len(found.places))
 
     def ids(self) -> Ints:
-        """The positions in the dataset of the rows with a loss, rising; `labels` and `pred_probs` have the same order.
+        """The positions in the dataset of rows with a loss, ascending; `labels` and `pred_probs` have the same order.
 
         Returns:
             An array of shape (rows with a loss,).
@@ -229,7 +236,7 @@ class Losses:
         names = ["id", "loss", "given", "predicted", *worst, "probability", *texts]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
-        more = f"<p>{len(self):,} rows, the {len(rows)} of highest loss shown</p>"
+        more = f"<p>{len(self):,} rows; the {len(rows)} of highest loss are shown</p>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 

@@ -1,4 +1,4 @@
-"""`lossaudit.score`: texts in memory and their labels come in, what the model says of each goes out, in their order."""
+"""`lossaudit.score`: scores texts in memory with their labels, in their order."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def score(
     if text_pairs is not None:
         bundle.check_reads_pairs()
         if len(text_pairs) != len(texts):
-            raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second ones")
+            raise LossAuditError(f"there are {len(texts)} texts, but {len(text_pairs)} second texts")
         read = list(zip(texts, text_pairs, strict=True))
     plan = choose(bundle, Wish(precision, provider="cpu"), len(texts)).first
     encoder, sharding = encoder_of(bundle, bundle.manifest.max_length), Sharding(len(texts))
@@ -74,10 +74,10 @@ def score(
 
 
 def _class_indices(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
-    """(n,) from indices or names."""
+    """(n,) class indices from indices or names."""
     given = np.asarray(labels)
     if given.shape != (n,):
-        raise LossAuditError(f"there are {n} texts, but labels of the shape {given.shape}")
+        raise LossAuditError(f"there are {n} texts, but the labels have the shape {given.shape}")
     if given.dtype.kind in "UO":
         _check_names({str(name) for name in given}, classes)
         given = np.array([classes.index(str(name)) for name in given], dtype=np.int64)
@@ -87,7 +87,7 @@ def _class_indices(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
 
 
 def _label_sets(labels: Any, classes: tuple[str, ...], n: int) -> Ints:
-    """(n, classes) of 0 and 1 from that, or from n lists of names."""
+    """(n, classes) of 0 and 1, from such an array or from n lists of names."""
     if len(labels) != n or any(isinstance(cell, str) or not isinstance(cell, Iterable) for cell in labels):
         raise LossAuditError(f"the labels of {n} texts must be {n} lists of names, or {n} rows of 0 and 1")
     names = [list(cell) for cell in labels]

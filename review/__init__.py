@@ -1,4 +1,4 @@
 """The review room: what happens to the top of a ranking once a person looks at it.
 
-A losses table comes in; decisions and a corrected dataset go out. Imports the engine alone.
+It takes a losses table and produces decisions and a corrected dataset. It imports only the engine.
 """

@@ -1,6 +1,6 @@
-"""Applies decisions: a losses file and what people decided about it come in, its dataset with new labels goes out.
+"""Applies the decisions about a losses file: writes its dataset with the new labels.
 
-audited_rows.py reads the dataset, label_writers.py knows how its cells say labels, cleaned_rows.py edits and writes it.
+audited_rows.py reads the dataset, label_writers.py knows how its cells hold labels, cleaned_rows.py edits and writes.
 """
 
 import json
@@ -21,12 +21,12 @@ from .label_writers import writer_of
 from .store import Decision, DecisionStore
 
 _ENDINGS = (*TEXT_ENDINGS, ".parquet")
-"""Of files; a name without an ending is a saved dataset's folder."""
+"""Endings of files; a name without an ending is the folder of a saved dataset."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A given label and the one that people gave instead; of multi-label rows, the sets' names between commas."""
+    """A given label and its replacement; for multi-label rows, sets as names separated by commas."""
 
     given: str
     new: str
@@ -44,44 +44,45 @@ class LabelChange:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was done to a dataset."""
+    """The result of applying decisions to a dataset."""
 
     source: str
     rows: int
-    """Of the source."""
+    """Rows of the source."""
     written: int
     relabelled: int
     discarded: int
     kept: int
-    """Rows whose label a person found right."""
+    """Rows whose given label a person kept."""
     unsure: int
     changes: tuple[Change, ...]
-    """The most frequent first."""
+    """Changes, most frequent first."""
     labels: tuple[LabelChange, ...] | None
-    """Of multi-label rows: how often each label was added or taken away, the most often first."""
+    """How often each label was added or removed, most often first; None unless rows are multi-label."""
 
 
 def apply_decisions(
     losses_path: Path, output: Path, *, flag_discarded: bool = False, review_columns: bool = False
 ) -> Cleaned:
-    """Writes the dataset behind a losses file with the labels that people decided on.
+    """Writes the dataset behind a losses file with the labels that people decided.
 
-    output: a file in any format that `audit` reads (.gz too, but for Parquet), or a folder for a saved dataset.
-    flag_discarded: keep discarded rows, and say so in a column, instead of leaving them out. review_columns: add the
+    output: a file in any format that `audit` reads (.gz too, except for Parquet), or a folder for a saved dataset.
+    flag_discarded: keep discarded rows and flag them in a column, instead of leaving them out. review_columns: add the
     given label and the decision. Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be
-    opened, has changed since the audit, or doesn't say how it writes a label.
+    opened, has changed since the audit, or doesn't show how it writes a label.
     """
     if ending := ending_of(output):
         check_output_file(output, ending, _ENDINGS, otherwise=", or have no ending for a saved dataset's folder")
     losses = LossesTable.open(losses_path)
     source = AuditedRows.open(losses, output)
-    check_not_of(output, source.places)
-    with DecisionStore.open(losses, create=False) as store:
-        decisions = store.decisions()
-    edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
-    edit.check(source.features)
-    written = write_cleaned(source, edit, output)
-    cleaned = _cleaned(losses, source, decisions, written)
+    with source.rows:
+        check_not_of(output, source.places)
+        with DecisionStore.open(losses, create=False) as store:
+            decisions = store.decisions()
+        edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
+        edit.check(source.features)
+        written = write_cleaned(source, edit, output)
+        cleaned = _cleaned(losses, source, decisions, written)
     _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
     return cleaned
 
@@ -113,7 +114,7 @@ def _cleaned(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, D
 def _changes(
     losses: LossesTable, relabelled: Mapping[int, str]
 ) -> tuple[tuple[Change, ...], tuple[LabelChange, ...] | None]:
-    """What was changed to what; of multi-label rows also label by label."""
+    """The changes; for multi-label rows also label by label."""
     sets = losses.is_multi_label
     column = "labels" if sets else "label_name"
     given: dict[int, Any] = {}

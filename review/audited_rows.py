@@ -1,7 +1,6 @@
-"""The audited dataset's rows as its own files have them, to be written again with other labels.
+"""Reads the rows of the audited dataset as its own files have them, to be written again with other labels.
 
-A losses table comes in, rows as dicts or as Arrow tables go out. Text files are read as text: what `datasets` makes of
-them (00123 a number, a date a time) isn't what they say.
+Text files are read as text, since `datasets` would change values: 00123 would become a number, a date a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ _ROWS = 4096
 
 @dataclass(frozen=True)
 class AuditedRows:
-    """An audited dataset, and whether its rows go from text to text or as Arrow tables."""
+    """An audited dataset, and whether its rows are copied from text to text or as Arrow tables."""
 
     rows: Rows
     as_text: bool
@@ -35,7 +34,7 @@ class AuditedRows:
     def open(cls, losses: LossesTable, output: Path) -> Self:
         """The dataset that was audited, to be written to `output`.
 
-        Raises LossAuditError if it can't be told, is gone, or changed since.
+        Raises LossAuditError if it isn't known, is gone, or has changed since.
         """
         source = losses.facts.source
         if not source.name:
@@ -47,7 +46,7 @@ class AuditedRows:
         rows = open_dataset(source.name, source.config, source.split, folder_for(output))
         if rows.fingerprint != source.fingerprint:
             raise LossAuditError(
-                f"{source.name} has changed since it was audited, so its rows may be others; audit it again"
+                f"{source.name} has changed since the audit, so its rows may be different ones; run the audit again"
             )
         files = rows.origin.files if rows.origin else ()
         in_text = bool(files) and ending_of(files[0]) in TEXT_ENDINGS
@@ -66,12 +65,12 @@ class AuditedRows:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Those that hold the rows."""
+        """Files that hold the rows."""
         return tuple(self.rows.origin.files) if self.rows.origin else ()
 
     @property
     def places(self) -> list[Path]:
-        """All files and folders that the dataset is in or goes by."""
+        """All files and folders of the dataset, by every name."""
         return [*self.files, *files_of(self.name), Path(self.name)]
 
     @property
@@ -80,7 +79,7 @@ class AuditedRows:
         return self.as_text and ending_of(self.files[0]) in (".csv", ".tsv")
 
     def check(self) -> None:
-        """Raises LossAuditError if text files hold fewer or more rows than the audit saw."""
+        """Raises LossAuditError if text files have fewer or more rows than the audit saw."""
         if self.as_text:
             for _ in self.cells(()):
                 pass
@@ -93,10 +92,10 @@ class AuditedRows:
             yield from piece
             count += len(piece)
         if count != len(self.rows):
-            raise LossAuditError(f"the files hold {count:,} rows where the audit saw {len(self.rows):,}; audit again")
+            raise LossAuditError(f"the files have {count:,} rows, but the audit saw {len(self.rows):,}; audit again")
 
     def dicts(self) -> Iterator[list[Row]]:
-        """The rows of text files in pieces; cells of CSV and TSV are strings."""
+        """The rows of text files, in pieces; cells of CSV and TSV files are strings."""
         for file in self.files:
             ending = ending_of(file)
             if ending in (".csv", ".tsv"):
@@ -108,5 +107,5 @@ class AuditedRows:
                 yield from rows_of(file)
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows of any dataset in pieces."""
+        """The rows of any dataset, in pieces."""
         return (table for _, table in self.rows.shards(_ROWS))

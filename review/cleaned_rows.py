@@ -1,6 +1,6 @@
-"""Edits and writes the audited rows: a source, decisions and what writes labels come in, a cleaned dataset goes out.
+"""Edits the audited rows by decisions and writes them as a cleaned dataset.
 
-Column order and the label's type are the source's. The source itself is never written to.
+The order of columns and the label's type are the source's. The source itself is never written to.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"
 
 @dataclass(frozen=True)
 class Edit:
-    """What is done to each row."""
+    """The changes to each row."""
 
     writer: LabelWriter
     decisions: Mapping[int, Decision]
@@ -37,21 +37,21 @@ class Edit:
     review_columns: bool
 
     def check(self, columns: Iterable[str]) -> None:
-        """Raises LossAuditError where it can't be done. columns: of the source."""
+        """Raises LossAuditError if the edit can't be made. columns: those of the source."""
         for row, decision in sorted(self.decisions.items()):
             if decision.label is not None:
                 self.writer.check(row, decision.label)
         taken = sorted(set(self.added) & set(columns))
         if taken:
-            raise LossAuditError(f"the dataset has a column {taken[0]!r} already; rename it to have one added")
+            raise LossAuditError(f"the dataset already has a column {taken[0]!r}, so none can be added; rename it")
 
     @property
     def added(self) -> list[str]:
-        """The columns that are added."""
+        """Names of the added columns."""
         return [*([ORIGINAL, REVIEW] if self.review_columns else []), *([DISCARDED] if self.flag_discarded else [])]
 
     def row(self, place: int, row: Row) -> Row | None:
-        """A row as it is to be written; None if it is left out."""
+        """A row as it will be written; None if it is left out."""
         decision = self.decisions.get(place)
         verdict = decision.verdict if decision else None
         if verdict == "discard" and not self.flag_discarded:
@@ -63,7 +63,7 @@ class Edit:
         return row | {name: extra[name] for name in self.added}
 
     def table(self, start: int, table: pa.Table) -> pa.Table:
-        """Rows as they are to be written; all but the decided ones are left as they are, without a copy."""
+        """Rows as they will be written; undecided rows stay unchanged and aren't copied."""
         places = range(start, start + len(table))
         decided = [self.decisions.get(place) for place in places]
         original = self._original(table) if self.review_columns else None
@@ -81,7 +81,7 @@ class Edit:
         return table if self.flag_discarded else table.filter(pa.array(~discarded))
 
     def _relabelled(self, table: pa.Table, labels: Mapping[int, str]) -> pa.Table:
-        """labels: by place in the table."""
+        """The table with new labels. labels: new labels by place in the table."""
         rows = table.select(self.writer.columns).to_pylist()
         for place, label in labels.items():
             rows[place] = self.writer.cells(rows[place], label)
@@ -98,7 +98,7 @@ class Edit:
         return table
 
     def _original(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
-        """What the cells say, as a column."""
+        """The given labels, as a column."""
         columns = self.writer.columns
         if len(columns) == 1:
             return table[columns[0]]
@@ -106,7 +106,7 @@ class Edit:
 
 
 def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
-    """Writes all rows, edited, and gives how many: to a file, or where `output` has no ending as a saved dataset."""
+    """Writes all rows, edited, to a file, or to a saved dataset if `output` has no ending; returns their number."""
     ending = ending_of(output)
     if ending in TEXT_ENDINGS:
         rows = _edited_rows(source, edit) if source.as_text else _rows_of(_edited_tables(source, edit))
@@ -120,7 +120,7 @@ def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
         folder_beside(output, "dataset_info.json", private=True) as folder,
         TemporaryDirectory(dir=output.parent) as beside,
     ):
-        # `datasets` makes the folder's files from one that holds the rows.
+        # `datasets` makes the folder's files from one file with the rows.
         stream = f"{beside}/rows.arrow"
         written = _write_arrow(tables, lambda schema: pa.ipc.new_stream(stream, schema))
         with quiet_datasets():
@@ -142,14 +142,14 @@ def _edited_tables(source: AuditedRows, edit: Edit) -> Iterator[pa.Table]:
 
 
 def _rows_of(tables: Iterable[pa.Table]) -> Iterator[Row]:
-    """The rows of tables as text formats hold them."""
+    """The rows of tables in the form of text formats."""
     for table in tables:
         yield from pa.table({name: storable(table[name]) for name in table.column_names}).to_pylist()
 
 
 def _write_arrow(tables: Iterator[pa.Table], writer_of: Callable[[pa.Schema], Any]) -> int:
     first = next(tables)
-    # The features that `datasets` keeps in the schema wouldn't know of added columns.
+    # The features that `datasets` keeps in the schema would lack the added columns.
     schema = datasets.Features.from_arrow_schema(first.schema).arrow_schema
     with writer_of(schema) as writer:
         writer.write_table(first.cast(schema))

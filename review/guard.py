@@ -1,7 +1,7 @@
-"""Who may talk to the page's server: requests come in, those of the page that this server opened go on.
+"""Middleware that lets only requests of the review page through to its server.
 
-The server listens where every page in the browser, and every program of the machine, can send requests to. So each
-request must name a host of this server (against DNS rebinding), come from its own page, and carry the token.
+Every page in the browser and every program on the machine can send requests to the server. So each request must name
+a host of this server (against DNS rebinding), come from its own page, and carry the token.
 """
 
 import hmac
@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 1 << 20
-"""Bytes of a request's body."""
+"""Bytes of a request's body at most."""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -29,14 +29,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-_NO_TOKEN = "This link lacks the token of the running review, or has an older one: open the link that it printed."
+_NO_TOKEN = "This link lacks the token of the running review, or has an old one: open the link that the review printed."
 
 
 class Guard:
-    """ASGI middleware that lets through what has the token, and sends every answer with strict headers."""
+    """ASGI middleware that lets requests with the token through, and sends every answer with strict headers."""
 
     def __init__(self, app: ASGIApp, token: str, host: str, port: int) -> None:
-        """host: what the server is bound to. port: its port, which keeps the cookies of several servers apart."""
+        """host: the address that the server is bound to. port: its port, which separates the cookies of servers."""
         self.app = app
         self._token = token
         self._hosts = _names_of(host)
@@ -63,20 +63,20 @@ class Guard:
             return _refusal(403, f"This server doesn't go by the name {headers.get('host')!r}.")
         origin = headers.get("origin")
         if origin is None and request.method not in ("GET", "HEAD"):
-            return _refusal(403, "A request that changes something must say its origin.")
+            return _refusal(403, "A request that changes something must state its origin.")
         if origin is not None and urlsplit(origin).netloc != headers["host"]:
             return _refusal(403, "Requests from other pages are refused.")
         if request.method in ("GET", "HEAD"):
             return None
         if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-            return _refusal(415, "Only application/json is taken.")
+            return _refusal(415, "Only application/json is accepted.")
         length = headers.get("content-length", "")
         if not length.isdecimal() or int(length) > LARGEST_BODY:
-            return _refusal(413, f"A body must say its length, of at most {LARGEST_BODY} bytes.")
+            return _refusal(413, f"A body must state its length, of at most {LARGEST_BODY} bytes.")
         return None
 
     def _entering(self, request: Request) -> Response | None:
-        """The start link: its token becomes a cookie, and the page is opened under a link without it."""
+        """Handles the start link: its token becomes a cookie, and the page opens under a link without it."""
         token = request.query_params.get("token")
         if request.url.path != "/" or token is None:
             return None
@@ -84,7 +84,7 @@ class Guard:
             return HTMLResponse(_NO_TOKEN, 403)
         response: Response = RedirectResponse("/", 303)
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-            # A redirect would still count as the other page's doing, and a strict cookie wouldn't be sent with it.
+            # A redirect would still count as coming from the other page, and a strict cookie wouldn't be sent with it.
             response = HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>…</title>')
         response.set_cookie(self._cookie, self._token, path="/", httponly=True, samesite="strict")
         return response
@@ -105,7 +105,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach a server on this host."""
+    """Whether only programs on this machine can reach a server on this host."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 

@@ -1,7 +1,7 @@
-"""How a source's rows hold labels: a decision's label or set of labels comes in, the cells that say it go out.
+"""Writes a decision's label, or set of labels, into cells as the source writes labels.
 
-`writer_of` finds out by the facts of the audit and by the source's rows. Sets are written in the source's own form: in
-a list, in a text with separators, or as a 0 or 1 for each label. What stays of a cell stays as it is written there.
+`writer_of` learns how from the facts of the audit and from the source's rows. Sets are written in the source's form: a
+list, a text with separators, or a 0 or 1 for each label. Labels that stay in a cell keep their spelling.
 """
 
 import json
@@ -29,32 +29,32 @@ class LabelWriter(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The source's columns that say the label."""
+        """Columns of the source that hold the label."""
 
     def check(self, row: int, label: str) -> None:
         """Raises LossAuditError if row number `row` can't be given this label."""
 
     def cells(self, row: Mapping[str, Any], label: str) -> Row:
-        """What `columns` hold once a row has a label, as decisions hold it. row: its cells of these columns."""
+        """The cells of `columns` for a row with a new label, given as decisions store it. row: the present cells."""
 
     def told(self, row: Mapping[str, Any]) -> Any:
-        """What the cells say now, as one cell."""
+        """The given label or labels, as one cell."""
 
 
 @dataclass(frozen=True)
 class LabelInCell:
-    """A column that holds one label a row."""
+    """A column with one label per row."""
 
     column: str
     values: Mapping[str, Any]
-    """What it holds for each label that was decided on."""
+    """The cell for each label that was decided."""
 
     @property
     def columns(self) -> Sequence[str]:
         return (self.column,)
 
     def check(self, row: int, label: str) -> None:
-        pass  # all of them are there
+        pass  # `values` has all of them
 
     def cells(self, row: Mapping[str, Any], label: str) -> Row:  # noqa: ARG002
         return {self.column: self.values[label]}
@@ -65,16 +65,16 @@ class LabelInCell:
 
 @dataclass(frozen=True)
 class SetInCell:
-    """A column whose cells name a row's labels, in a list, in a text, or one label a row."""
+    """A column whose cells name a row's labels: in a list, in a text, or one label per row."""
 
     column: str
     values: Mapping[str, Any]
-    """What stands for each label; a label is left out where that isn't known."""
+    """Spelling of each label; labels whose spelling isn't known are missing."""
     between: str | None
-    """What stands between labels in a text; None for lists and for single labels that aren't texts."""
+    """Separator of labels in a text; None for lists and for single labels that aren't texts."""
     in_list: bool
     as_json: bool = False
-    """Whether a cell is JSON text, as Arrow has cells of several types."""
+    """Whether a cell is JSON text, in which Arrow stores cells of several types."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -85,18 +85,18 @@ class SetInCell:
         for name in names:
             if name not in self.values:
                 raise LossAuditError(
-                    f"row {row}: no row of the dataset has the label {name!r}, so how column {self.column!r} writes it "
-                    "isn't known; decide this row otherwise, or add a row with it"
+                    f"row {row}: no row of the dataset has the label {name!r}, so its spelling in column "
+                    f"{self.column!r} isn't known; change this decision, or add a row with the label"
                 )
             if self.between is not None and len(names) > 1 and self.between.strip() in str(self.values[name]):
                 raise LossAuditError(
-                    f"row {row}: column {self.column!r} has {self.between.strip()!r} between labels, and the label "
-                    f"{name!r} has it in its name, so it can't stand beside others; decide this row otherwise"
+                    f"row {row}: column {self.column!r} separates labels by {self.between.strip()!r}, and the label "
+                    f"{name!r} has it in its name, so it can't be written beside others; change this decision"
                 )
         if len(names) > 1 and self.between is None and not self.in_list:
             raise LossAuditError(
-                f"row {row}: column {self.column!r} holds one number a row, so it can't hold {shown(names)}; "
-                "decide this row otherwise"
+                f"row {row}: column {self.column!r} holds one number per row, so it can't hold {shown(names)}; "
+                "change this decision"
             )
 
     def cells(self, row: Mapping[str, Any], label: str) -> Row:
@@ -123,17 +123,17 @@ class SetInCell:
         return list(cell) if isinstance(cell, list) else [cell]
 
     def _name(self, part: Any) -> str | None:
-        """The label that a part of a cell stands for, if it is written as the others are."""
+        """The label that a part of a cell means, if it has the known spelling."""
         return next((name for name, value in self.values.items() if str(value) == str(part)), None)
 
 
 @dataclass(frozen=True)
 class SetInIndicators:
-    """A list of a 0 or 1 for each label."""
+    """A list with a 0 or 1 for each label."""
 
     column: str
     labels: Sequence[str]
-    """The model's, in the order of the list."""
+    """The model's labels, in the order of the list."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -157,9 +157,9 @@ class SetInColumns:
     """A column of 0 and 1 for each label."""
 
     column_of: Mapping[str, str]
-    """The column of each label."""
+    """Column of each label."""
     signs: Mapping[str, tuple[Any, Any]]
-    """What each column holds where its label isn't there, and where it is."""
+    """Cells of each column for rows without its label, and with it."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -178,12 +178,12 @@ class SetInColumns:
         return cells
 
     def told(self, row: Mapping[str, Any]) -> Any:
-        """The labels' names: there is no one column to repeat."""
+        """The labels' names, since there is no single column to repeat."""
         return ", ".join(name for name, column in self.column_of.items() if is_set(row.get(column)))
 
 
 def writer_of(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision]) -> LabelWriter:
-    """What writes labels as the source has them. Raises LossAuditError where that can't be told."""
+    """The writer for a source's form of labels. Raises LossAuditError if the form isn't known."""
     if not losses.is_multi_label:
         column = _label_column(losses)
         return LabelInCell(column, _values(losses, source, column, decisions))
@@ -211,7 +211,7 @@ def _label_column(losses: LossesTable) -> str:
 
 
 def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: AuditedRows) -> SetInCell:
-    """The writer of cells that name labels. form: `label_form` (docs/losses.md)."""
+    """The writer for cells that name labels. form: `label_form` (docs/losses.md)."""
     kind, feature = form.kind, source.features[column]
     in_list = kind == "list"
     values = {label: value for label, value in zip(labels, form.values or [], strict=False) if value is not None}
@@ -222,7 +222,7 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Au
     if in_list or not (holds_texts or kind == "separated"):
         as_json = isinstance(feature, datasets.Json) and not source.as_text
         return SetInCell(column, values, between=None, in_list=in_list, as_json=as_json)
-    # A text of one label a row gets a separator that no label has.
+    # A text column with one label per row gets a separator that no label contains.
     names = "".join(values.values())
     separator = form.separator or next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])
     texts = (row.get(column) for row in source.cells([column]))
@@ -230,7 +230,8 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Au
 
 
 def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
-    """What the source's label column holds for each label that was decided on: as in a row that has it already."""
+    """The cell of the source's label column for each decided label: its usual spelling, where the facts have it;
+    otherwise as in the first row that has it."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
     first: dict[str, int] = {}
@@ -242,14 +243,16 @@ def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Ma
     held = {place: row.get(column) for place, row in enumerate(source.cells([column])) if place in wanted_places}
     values = {name: held[place] for name, place in first.items()}
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
+    if _holds_names(source.features[column]):
+        values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
         value = known.get(name)
         if value is None and not _holds_names(source.features[column]):
             raise LossAuditError(
-                f"no row of the dataset has the label {name!r}, so how its column writes it isn't known; "
-                "decide these rows otherwise, or add a row with it"
+                f"no row of the dataset has the label {name!r}, so its spelling in the label column isn't known; "
+                "change these decisions, or add a row with the label"
             )
         value = name if value is None else value
         values[name] = str(value) if source.as_text and isinstance(next(iter(held.values()), ""), str) else value
@@ -261,7 +264,7 @@ def _holds_names(feature: object) -> bool:
 
 
 def in_columns(column_of: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> SetInColumns:
-    """The writer of columns of 0 and 1 whose signs are those that the rows have."""
+    """The writer for columns of 0 and 1, with the cells that the rows use for them."""
     seen: dict[str, dict[bool, Any]] = {column: {} for column in column_of.values()}
     for row in rows:
         for column, signs in seen.items():
@@ -274,14 +277,14 @@ def in_columns(column_of: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) 
 
 
 def between_labels(separator: str, texts: Iterable[Any]) -> str:
-    """The separator with the blanks around it, as the first text with several labels has it."""
+    """The separator with the spaces around it in the first text with several labels."""
     pattern = re.compile(rf"(?<=\S)[^\S\n]*{re.escape(separator)}[^\S\n]*(?=\S)")
     found = (pattern.search(text) for text in texts if isinstance(text, str))
     return next((match[0] for match in found if match), separator)
 
 
 def is_set(cell: Any) -> bool | None:
-    """Whether a cell of 0 and 1 (or false and true) says that the label is there; None for anything else."""
+    """Whether a cell of 0 or 1 (or false or true) says that the label is there; None for anything else."""
     if isinstance(cell, str):
         lower = cell.strip().lower()
         if lower in ("true", "false"):
@@ -294,7 +297,7 @@ def is_set(cell: Any) -> bool | None:
 
 
 def _sign(is_there: bool, own: Mapping[bool, Any], every: Mapping[bool, Any]) -> Any:
-    """What a column holds for a label that is there or isn't: its own sign, or as its other sign is written."""
+    """The cell for a label that is there or isn't: the column's own, or one in the form of its opposite."""
     if is_there in own:
         return own[is_there]
     other = own.get(not is_there)
@@ -311,4 +314,4 @@ def _sign(is_there: bool, own: Mapping[bool, Any], every: Mapping[bool, Any]) ->
 def _check_known(row: int, label: str, known: Iterable[str], where: str) -> None:
     missing = [name for name in names_of(label) if name not in set(known)]
     if missing:
-        raise LossAuditError(f"row {row}: {where} for the label {missing[0]!r}; decide this row otherwise")
+        raise LossAuditError(f"row {row}: {where} for the label {missing[0]!r}; change this decision")

@@ -1,6 +1,7 @@
-"""Where the review page is served: a host and a port come in, a listening socket and its links go out."""
+"""Opens the listening socket of the review page, knows its links, and serves the page."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
@@ -11,13 +12,13 @@ from lossaudit.engine.errors import LossAuditError, Option
 from .guard import is_loopback
 
 _TRIES = 50
-"""Ports after the one that was asked for."""
+"""Ports that are tried after the given one."""
 _LAST_PORT = 65535
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A socket that listens, and where."""
+    """A listening socket and its address."""
 
     socket: socket.socket
     host: str
@@ -29,12 +30,12 @@ class Listener:
         return is_loopback(self.host)
 
     def link(self, token: str) -> str:
-        """What to open on this machine."""
+        """The link to open on this machine."""
         host = "127.0.0.1" if self._is_everywhere else self.host
         return self._link(host, token)
 
     def link_from_elsewhere(self, token: str) -> str | None:
-        """What to open on another machine, None where it is the same link."""
+        """The link to open on another machine, None if it is the same link."""
         return self._link(socket.gethostname(), token) if self._is_everywhere else None
 
     @property
@@ -46,7 +47,7 @@ class Listener:
 
 
 def listen(host: str, port: int) -> Listener:
-    """Listens on the first free port from `port` on; 0 is any free one. Raises LossAuditError if none can be had."""
+    """Listens on the first free port from `port` on; 0 is any free one. Raises LossAuditError if there is none."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
@@ -55,9 +56,9 @@ def listen(host: str, port: int) -> Listener:
         ) from error
     last = min(port + _TRIES, _LAST_PORT) if port else 0
     for candidate in range(port, last + 1):
-        # asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named: else each takes 40 ms.
+        # asyncio sends small answers at once (TCP_NODELAY) only if the protocol is named; else each takes 40 ms.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        # A port that a killed server used a moment ago is free.
+        # The port of a server that was just killed counts as free.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address[0], candidate, *address[2:]))
@@ -73,8 +74,21 @@ def listen(host: str, port: int) -> Listener:
     )
 
 
-def serve(app: ASGIApp, place: Listener) -> None:
-    """Serves until Ctrl-C, a KeyboardInterrupt, after which all requests under way have been answered."""
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def serve(app: ASGIApp, place: Listener, on_ready: Callable[[], None]) -> None:
+    """Serves until Ctrl-C; all requests under way are answered before the KeyboardInterrupt is raised.
+
+    on_ready: called once requests are answered, and Ctrl-C is heard: a server that is just starting may miss it.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -85,4 +99,4 @@ def serve(app: ASGIApp, place: Listener) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[place.socket])
+    _Server(config, on_ready).run(sockets=[place.socket])

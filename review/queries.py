@@ -1,4 +1,4 @@
-"""Which records the page shows, and in which order: a query and the records' columns come in, ranks go out.
+"""Finds and sorts the records that the page shows, by a query over their columns.
 
 Columns are arrays, so that a filter over 100,000 records takes milliseconds.
 """
@@ -19,11 +19,11 @@ from .records import Records
 from .store import VERDICTS
 
 UNDECIDED = 0
-"""The code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
+"""Code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
 DECISION_STATUSES = ("all", "undecided", "decided", *VERDICTS)
 SORTS = ("loss", "pair", "probability", "id", "length")
-"""Highest loss first; the most frequent pair of given and predicted label first (of sets: the doubt that is the most
-frequent); surest prediction first; the dataset's order; shortest text first. Ties always by rank."""
+"""Orders: highest loss first; most frequent pair of given and predicted label first (for sets, most frequent doubt);
+most confident prediction first; the dataset's order; shortest text first. Ties are always ordered by rank."""
 Codes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int64]
 Passes = npt.NDArray[np.bool_]
@@ -31,29 +31,29 @@ Passes = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Query:
-    """Which records, in which order; a record must pass all filters that are given."""
+    """Filters, all of which a record must match, and an order."""
 
     given: str | None = None
-    """A label that is given, alone or among others."""
+    """Label that is given, alone or among others."""
     predicted: str | None = None
     doubted: str | None = None
-    """The label of a multi-label record that is doubted most."""
+    """Label of a multi-label record that is doubted most."""
     status: str = "all"
     """One of DECISION_STATUSES."""
     text: str = ""
-    """A part of the text, in any case."""
+    """Part of the text, in upper or lower case."""
     sort: str = "loss"
     """One of SORTS."""
 
     def __post_init__(self) -> None:
         if self.status not in DECISION_STATUSES:
-            raise LossAuditError(f"there is no status {self.status!r}; there are {', '.join(DECISION_STATUSES)}")
+            raise LossAuditError(f"there is no status {self.status!r}; use one of {', '.join(DECISION_STATUSES)}")
         if self.sort not in SORTS:
-            raise LossAuditError(f"can't sort by {self.sort!r}; there are {', '.join(SORTS)}")
+            raise LossAuditError(f"can't sort by {self.sort!r}; use one of {', '.join(SORTS)}")
 
 
 class NameColumn:
-    """A column of label names: the different ones, and each record's place among them."""
+    """A column of label names: the distinct names, and each record's place among them."""
 
     def __init__(self, names: pa.ChunkedArray) -> None:
         encoded = pc.dictionary_encode(names).combine_chunks()
@@ -64,16 +64,16 @@ class NameColumn:
         return self.names[int(self.codes[place])]
 
     def holds(self, name: str) -> Passes:
-        """(n,) which records have a name."""
+        """(n,) whether each record has a name."""
         return np.asarray(self.codes == (self.names.index(name) if name in self.names else -1))
 
     def counts(self) -> list[tuple[str, int]]:
-        """How many records have each name, the most frequent first."""
+        """How many records have each name, most frequent first."""
         return [(self.names[code], count) for code, count in Counter(self.codes.tolist()).most_common()]
 
 
 class SetColumn:
-    """A column of sets of label names: as decisions hold them, and which records hold a label."""
+    """A column of sets of label names: the sets as decisions store them, and which records have a label."""
 
     def __init__(self, column: pa.ChunkedArray, sets: LabelSets) -> None:
         column = column.combine_chunks()
@@ -91,19 +91,19 @@ class SetColumn:
         return held
 
     def counts(self) -> list[tuple[str, int]]:
-        """How many records hold each label, the most frequent first."""
+        """How many records have each label, most frequent first."""
         return self._labels.counts()
 
 
 class RecordColumns:
-    """The n records as columns that queries look at; at least one record."""
+    """The columns of n records (at least one) that queries look at."""
 
     def __init__(self, records: Records, labels: Sequence[str]) -> None:
-        """labels: the model's, by class index."""
+        """labels: the model's labels, by class index."""
         table = records.table
         self.ids: Places = table["id"].to_numpy()
         self.doubted: NameColumn | None = None
-        """The doubted labels of multi-label records."""
+        """Doubted labels of multi-label records."""
         self.given: NameColumn | SetColumn
         self.predicted: NameColumn | SetColumn
         self._probability = table["probability"].to_numpy()
@@ -114,7 +114,7 @@ class RecordColumns:
             self.predicted = SetColumn(table["predictions"], sets)
             self.doubted = NameColumn(doubted)
             pairs = self.doubted.codes * 2 + each_holds(table["labels"], doubted)
-            # Of a label that is given the model doubts that it is there.
+            # For a given label, the doubt is that it is there.
             self._probability = np.maximum(self._probability, 1 - self._probability)
         else:
             self.given, self.predicted = (NameColumn(table[name]) for name in ("label_name", "prediction_name"))
@@ -123,7 +123,7 @@ class RecordColumns:
         self._by_pair = np.lexsort((np.arange(len(pairs)), pairs, -sizes[which]))
 
     def places(self, query: Query, codes: Codes) -> Places:
-        """Where (from 0, by rank) the records stand that pass, in the query's order. codes: (n,) their decisions."""
+        """The places (from 0, by rank) of matching records, in the query's order. codes: (n,) of the decisions."""
         passes = np.ones(len(self.ids), dtype=bool)
         for column, wanted in (
             (self.given, query.given),

@@ -1,6 +1,6 @@
-"""The records that a person reviews: a losses table comes in, its n rows of highest loss go out as records.
+"""The records that a person reviews: the n rows of a losses table with the highest loss.
 
-A table of 100,000 rows and 1,000 classes would be a hundred million objects, so `Records` makes each when asked.
+100,000 rows with 1,000 classes would be a hundred million objects, so `Records` makes each record on demand.
 """
 
 import math
@@ -20,20 +20,20 @@ from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import own_schema
 
 _LONGEST_METADATA = 300
-"""Characters of a metadata text that are kept: it stands beside the example, it isn't the example."""
+"""Characters of a metadata text that are kept; it only accompanies the example."""
 
 
 @dataclass(frozen=True)
 class DoubtedSet:
-    """What a multi-label record has in the place of one given and one predicted label."""
+    """The labels of a multi-label record, which has sets instead of one given and one predicted label."""
 
     given: tuple[str, ...]
     predicted: tuple[str, ...]
-    """Those of a probability of at least a half; both in the model's order."""
+    """Labels with a probability of at least a half; both sets are in the model's order."""
     worst: str
-    """The label that is doubted most: one that is given wrongly, or missing."""
+    """Label that is doubted most: a given one that may be wrong, or one that may be missing."""
     probability: float
-    """The model's, of `worst`."""
+    """The model's probability of `worst`."""
 
     @property
     def is_given(self) -> bool:
@@ -42,57 +42,57 @@ class DoubtedSet:
 
     @property
     def sureness(self) -> float:
-        """How sure the model is about `worst`, from 0.5."""
+        """How sure the model is about `worst`, from 0.5 to 1."""
         return max(self.probability, 1 - self.probability)
 
     @property
     def told(self) -> str:
-        """What the model says of `worst`, in words."""
+        """The doubt in words."""
         return f"{self.worst} ({'given' if self.is_given else 'missing'}, {self.probability:.0%})"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One example and why it is doubted."""
+    """One example and the reasons to doubt it."""
 
     row: int
     """`id` in the losses table."""
     rank: int
-    """1 for the highest loss."""
+    """Rank by loss, 1 for the highest."""
     text: str
     label: str
-    """Name of the given label; of a multi-label record, the names of all with commas between them."""
+    """Name of the given label; for a multi-label record, all names, separated by commas."""
     prediction: str
-    """Likewise."""
+    """Name of the prediction, or names as in `label`."""
     probabilities: tuple[tuple[str, float], ...]
-    """(label, probability), falling; all classes where the losses table has them, else the prediction alone."""
+    """(label, probability) pairs, highest first; all classes if the losses table has them, else only the prediction."""
     loss: float
     metadata: dict[str, Any]
     """Scalars of the source's other columns; long texts are shortened."""
     text_pair: str | None = None
-    """The second text, where an example is two."""
+    """Second text of a pair."""
     doubt: DoubtedSet | None = None
-    """Of a multi-label record."""
+    """Sets of a multi-label record."""
 
 
 class Records(Sequence[Record]):
-    """The n rows of highest loss (fewer if fewer have one), by falling loss, as records made on demand."""
+    """The n rows with a loss that have the highest (or all of them), highest first, as records made on demand."""
 
     def __init__(self, losses: LossesTable, n: int) -> None:
-        """Raises LossAuditError if the losses file holds no texts, or rows that aren't whole."""
+        """Raises LossAuditError if the losses file has no texts, or rows in which something is missing."""
         if losses.text_column is None:
             raise LossAuditError(
-                f"{losses.path} has no column with the texts, so there is nothing to look at; run `",
+                f"{losses.path} has no column with the texts, so there is nothing to review; run `",
                 Function("audit"),
-                "` again, which writes them beside the losses",
+                "` again, which adds them to the table",
             )
         self.text_columns = losses.text_columns
-        """One, or two where an example is a pair of texts."""
+        """Names of the text column, or of both columns of pairs."""
         self.is_multi_label = losses.is_multi_label
         self.required = losses.required
-        """The columns that each record needs, its texts aside."""
+        """Columns that each record needs, besides its texts."""
         self.table = _checked(losses.top(n), self.required, self.text_columns, losses.path)
-        """The rows themselves, ranked: the losses table's columns."""
+        """Rows of the records, ranked, with the columns of the losses table."""
         self._classes = losses.probability_names
         shown = {*own_schema(self.table.column_names).names, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
@@ -137,7 +137,7 @@ class Records(Sequence[Record]):
         )
 
     def doubt(self, row: Mapping[str, Any]) -> DoubtedSet | None:
-        """What a row of a multi-label table says of its sets; None in other tables."""
+        """The sets of a row of a multi-label table; None for other tables."""
         if not self.is_multi_label:
             return None
         return DoubtedSet(tuple(row["labels"]), tuple(row["predictions"]), row["worst_label"], row["probability"])
@@ -146,20 +146,20 @@ class Records(Sequence[Record]):
         stored = row.get("probabilities")
         if stored is None or len(stored) != len(self._classes):
             return ((row["worst_label" if self.is_multi_label else "prediction_name"], row["probability"]),)
-        # `sorted` keeps the classes' order among equals, as the prediction itself is the first of the highest.
+        # `sorted` keeps the order of equally likely classes, so that the prediction, the first of them, stays first.
         return tuple(sorted(zip(self._classes, stored, strict=True), key=lambda pair: -pair[1]))
 
 
 def records_of(losses: LossesTable, n: int) -> list[Record]:
-    """Exactly n records (fewer if fewer rows have a loss), by falling loss.
+    """Exactly n records (fewer if fewer rows have a loss), highest loss first.
 
-    Raises LossAuditError if the losses file holds no texts.
+    Raises LossAuditError if the losses file has no texts.
     """
     return list(Records(losses, n))
 
 
 def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path: Path) -> pa.Table:
-    """The table with the columns that a record needs in the types that they should have, and nothing missing."""
+    """The table with the columns that a record needs, cast to their types. Raises LossAuditError for missing values."""
     own = own_schema(table.column_names)
     kinds = {name: own.field(name).type for name in needed} | dict.fromkeys(texts, pa.large_string())
     for name, kind in kinds.items():
@@ -167,9 +167,9 @@ def _checked(table: pa.Table, needed: Sequence[str], texts: Sequence[str], path:
         try:
             table = table.set_column(at, name, table[name].cast(kind))
         except pa.ArrowException as error:
-            raise LossAuditError(f"{path}: column {name!r} holds {table[name].type}, not {kind}") from error
+            raise LossAuditError(f"{path}: column {name!r} has the type {table[name].type}, not {kind}") from error
         if name not in texts and (table[name].null_count or _has_null_items(table[name])):
-            raise LossAuditError(f"{path} is no losses table: it has rows with a loss and without {name}")
+            raise LossAuditError(f"{path} isn't a losses table: it has rows with a loss but without {name}")
     return table
 
 
@@ -178,7 +178,7 @@ def _has_null_items(column: pa.ChunkedArray) -> bool:
 
 
 def _scalar(value: object) -> object:
-    """A value that JSON can hold and a person can read at a glance; None for anything else."""
+    """A value that JSON can represent and a person can read at a glance; None for anything else."""
     if isinstance(value, str):
         return shortened(value, _LONGEST_METADATA)
     if isinstance(value, float):

@@ -1,6 +1,6 @@
-"""A review: the records and the store of decisions come in; what the page shows and what it decides go through here.
+"""A review: joins the records and the store of decisions; everything that the page shows and decides goes through it.
 
-Decisions are also kept as an array beside the records, which is read anew when another process has changed the store.
+Decisions are also kept as an array beside the records, which is read again if another process has changed the store.
 """
 
 import threading
@@ -22,9 +22,9 @@ from .records import DoubtedSet, Record, Records
 from .store import VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
-"""Verdicts of a bulk: every record gets its own prediction; its given labels and one more, or without that one."""
+"""Verdicts of a bulk decision: each record gets its prediction, or its given labels with or without one label."""
 NewLabel = str | Sequence[str]
-"""What a record is relabelled as: a label, or a set of labels where records have sets."""
+"""New label of a record, or set of labels where records have sets."""
 _SNIPPET = 160
 """Characters of a text in the list."""
 
@@ -39,25 +39,25 @@ class Item:
     prediction: str
     loss: float
     snippets: list[str]
-    """The beginning of each text."""
+    """Beginning of each text."""
     decision: Decision | None
     doubt: DoubtedSet | None
-    """Of a multi-label record."""
+    """Sets of a multi-label record."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A record as the page shows it: with what was decided, and whether the model saw the whole text."""
+    """A record as the page shows it: with its decisions, and whether the model saw the whole text."""
 
     record: Record
     truncated: bool
     history: list[Decision]
-    """The decision that counts stands last."""
+    """Decisions about the record; the one that counts is last."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the review is."""
+    """The progress of the review."""
 
     total: int
     counts: dict[str, int]
@@ -67,16 +67,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class View:
-    """What a query finds."""
+    """The result of a query."""
 
     ranks: list[int]
     decided: int
     first_undecided: int | None
-    """Its place in `ranks`."""
+    """Place in `ranks`."""
 
 
 class MovedError(LossAuditError):
-    """A bulk decision that would hit other records than those that were confirmed."""
+    """A bulk decision would apply to other records than the confirmed ones."""
 
 
 class Review:
@@ -97,7 +97,7 @@ class Review:
 
     @classmethod
     def open(cls, losses_path: Path, n: int) -> Self:
-        """The review of a losses file, with the store beside it. Raises LossAuditError if either can't be used."""
+        """Opens the review of a losses file, and the store beside it. Raises LossAuditError if either can't be used."""
         losses = LossesTable.open(losses_path)
         records = Records(losses, n)
         if not records:
@@ -114,7 +114,7 @@ class Review:
             self._store.close()
 
     def version(self) -> int:
-        """Rises with every change of the decisions, by whichever process."""
+        """A number that rises with every change of the decisions by any process."""
         with self._lock:
             return self._store.version()
 
@@ -123,7 +123,7 @@ class Review:
             return self._store.annotators()
 
     def decided(self) -> int:
-        """Rows of the losses file that have a decision, also those below the n."""
+        """Number of rows of the losses file with a decision, including those below the top n."""
         with self._lock:
             self._catch_up()
             return len(self._decisions)
@@ -145,7 +145,7 @@ class Review:
         return View((places + 1).tolist(), len(places) - len(undecided), first)
 
     def items(self, ranks: Sequence[int]) -> list[Item]:
-        """Records as the list shows them. Raises LossAuditError for ranks that aren't there."""
+        """Records as the list shows them. Raises LossAuditError for ranks that don't exist."""
         records = self.records
         table = records.table.take(self._checked(ranks) - 1)
         starts = [pc.utf8_slice_codeunits(table[name], 0, 2 * _SNIPPET).to_pylist() for name in records.text_columns]
@@ -167,11 +167,11 @@ class Review:
             ]
 
     def shown(self, ranks: Sequence[int]) -> list[Shown]:
-        """Records as the page shows them. Raises LossAuditError for ranks that aren't there."""
+        """Records as the page shows them. Raises LossAuditError for ranks that don't exist."""
         return [self._shown(int(rank) - 1) for rank in self._checked(ranks)]
 
     def decide(self, row: int, verdict: str, choice: NewLabel | None, annotator: str) -> Shown:
-        """Stores a decision; it is on disk when this returns. To relabel with what is given is to keep it.
+        """Stores a decision; it is on disk when this returns. Relabelling with the given label counts as keeping it.
 
         Raises LossAuditError if the row isn't under review, there is no such label, or it can't be stored.
         """
@@ -189,16 +189,16 @@ class Review:
         return self._shown(place)
 
     def decide_all(self, query: Query, verdict: str, choice: NewLabel | None, annotator: str, expected: int) -> int:
-        """Decides all records that pass a query, as one step; returns how many.
+        """Decides all records that match a query, as one step; returns how many.
 
-        verdict: "accept" too, and for sets "add" and "remove", with the one label that is meant as the choice.
-        Raises MovedError if the query doesn't find `expected` records any more, LossAuditError as `decide` does.
+        verdict: also "accept" and, for sets, "add" and "remove", whose label is the choice. Raises MovedError if the
+        query no longer finds `expected` records, and LossAuditError like `decide`.
         """
         label = self._checked_choice(verdict, choice)
         with self._lock:
             places = self._places(query).tolist()
             if len(places) != expected:
-                raise MovedError(f"the filters find {len(places):,} records now, not {expected:,}; look again")
+                raise MovedError(f"the filters now find {len(places):,} records, not {expected:,}; look again")
             now = utc_now()
             self._store.add([self._decision(place, verdict, label, annotator, now) for place in places])
             self._read_decisions()
@@ -217,13 +217,13 @@ class Review:
         return [None if place is None else place + 1 for place in places]
 
     def decided_labels(self, decision: Decision) -> str | list[str] | None:
-        """What a record was relabelled as: a label, or a set where records have sets."""
+        """The new label of a record, or its new set where records have sets."""
         if self._sets is None or decision.label is None:
             return decision.label
         return list(names_of(decision.label))
 
     def _decision(self, place: int, verdict: str, label: str | None, annotator: str, made_at: str) -> Decision:
-        """label: as it is stored; of "add" and "remove", the label that is meant."""
+        """label: as it is stored; for "add" and "remove", the label to add or remove."""
         columns = self.columns
         if verdict == ACCEPT:
             verdict, label = "relabel", columns.predicted.at(place)
@@ -234,18 +234,18 @@ class Review:
         return Decision(int(columns.ids[place]), verdict, label, annotator, "page", made_at)
 
     def _changed(self, given: str, label: str | None, verdict: str) -> str:
-        """A stored set with a label or without it."""
+        """A stored set with a label added or removed."""
         if self._sets is None or label is None:
-            raise LossAuditError(f"to {verdict} a label goes with multi-label records, and needs the label")
+            raise LossAuditError(f"to {verdict} a label, records must have sets of labels, and the label must be given")
         names = names_of(given)
         return self._sets.stored([*names, label] if verdict == ADD else [name for name in names if name != label])
 
     def _checked_choice(self, verdict: str, choice: NewLabel | None) -> str | None:
-        """A choice as a decision holds it; of "add" and "remove", the label that is meant."""
+        """A choice as a decision stores it; for "add" and "remove", the label to add or remove."""
         if choice is None or self._sets is None or verdict in (ADD, REMOVE):
             return self._known(choice)
         if isinstance(choice, str):
-            raise LossAuditError(f"a record here has a set of labels; {choice!r} is none")
+            raise LossAuditError(f"records here have sets of labels, and {choice!r} isn't a set")
         return self._sets.stored(name for label in choice if (name := self._known(label)) is not None)
 
     def _known(self, label: NewLabel | None) -> str | None:

@@ -1,6 +1,6 @@
-"""The review page's server: a review comes in, an application that serves the page and its JSON goes out.
+"""The server of the review page: an application that serves the page and answers its requests.
 
-Requests carry and answers give plain JSON; `Guard` lets only the page's own through.
+Requests and answers are plain JSON; `Guard` lets only the page's own requests through.
 """
 
 import dataclasses
@@ -29,22 +29,22 @@ from .store import Decision
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_RANKS = 200
-"""Records that one request may ask for."""
+"""Records per request at most."""
 _MOST_CLASSES = 10
-"""Classes that a record is shown with: as many as there are digits. All in the model's order where they fit."""
+"""Classes shown with a record, as many as there are digits. If all fit, they are in the model's order."""
 _LONGEST_NAME = 100
 
 Json = dict[str, Any]
 
 
 class _BadRequestError(Exception):
-    """What the page would never send."""
+    """A request that the page would never send."""
 
 
 def make_app(review: Review, token: str, host: str, port: int, annotator: str | None = None) -> Starlette:
-    """The application for a review; it answers at `host` and `port` to who has the token.
+    """The application for a review; at `host` and `port`, it answers those who have the token.
 
-    annotator: the name to begin with; None lets the page ask.
+    annotator: the name to start with; None makes the page ask.
     """
     api = _Api(review, annotator)
     routes = [
@@ -64,7 +64,7 @@ def make_app(review: Review, token: str, host: str, port: int, annotator: str | 
 
 
 class _Api:
-    """What the page asks for; each takes a query string's or a body's values and gives what JSON can hold."""
+    """The page's requests: each method takes the values of a query string or a body and returns an object for JSON."""
 
     def __init__(self, review: Review, annotator: str | None) -> None:
         self.review = review
@@ -77,7 +77,7 @@ class _Api:
         return HTMLResponse(self._template.render(losses=self.review.losses_path.name))
 
     def start(self, values: Json) -> Json:  # noqa: ARG002
-        """What doesn't change while the server runs, and who has decided so far."""
+        """The values that don't change while the server runs, and who has decided so far."""
         review = self.review
         return {
             "losses": str(review.losses_path),
@@ -113,7 +113,7 @@ class _Api:
     def decide(self, values: Json) -> Json:
         row, verdict, label = values.get("row"), values.get("verdict"), values.get("label")
         if type(row) is not int or not isinstance(verdict, str) or not _is_choice(label):
-            raise _BadRequestError("a decision has a row, a verdict and, to relabel, a label or a list of labels")
+            raise _BadRequestError("a decision needs a row, a verdict and, to relabel, a label or a list of labels")
         shown = self.review.decide(row, verdict, label, _annotator(values))
         return {"record": self._shown(shown), "version": self.review.version(), "progress": self._progress()}
 
@@ -121,9 +121,9 @@ class _Api:
         verdict, label, expected = values.get("verdict"), values.get("label"), values.get("expected")
         query = values.get("query")
         if not isinstance(verdict, str) or not _is_choice(label) or type(expected) is not int:
-            raise _BadRequestError("a bulk decision has a verdict, an expected number and, to relabel, a label")
+            raise _BadRequestError("a bulk decision needs a verdict, an expected number and, to relabel, a label")
         if not isinstance(query, dict):
-            raise _BadRequestError("a bulk decision has a query")
+            raise _BadRequestError("a bulk decision needs a query")
         decided = self.review.decide_all(_query(query), verdict, label, _annotator(values), expected)
         return {"decided": decided, "version": self.review.version(), "progress": self._progress()}
 
@@ -167,7 +167,7 @@ class _Api:
         return dataclasses.asdict(decision) | {"label": self.review.decided_labels(decision)}
 
     def _classes(self, shown: Shown) -> list[tuple[str, float | None]]:
-        """The classes to show, each with its probability if that is known."""
+        """The classes to show, each with its probability if known."""
         record = shown.record
         known = dict(record.probabilities)
         if record.doubt is not None:
@@ -187,9 +187,9 @@ class _Api:
         return sorted(known, key=lambda name: -known[name])[:_MOST_CLASSES]
 
     def _of_sets(self, doubt: DoubtedSet, history: list[Decision], known: dict[str, float]) -> list[str]:
-        """The labels of a multi-label record: those that anybody speaks of, however many, and the likeliest.
+        """The labels shown with a multi-label record: all given, predicted, chosen or doubted ones, and the likeliest.
 
-        In the model's order where all fit, else the doubted one and then by falling probability.
+        They are in the model's order if all fit; else the doubted one comes first, then the others, likeliest first.
         """
         decided = self.review.decided_labels(history[-1]) if history else None
         spoken_of = {doubt.worst: None} | dict.fromkeys([*doubt.given, *doubt.predicted, *(decided or ())])
@@ -222,21 +222,21 @@ def _query(values: Json) -> Query:
     if unknown := set(values) - known:
         raise _BadRequestError(f"there is no filter {', '.join(sorted(unknown))}")
     if not all(isinstance(value, str) for value in values.values()):
-        raise _BadRequestError("filters are texts")
+        raise _BadRequestError("filters must be texts")
     return Query(**values)
 
 
 def _ranks(values: Json) -> list[int]:
     asked = values.get("ranks", "").split(",")
     if len(asked) > _MOST_RANKS or not all(rank.isascii() and rank.isdigit() and len(rank) < 16 for rank in asked):
-        raise _BadRequestError(f"ranks are up to {_MOST_RANKS} numbers between commas")
+        raise _BadRequestError(f"ranks must be up to {_MOST_RANKS} numbers, separated by commas")
     return [int(rank) for rank in asked]
 
 
 def _annotator(values: Json) -> str:
     name = values.get("annotator")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= _LONGEST_NAME:
-        raise _BadRequestError(f"an annotator has a name of up to {_LONGEST_NAME} characters")
+        raise _BadRequestError(f"an annotator needs a name of up to {_LONGEST_NAME} characters")
     return name.strip()
 
 
@@ -254,14 +254,14 @@ def _post(answer: Callable[[Json], Json]) -> Callable[[Request], Awaitable[Respo
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
-            return JSONResponse({"error": "the body is no JSON object"}, 400)
+            return JSONResponse({"error": "the body isn't a JSON object"}, 400)
         return await _answered(answer, values)
 
     return endpoint
 
 
 async def _answered(answer: Callable[[Json], Json], values: Json) -> Response:
-    """The answer as JSON. Threads do the work, since it waits for the disk."""
+    """The answer as JSON. A thread does the work, since it waits for the disk."""
     try:
         return JSONResponse(await run_in_threadpool(answer, values))
     except MovedError as error:

@@ -1,6 +1,6 @@
-"""The decisions about one losses file, in an SQLite file beside it: decisions come in and stay, whatever dies.
+"""Stores the decisions about one losses file in an SQLite file beside it, safe from crashes.
 
-Each `add` is a step that `undo` takes back as a whole. The store knows its losses file by a hash of what was ranked.
+Each `add` is a step that `undo` takes back as a whole. The store identifies its losses file by a hash of the ranking.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from lossaudit.engine.files import private_mode
 from lossaudit.engine.table.losses import LossesTable
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
-"""What a person can say of an example: the label is wrong and this one is right, the label is right, can't tell, and
-the example shouldn't be in the dataset."""
+"""Possible verdicts: the label is wrong and another one is right; the label is right; can't tell; the example shouldn't
+be in the dataset."""
 _FORMAT = 1
 _WAIT_S = 30.0
 _PAUSE_S = 0.02
-"""How long a writer waits for another one's transaction, in seconds."""
+"""Seconds that a writer waits for another process, and between attempts where SQLite doesn't wait by itself."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS decisions (
@@ -47,25 +47,25 @@ _COLUMNS = "row, verdict, label, annotator, origin, made_at"
 
 @dataclass(frozen=True)
 class Decision:
-    """What someone said of one row of a losses table."""
+    """One person's decision about one row of a losses table."""
 
     row: int
     """`id` in the losses table."""
     verdict: str
     """One of VERDICTS."""
     label: str | None
-    """Name of the new label; given for relabel and for nothing else."""
+    """Name of the new label for relabel; None for other verdicts."""
     annotator: str
     origin: str
-    """Where it was made: page, rubrix, argilla, label-studio or jsonl."""
+    """Place where it was made: page, rubrix, argilla, label-studio or jsonl."""
     made_at: str
-    """ISO 8601 with a time zone; stored in UTC."""
+    """Time in ISO 8601 with a time zone; stored in UTC."""
 
 
 class DecisionStore:
-    """The decisions about one losses file. One thread at a time may use it; other processes may have it open too.
+    """The decisions about one losses file. Only one thread at a time may use it; other processes may have it open too.
 
-    Where several annotators differ, the decision made last counts.
+    Where annotators differ, the latest decision counts.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -74,9 +74,9 @@ class DecisionStore:
 
     @classmethod
     def open(cls, losses: LossesTable, *, create: bool = True) -> Self:
-        """The store beside a losses file, which is made if it isn't there and `create` is set.
+        """The store beside a losses file; it is created if it doesn't exist and `create` is set.
 
-        Raises LossAuditError if there is none and none may be made, if the file there is no store, or if its
+        Raises LossAuditError if there is no store and none may be created, if the file there isn't a store, or if its
         decisions are about another losses file.
         """
         ranked = _hash_of_ranking(losses)
@@ -86,8 +86,8 @@ class DecisionStore:
                 f"there are no decisions about {losses.path} yet (no file {path}); "
                 f"make some with `lossaudit review {losses.path}`"
             )
-        with contextlib.suppress(OSError):  # it is there, or SQLite says below why it can't be
-            # SQLite would leave the permissions to the umask; its files beside this one get the same.
+        with contextlib.suppress(OSError):  # it exists, or SQLite says below why it can't
+            # SQLite would leave the permissions to the umask. Its files beside this one get the same permissions.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL, private_mode(path)))
         with _said(path):
             connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
@@ -100,10 +100,10 @@ class DecisionStore:
         return store
 
     def add(self, decisions: Iterable[Decision]) -> None:
-        """Stores decisions as one step of each of their annotators; they are on disk when it returns, or none is.
+        """Stores decisions as one step of each annotator. All of them are on disk when it returns, or none.
 
-        A decision that is there already, its time included, isn't stored again. A time that lies in the future is
-        taken as now. Raises LossAuditError for a decision that makes no sense, and when the disk says no.
+        A decision that is already there, with the same time, isn't stored again. A time in the future becomes the
+        present. Raises LossAuditError for an invalid decision, and if the file can't be written.
         """
         now = utc_now()
         checked = [_checked(decision, now) for decision in decisions]
@@ -119,7 +119,7 @@ class DecisionStore:
             )
 
     def undo(self, annotator: str) -> list[Decision]:
-        """Takes back an annotator's last step and returns it, by row; [] if there is none."""
+        """Takes back an annotator's last step and returns its decisions, by row; [] if there is none."""
         with self._transaction() as connection:
             (step,) = connection.execute("SELECT max(step) FROM decisions WHERE annotator = ?", (annotator,)).fetchone()
             if step is None:
@@ -131,13 +131,13 @@ class DecisionStore:
         return undone
 
     def decisions(self) -> dict[int, Decision]:
-        """The decision that counts for each row that has one: the latest over all annotators."""
+        """The decision that counts for each decided row: the latest of all annotators."""
         with _said(self.path):
             found = self._connection.execute(f"SELECT {_COLUMNS} FROM decisions ORDER BY made_at, id")
             return {decision.row: decision for decision in _decisions(found)}
 
     def history(self, row: int) -> list[Decision]:
-        """All decisions about a row, the one that counts last; those taken back are gone."""
+        """All decisions about a row, the one that counts last; those taken back aren't included."""
         with _said(self.path):
             found = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM decisions WHERE row = ? ORDER BY made_at, id", (row,)
@@ -145,12 +145,12 @@ class DecisionStore:
             return _decisions(found)
 
     def annotators(self) -> list[str]:
-        """Who has decisions here, by name."""
+        """Names of those who have decisions here, sorted."""
         with _said(self.path):
             return [name for (name,) in self._connection.execute("SELECT DISTINCT annotator FROM decisions ORDER BY 1")]
 
     def version(self) -> int:
-        """A number that rises with every change, by whichever process."""
+        """A number that rises with every change by any process."""
         with _said(self.path):
             found = self._connection.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
         return int(found[0]) if found else 0
@@ -178,12 +178,12 @@ class DecisionStore:
             facts = dict(self._connection.execute("SELECT name, value FROM facts"))
         if facts.get("ranking") != ranked:
             raise LossAuditError(
-                f"{self.path} holds decisions about another losses file ({facts.get('losses')} of "
+                f"{self.path} holds decisions about another losses file ({facts.get('losses')}, since "
                 f"{facts.get('begun_at')}); move it away, or put that losses file back"
             )
 
     def _switch_to_wal(self) -> None:
-        """Where another process begins the store at the same moment, SQLite says "locked" at once, without the wait."""
+        """Tries until it succeeds: while another process creates the store, SQLite says "locked" without waiting."""
         end = time.monotonic() + _WAIT_S
         while True:
             try:
@@ -197,12 +197,12 @@ class DecisionStore:
     def _begin_new(self, losses_path: Path, ranked: str) -> None:
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables:
-            raise LossAuditError(f"{self.path} is a database of something else; move it away")
+            raise LossAuditError(f"{self.path} is another program's database; move it away")
         facts = {"ranking": ranked, "losses": losses_path.name, "begun_at": utc_now(), "version": 0}
         with self._transaction() as connection:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
-            # Another process may have begun it since: what it wrote stays.
+            # Another process may have created it since; what that wrote stays.
             connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", facts.items())
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
@@ -225,17 +225,17 @@ class DecisionStore:
 
 
 def store_path(losses_path: Path) -> Path:
-    """Where the decisions about a losses file are: beside it, with its whole name."""
+    """The path of the decisions about a losses file: beside it, with its whole name."""
     return losses_path.with_name(f"{losses_path.name}.reviews.sqlite")
 
 
 def utc_now() -> str:
-    """The time as decisions carry it."""
+    """The present time in the form of decisions."""
     return _as_stored(datetime.now(UTC))
 
 
 def _as_stored(time: datetime) -> str:
-    """In one form, to the microsecond, so that times sort as text."""
+    """A time in one form, to the microsecond, so that times sort as text."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -244,17 +244,17 @@ def _checked(decision: Decision, now: str) -> Decision:
     if decision.row < 0:
         raise LossAuditError(f"{where}: rows are numbered from 0")
     if decision.verdict not in VERDICTS:
-        raise LossAuditError(f"{where}: there is no verdict {decision.verdict!r}; there are {', '.join(VERDICTS)}")
+        raise LossAuditError(f"{where}: there is no verdict {decision.verdict!r}; use one of {', '.join(VERDICTS)}")
     if (decision.label is None) == (decision.verdict == "relabel"):
-        raise LossAuditError(f"{where}: a new label goes with the verdict relabel, and with no other")
+        raise LossAuditError(f"{where}: the verdict relabel needs a new label, and no other verdict has one")
     if not decision.annotator.strip():
-        raise LossAuditError(f"{where}: it has no annotator")
+        raise LossAuditError(f"{where}: the annotator is missing")
     try:
         made_at = datetime.fromisoformat(decision.made_at)
     except ValueError as error:
-        raise LossAuditError(f"{where}: {decision.made_at!r} is no ISO 8601 time") from error
+        raise LossAuditError(f"{where}: {decision.made_at!r} isn't an ISO 8601 time") from error
     if made_at.tzinfo is None:
-        raise LossAuditError(f"{where}: its time {decision.made_at} has no time zone")
+        raise LossAuditError(f"{where}: the time {decision.made_at} has no time zone")
     return dataclasses.replace(decision, made_at=min(_as_stored(made_at), now))
 
 
@@ -263,7 +263,7 @@ def _decisions(rows: Iterable[tuple[int, str, str | None, str, str, str]]) -> li
 
 
 def _hash_of_ranking(losses: LossesTable) -> str:
-    """A hash of ids, losses and given labels, each column hashed by itself so that batches' bounds don't matter."""
+    """A hash of ids, losses and given labels; each column has its own, so that the bounds of batches don't matter."""
     columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
     for batch in losses.batches(list(columns)):
         columns["id"].update(batch["id"].to_numpy(zero_copy_only=False).astype("<i8").tobytes())
@@ -274,12 +274,12 @@ def _hash_of_ranking(losses: LossesTable) -> str:
 
 @contextlib.contextmanager
 def _said(path: Path) -> Iterator[None]:
-    """Makes SQLite's errors one line that says which file and what to do."""
+    """Turns SQLite's errors into one line that names the file and says what to do."""
     try:
         yield
     except sqlite3.OperationalError as error:
         raise LossAuditError(
-            f"can't use {path}: {brief(error)}; see to the folder's rights and room, and try again"
+            f"can't use {path}: {brief(error)}; check the folder's permissions and free space, and try again"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise LossAuditError(f"{path} is no store of decisions, or damaged: {brief(error)}; move it away") from error
+        raise LossAuditError(f"{path} isn't a decision store, or is damaged: {brief(error)}; move it away") from error

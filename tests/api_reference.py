@@ -1,8 +1,8 @@
-"""The reference of the Python API, docs/api.md: the docstrings of the public names come in, Markdown goes out.
+"""Writes docs/api.md, the reference of the Python API, from the docstrings of the public names.
 
     python -m tests.api_reference    writes the page (make docs)
 
-griffe reads the sources, so types and defaults are written as they are there.
+griffe reads the sources, so types and defaults appear as written there.
 """
 
 import re

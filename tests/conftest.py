@@ -1,7 +1,7 @@
-"""What the tests share: tiny checkpoints made on the spot, one exported bundle, and a home of their own.
+"""Shared by all tests: tiny checkpoints made on the spot, an exported bundle, and a home folder of their own.
 
-Nothing here touches the network or the user's caches: the Hugging Face libraries are set offline, and every
-cache lies in a temporary folder, before anything imports them.
+Nothing here touches the network or the user's caches: before anything imports the Hugging Face libraries, they are set
+to offline mode and every cache is moved to a temporary folder.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""What the documents tell people to type: Markdown and the commands' own examples in, command lines out."""
+"""Extracts the command lines that users are told to type from the documents and the commands' own examples."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Small graphs of a classifier for the tests that spoil them."""
+"""Small classifier graphs for tests that corrupt them."""
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper

@@ -1,5 +1,5 @@
-"""The house's rules: who may import whom, that nothing goes in a circle, how long a file may be, and that messages
-name options in the words of whoever called."""
+"""The house rules: allowed imports, no circular imports, the length of files, and messages that name options in
+the words of the caller."""
 
 import ast
 import inspect

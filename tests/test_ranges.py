@@ -1,4 +1,4 @@
-"""The ranges in pyproject.toml: the base install holds nothing back, and admits the versions that were tested."""
+"""The ranges in pyproject.toml: the base install has no upper bounds, and all tested versions are in range."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tutorial's code runs, in its order, with a model and data of the test in the place of the hub's."""
+"""The tutorial's code runs in order, with a test model and test data in place of the hub's."""
 
 import re
 import shlex

@@ -1,7 +1,7 @@
-"""Runs a command and tells what it asked of the network: names that were looked up, addresses, ports that listen.
+"""Runs a command and reports its use of the network: names looked up, addresses, listening ports.
 
-`strace` sees all of it. Where it may not trace, a network namespace shows at least the look-ups: nothing is there but a
-resolver that writes them down.
+`strace` sees all of it. Where tracing isn't allowed, a network namespace shows at least the look-ups: it contains
+nothing but a resolver that records them.
 """
 
 import functools

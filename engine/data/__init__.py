@@ -1,1 +1,1 @@
-"""Datasets: files, folders and hub names come in, Arrow tables of rows and their texts go out."""
+"""Datasets: reads files, folders and hub names as Arrow tables of rows, and the texts in them."""

@@ -1,6 +1,6 @@
-"""What columns of an Arrow type hold. A type comes in, yes or no goes out; the several sizes of one thing are one.
+"""What columns of an Arrow type hold, whatever the size of its numbers or offsets.
 
-Also the one thing that Arrow does wrong with texts.
+Also works around the one thing that Arrow does wrong with texts.
 """
 
 import pyarrow as pa
@@ -23,8 +23,9 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def without(texts: pa.ChunkedArray, where: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The texts with nothing in the place of some.
+    """The texts, with null in place of some.
 
-    Nothings of the texts' length, since with a single one Arrow before 24 gives other bytes of a slice (its GH-49410).
+    The nulls are an array of the texts' length: with a single one, Arrow before 24 gives the wrong bytes of a slice
+    (its GH-49410).
     """
     return pc.if_else(where, pa.nulls(len(texts), texts.type), texts)

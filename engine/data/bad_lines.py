@@ -1,4 +1,4 @@
-"""Finds the line of a text file that its reader stumbled over: readers count from wherever they were, or not at all."""
+"""Finds the line of a text file that its reader failed on: readers count from wherever they were, or not at all."""
 
 import gzip
 import zlib
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..files import ending_of
 
-NOT_UTF8 = "is not UTF-8; convert the file first, such as with iconv --from-code latin1 --to-code utf-8"
+NOT_UTF8 = "is not UTF-8; convert the file first, for example with iconv --from-code latin1 --to-code utf-8"
 
 
 def first_bad_line(files: Sequence[Path]) -> str | None:
-    """Where and why the first line of some files can't be read, in one sentence; None if no single line is to blame.
+    """Which line of some files is the first that can't be read, and why; None if no single line is to blame.
 
     Lines must be UTF-8.
     """

@@ -11,9 +11,9 @@ from .names import LABEL_NAMES, PAIRS, TEXT_NAMES
 def find_text_column(
     features: Mapping[str, object], asked: str | None, label_column: str | None, pair_column: str | None = None
 ) -> str:
-    """The text column's name; of pairs, whose second texts are in `pair_column`, that of the first texts.
+    """The name of the text column; for pairs, whose second texts are in `pair_column`, that of the first texts.
 
-    Raises LossAuditError, which lists the columns, if there is none, no text in it, or only the halves of pairs.
+    Raises LossAuditError, listing the columns, if there is none, it holds no text, or all there are is halves of pairs.
     """
     if asked is not None:
         _check_text(features, asked, "text_column", label_column)
@@ -24,10 +24,10 @@ def find_text_column(
         return asked
     others = [name for name in features if name not in (label_column, pair_column)]
     texts = [name for name in others if _is_text(features[name])]
-    # A column named so that holds nothing is meant all the same: every row is without a text then.
+    # A column with a usual name counts even if it is empty: then no row has a text.
     empty = [name for name in others if _is_nothing(features[name])]
     usual = _first_of(TEXT_NAMES, texts) or _first_of(TEXT_NAMES, empty)
-    # A column of several types is taken for the text by its name alone: it is mostly metadata.
+    # A column of several types counts as the text only if its name says so: most hold metadata.
     strings = [name for name in texts if not isinstance(features[name], Json)]
     if pair_column is not None:
         usual = _first_of(tuple(a for a, b in PAIRS if b == _plain(pair_column)), texts) or usual
@@ -37,7 +37,7 @@ def find_text_column(
             Option("text_column", pair[0]),
             Either(", ", " "),
             Option("text_pair_column", pair[1]),
-            ", or one text alone with ",
+            ", or a single text with ",
             Option("text_column"),
         )
     if usual is None and len(strings) == 1:
@@ -48,12 +48,12 @@ def find_text_column(
 
 
 def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> None:
-    """Raises LossAuditError if there is no such column, or none that can hold the second texts of pairs."""
+    """Raises LossAuditError if there is no such column, or it can't hold the second texts of pairs."""
     _check_text(features, asked, "text_pair_column", label_column)
 
 
 def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
-    """The label column's name. Raises LossAuditError, which lists the columns, if it can't be told."""
+    """The name of the label column. Raises LossAuditError, listing the columns, if it can't be found."""
     if asked is not None:
         return _existing(features, asked, "label_column")
     classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
@@ -63,6 +63,12 @@ def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
     if usual is None:
         raise LossAuditError("can't tell which column holds the label; ", *_choose(features, "label_column"))
     return usual
+
+
+def other_label_columns(features: Mapping[str, object], taken: str) -> list[str]:
+    """The columns that might hold the labels too: they are called so, or name their classes."""
+    others = [name for name in features if name != taken]
+    return [name for name in others if isinstance(features[name], ClassLabel) or _plain(name) in LABEL_NAMES]
 
 
 def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:
@@ -75,7 +81,7 @@ def _plain(name: str) -> str:
 
 
 def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
-    """Two columns that are called like the halves of pairs, unless the text is guessed to be in a third one."""
+    """Two columns named like the halves of pairs, unless the text is guessed to be in a third one."""
     for pair in PAIRS:
         first, second = (_first_of((half,), texts) for half in pair)
         if first is not None and second is not None and guess in (None, first, second):
@@ -89,7 +95,7 @@ def _check_text(features: Mapping[str, object], name: str, option: str, label_co
         raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with ", Option(option))
     if name == label_column:
         raise LossAuditError(
-            f"column {name!r} can't be text and label both; name the label with ", Option("label_column")
+            f"column {name!r} can't be both text and label; name the label with ", Option("label_column")
         )
 
 
@@ -104,7 +110,7 @@ def _choose(features: Mapping[str, object], option: str) -> tuple[Part, ...]:
 
 
 def _is_text(feature: object) -> bool:
-    """Strings, or values of several types, of which some may be strings."""
+    """Whether it holds strings, or values of several types, of which some may be strings."""
     return isinstance(feature, Json) or (isinstance(feature, Value) and feature.dtype in ("string", "large_string"))
 
 

@@ -1,7 +1,7 @@
-"""What columns are usually called. Nothing is imported here, since `top` reads it too."""
+"""Usual names of columns. This module imports nothing, since `top` reads it too."""
 
 TEXT_NAMES = ("text", "sentence", "content", "document", "review", "question", "description", "body", "title")
-"""What a column with the text is usually called, the likeliest first."""
+"""Usual names of the text column, the likeliest first."""
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "topic", "sentiment", "intent", "y")
 PAIRS = (
     ("premise", "hypothesis"),
@@ -21,4 +21,4 @@ PAIRS = (
     ("query", "passage"),
     ("claim", "evidence"),
 )
-"""What the columns of text pairs are usually called."""
+"""Usual names of the columns of text pairs."""

@@ -1,14 +1,14 @@
-"""A dataset's rows, in order and a shard at a time. A `datasets.Dataset` comes in, Arrow tables go out.
+"""A dataset's rows as Arrow tables, in order and one shard at a time.
 
 What `open_dataset` opened is read from its Arrow files from front to back, without mapping them into memory: mapped
-pages count as the process's own, so that memory would grow with the rows.
+pages count as the process's own, so memory would grow with the number of rows.
 """
 
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import datasets
 import pyarrow as pa
@@ -23,13 +23,13 @@ _READ_ROWS = 4096
 
 @dataclass(frozen=True)
 class Origin:
-    """What the user gave as the dataset, so that it can be opened again."""
+    """The dataset as the user named it, so that it can be opened again."""
 
     name: str
     config: str | None = None
     split: str | None = None
     files: tuple[Path, ...] = ()
-    """The files that the name means, in order; () for a saved or a hub dataset."""
+    """The files that the name stands for, in order; () for a saved or a hub dataset."""
 
 
 class Rows:
@@ -43,29 +43,40 @@ class Rows:
         scratch: Scratch | None = None,
     ) -> None:
         """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`.
-        scratch: where the dataset's Arrow files are, if they are to go with its rows.
+        scratch: the folder of the dataset's Arrow files, if it is to be deleted with the rows.
         """
         self.origin = origin
         self._scratch = scratch
         self.features: dict[str, Any] = dict(dataset.features)
         self.fingerprint = fingerprint or str(dataset._fingerprint)
-        """What identifies the data: it changes when they do."""
+        """Identifier of the data, which changes when they do."""
         self._rows = len(dataset)
         self._files = _files_behind(dataset)
-        # A dataset in files isn't held: its mapping alone would be half of it.
+        # A dataset in files isn't held: the mapping alone would take half of its memory.
         self._dataset = dataset.with_format("arrow") if self._files is None else None
 
     def first(self, limit: int | None) -> "Rows":
-        """Only so many rows of it."""
+        """The first `limit` rows; all if None."""
         rows = copy.copy(self)
         rows._rows = self._rows if limit is None else min(limit, self._rows)
         return rows
+
+    def close(self) -> None:
+        """Deletes the working copy of a dataset in files, which can't be read any more."""
+        if self._scratch is not None:
+            self._scratch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return self._rows
 
     def take(self, start: int, stop: int) -> pa.Table:
-        """The rows from `start` up to `stop`; of a dataset in files, by mapping them into memory."""
+        """The rows from `start` up to `stop`; the files of a dataset in files are mapped into memory for it."""
         if self._dataset is None:
             mapped = [datasets.Dataset.from_file(file) for file in self._files or ()]
             self._dataset = datasets.concatenate_datasets(mapped).with_format("arrow")
@@ -74,7 +85,7 @@ class Rows:
     def shards(self, size: int, wanted: Callable[[int], bool] = lambda start: True) -> Iterator[tuple[int, pa.Table]]:
         """The rows in tables of `size` (the last may be shorter), each with its first row's number.
 
-        wanted: whether the shard that begins with a row is to be given; the others are passed over.
+        wanted: whether to yield the shard that begins with a row; the others are skipped.
         """
         start, held = 0, 0
         pieces: list[pa.Table] = []
@@ -111,7 +122,7 @@ def _shard(
 
 
 def _files_behind(dataset: datasets.Dataset) -> list[str] | None:
-    """The Arrow files whose rows, one after the other, are the dataset's; None if it is another view of them."""
+    """The Arrow files whose rows, in order, are the dataset's; None if the dataset is another view of them."""
     table = dataset.data
     blocks = table.blocks if isinstance(table, ConcatenationTable) else [[table]]
     whole = all(

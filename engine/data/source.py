@@ -1,4 +1,4 @@
-"""Opens what users of `datasets` call a dataset: a hub name, a saved dataset, or files. Out come its `Rows`."""
+"""Opens what users of `datasets` call a dataset (a hub name, a saved dataset, or files) as `Rows`."""
 
 import contextlib
 import errno
@@ -22,8 +22,8 @@ from .json_arrow import copy_json
 from .json_rows import BadJsonError, rows_of
 from .rows import Origin, Rows
 
-# Only an empty cell is missing: a label or text that reads "NA" or "None" is what it says. A row that is longer than
-# the header is a mistake: pandas would take its first cell for a name.
+# Only an empty cell is missing: a label or text "NA" or "None" is taken literally. A row longer than the header is a
+# mistake: pandas would take its first cell for a name.
 _CSV = {"keep_default_na": False, "na_values": [""], "index_col": False}
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".csv": ("csv", _CSV),
@@ -36,15 +36,15 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 _COUNTED_ROWS = 4096
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
-"""What `datasets` says of files without rows, of CSV files without a header and of empty JSON files."""
+"""Words in the errors of `datasets` about files without rows, CSV files without a header and empty JSON files."""
 
 
 def open_dataset(name: str, config: str | None = None, split: str | None = None, workplace: Path | None = None) -> Rows:
     """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
 
-    config: a hub dataset's configuration. split: for a hub or saved dataset, "train" (or the only one)
-    if None. workplace: a folder of lossaudit's own in which files are copied as Arrow, see `Scratch`; the copy goes
-    with the rows. Raises LossAuditError if nothing is there, it can't be read, or it has no rows.
+    config: a hub dataset's configuration. split: of a hub or saved dataset; None for "train", or the only one.
+    workplace: a folder of lossaudit's to copy files to as Arrow (see `Scratch`); the copy is deleted with the rows.
+    Raises LossAuditError if there is no such dataset, it can't be read, or it has no rows.
     """
     files = [] if Path(name).is_dir() else files_of(name)
     scratch = None
@@ -57,15 +57,15 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
             dataset = _open(name, config, split)
     if len(dataset) == 0:
         raise _no_rows(name)
-    # `datasets` would take a file for another one when only its time has changed.
+    # For `datasets`, a file whose time alone has changed is another one.
     fingerprint = _hash_of(files) if files else None
     return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint, scratch)
 
 
 def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
-    """Where rows of a dataset are for the person who has its files: the file and the row in it, counted from 0.
+    """Where rows of a dataset are in the user's files: the file, and the row in it, counted from 0.
 
-    Several files are read again up to the last of the rows, since their rows were only numbered through.
+    Several files are read again up to the last of these rows, since rows are numbered across all files.
     """
     if origin is None or len(origin.files) < 2:
         where = f" of {origin.files[0] if origin.files else origin.name}" if origin else ""
@@ -117,7 +117,7 @@ def _check_files(name: str, files: list[Path], config: str | None, split: str | 
 
 
 def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
-    """The rows of files of one format, as Arrow files in `folder`, where unpacked ones go too."""
+    """The rows of files of one format, as Arrow files in `folder`; unpacked files go there too."""
     builder, options = _FORMATS[_kind(files[0])]
     if builder == "json":
         with _reading(name), _copying(name, folder.parent):
@@ -136,7 +136,7 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
         except Exception:
             if builder != "csv":
                 raise
-            # The types are those of the first rows; where later ones don't fit, "?" among numbers, all are text.
+            # Types come from the first rows; if later ones don't fit, such as "?" among numbers, all become text.
             with contextlib.suppress(Exception):
                 names = pd.read_csv(files[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
@@ -144,13 +144,13 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
 
 
 def _with_rows(files: list[Path]) -> list[Path]:
-    """The Parquet files that hold rows, since one without says of columns of texts that they hold nothing at all."""
+    """The Parquet files that hold rows, since in one without, columns of texts have the type null."""
     return [file for file in files if file.suffix == ".gz" or pq.read_metadata(file).num_rows] or files
 
 
 @contextlib.contextmanager
 def _copying(name: str, place: Path) -> Iterator[None]:
-    """Tells a full disk from a file that can't be read."""
+    """Distinguishes a full disk from a file that can't be read."""
     try:
         yield
     except Exception as error:
@@ -167,7 +167,7 @@ def _kind(file: Path) -> str:
     ending = ending_of(file)
     if ending not in _FORMATS:
         raise LossAuditError(
-            f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (or .gz after it)"
+            f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (optionally followed by .gz)"
         )
     return ending
 
@@ -175,7 +175,7 @@ def _kind(file: Path) -> str:
 def _saved(folder: Path, split: str | None) -> datasets.Dataset:
     if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise LossAuditError(
-            f"{folder} is a folder but no saved dataset (save_to_disk); to read files in it write '{folder}/*.csv'"
+            f"{folder} is a folder but not a saved dataset (save_to_disk); to read files in it, write '{folder}/*.csv'"
         )
     with _reading(str(folder)):
         loaded = datasets.load_from_disk(str(folder))
@@ -187,9 +187,9 @@ def _saved(folder: Path, split: str | None) -> datasets.Dataset:
 
 
 def _hub(name: str, config: str | None, split: str | None) -> datasets.Dataset:
-    with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be had"):
+    with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be downloaded"):
         splits = datasets.get_dataset_split_names(name, config)
-        whole, bracket, part = (split or "").partition("[")  # a slice such as train[:10%] is for `datasets` to read
+        whole, bracket, part = (split or "").partition("[")  # `datasets` parses a slice such as train[:10%]
         return datasets.load_dataset(name, config, split=_split(name, splits, whole or None) + bracket + part)
 
 
@@ -204,7 +204,7 @@ def _split(name: str, splits: list[str], asked: str | None) -> str:
 
 
 def _looks_like_a_path(name: str) -> bool:
-    """Whether a name that isn't there can't be a hub's `owner/name`."""
+    """Whether a name that isn't a file or folder can't be a hub's `owner/name` either."""
     return (
         name.count("/") > 1
         or name.startswith((".", "/", "~"))
@@ -232,18 +232,20 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
         why = first_bad_line(files) or brief(cause)
         if isinstance(cause, pd.errors.ParserWarning):
             why = "rows have more cells than the header"
-        raise LossAuditError(f"{problem or f'{name} can not be read'}: {why}") from error
+        raise LossAuditError(f"{problem or f'{name} cannot be read'}: {why}") from error
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
+    seen = set()  # a library may raise an error from itself
+    while error.__cause__ is not None and error not in seen:
+        seen.add(error)
         error = error.__cause__
     return error
 
 
 @contextlib.contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """The library's own bars and messages off, and back as they were."""
+    """Switches the library's own bars and messages off, and afterwards back to what they were."""
     verbosity, bars = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()

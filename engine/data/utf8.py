@@ -1,7 +1,7 @@
 """Arrow takes a file's word for it that its arrays are sound and its strings UTF-8; Python and other readers don't.
 
-Tables come in from files of others; they are refused where they are damaged. A column of strings comes in; it goes
-out as it is, or with U+FFFD for the bytes that are no UTF-8, in nested values too.
+`check` refuses damaged tables from other people's files. `mended` replaces bytes that aren't UTF-8 with U+FFFD, in
+nested values too.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from .arrow_types import is_text
 
 
 def check(table: pa.Table) -> None:
-    """Raises ArrowInvalid for a table whose arrays point outside themselves; bytes that are no UTF-8 may be."""
+    """Raises ArrowInvalid for a table whose arrays point outside themselves; bytes that aren't UTF-8 pass."""
     table.cast(pa.schema([field.with_type(_as_bytes(field.type)) for field in table.schema])).validate(full=True)
 
 
 def mended(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column with strings that can be read."""
+    """The column with nothing but valid strings."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
@@ -33,7 +33,7 @@ def _mended(array: pa.Array) -> pa.Array:
 
 
 def _as_bytes(kind: pa.DataType) -> pa.DataType:
-    """The same type with bytes in the place of strings."""
+    """The same type with bytes in place of strings."""
     if pa.types.is_string(kind):
         return pa.binary()
     if pa.types.is_large_string(kind):

@@ -1,1 +1,1 @@
-"""The doctor: what this machine, its packages and a bundle are like, and whether that is in order."""
+"""The doctor: describes this machine, its packages and a bundle, and checks whether they are in order."""

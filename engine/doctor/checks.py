@@ -1,10 +1,10 @@
-"""Whether this machine and what is installed on it are in order for an audit. A bundle may come in; facts, and
-checks that say of each whether it is in order and what to do, go out.
+"""Checks whether this machine, its packages and, on request, a bundle are in order for an audit, and what to do.
 
-The facts come from doctor_machine.py, doctor_software.py and doctor_bundle.py; here they are judged. `docs/doctor.md`
-lists the fields, which other programs read as JSON.
+The facts come from machine.py, software.py and speed.py; here they are judged. `docs/doctor.md` lists the fields,
+which other programs read as JSON.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
@@ -36,15 +36,15 @@ OPENVINO_SPEEDUP = 1.2
 (bench/results; a test compares)."""
 TO_CPU = "pip uninstall --yes onnxruntime-gpu && pip install --force-reinstall --no-deps onnxruntime"
 TO_GPU = "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
-"""The two commands that leave one build in order where one was written over the other (docs/install.md)."""
+"""The two commands that leave one build in order where one has overwritten the other (docs/install.md)."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
-    """Stable, for programs."""
+    """Stable name, for programs."""
     state: str
     """`ok`, `note` (works, but could be better, or can't be known) or `problem`."""
     finding: str
@@ -53,20 +53,35 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What was found of this machine and of what is installed on it."""
+
+    cpu: Cpus
+    memory: Memory
+    onnxruntime: Runtime
+    cuda: CudaLibraries | None
+    """None where onnxruntime-gpu isn't installed."""
+    openvino: str | None
+    """Its version."""
+    packages: tuple[Package, ...] | None
+    """None where lossaudit itself isn't installed."""
+
+
+@dataclass(frozen=True)
 class BundleFacts:
-    """A bundle that was looked at."""
+    """The bundle that was checked."""
 
     folder: str
     manifest: Manifest | None
-    """None if it can't be used."""
+    """None if the bundle can't be used."""
     bytes: int
     speed: "SpeedTest | None" = None
-    """None if it couldn't be measured."""
+    """None if the speed couldn't be measured."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found."""
+    """Everything that was found."""
 
     lossaudit: str
     python: str
@@ -77,7 +92,7 @@ class Diagnosis:
     cuda: CudaLibraries | None
     """None where onnxruntime-gpu isn't installed."""
     openvino: str | None
-    """Its version."""
+    """The version of OpenVINO; None where it isn't installed."""
     packages: tuple[Package, ...]
     extras: tuple[Extra, ...]
     caches: tuple[Cache, ...]
@@ -98,41 +113,28 @@ def diagnose(
     on_step: Callable[[str], None] = lambda step: None,
     worded: Wording = in_library,
 ) -> Diagnosis:
-    """Looks at everything; at a bundle too, which is then run for some seconds. on_step is told what begins.
+    """Checks everything, and a bundle if there is one, which is then run for a few seconds.
 
-    worded: makes the text of findings and advice that name options.
+    on_step: called with what begins. worded: makes the text of findings and advice that name options.
     """
-    on_step("the machine")
-    cpu, memory = machine.cpu(), machine.memory()
-    on_step("what is installed")
-    runtime, openvino = software.onnxruntime(), software.openvino()
-    cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
-    checks = [_cpus(cpu), _instructions(cpu), _memory(memory), _onnxruntime(runtime, _has_gpu(cuda))]
-    if cuda is not None and not runtime.clash:  # which is to be mended first
-        checks.append(_cuda(cuda, runtime))
-    checks.append(_openvino(openvino, cpu))
-    try:
-        packages = software.packages()
-        checks += [_packages(packages), _extras(packages)]
-    except importlib.metadata.PackageNotFoundError:
-        packages = ()
-        checks.append(Check("packages", PROBLEM, "lossaudit itself isn't installed", "pip install lossaudit"))
-    checks.append(_privacy())
+    found = _look(on_step)
+    checks = judged(found)
     on_step("the caches")
     folders = _caches()
     facts = None
     if bundle is not None:
-        facts, of_bundle = _bundle(Path(bundle), cpu, runtime, cuda is not None, on_step, worded)
+        facts, of_bundle = _bundle(Path(bundle), found, on_step, worded)
         checks += of_bundle
+    packages = found.packages or ()
     return Diagnosis(
         lossaudit=__version__,
         python=platform.python_version(),
         system=machine.system(),
-        cpu=cpu,
-        memory=memory,
-        onnxruntime=runtime,
-        cuda=cuda,
-        openvino=openvino,
+        cpu=found.cpu,
+        memory=found.memory,
+        onnxruntime=found.onnxruntime,
+        cuda=found.cuda,
+        openvino=found.openvino,
         packages=packages,
         extras=software.extras(packages),
         caches=folders,
@@ -141,8 +143,31 @@ def diagnose(
     )
 
 
-def _has_gpu(cuda: CudaLibraries | None) -> bool:
-    return cuda is not None and cuda.driver
+def _look(on_step: Callable[[str], None]) -> Facts:
+    on_step("the machine")
+    cpu, memory = machine.cpu(), machine.memory()
+    on_step("what is installed")
+    runtime, openvino = software.onnxruntime(), software.openvino()
+    cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
+    packages = None
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        packages = software.packages()
+    return Facts(cpu, memory, runtime, cuda, openvino, packages)
+
+
+def judged(facts: Facts) -> list[Check]:
+    """The checks on a machine and what is installed on it."""
+    cpu, runtime, cuda, packages = facts.cpu, facts.onnxruntime, facts.cuda, facts.packages
+    has_gpu = cuda is not None and cuda.driver
+    checks = [_cpus(cpu), _instructions(cpu), _memory(facts.memory), _onnxruntime(runtime, has_gpu)]
+    if cuda is not None and not runtime.clash:  # which must be fixed first
+        checks.append(_cuda(cuda, runtime))
+    checks.append(_openvino(facts.openvino, cpu))
+    if packages is None:
+        checks.append(Check("packages", PROBLEM, "lossaudit itself isn't installed", "pip install lossaudit"))
+    else:
+        checks += [_packages(packages), _extras(packages)]
+    return [*checks, _privacy()]
 
 
 def _cpus(cpu: Cpus) -> Check:
@@ -174,18 +199,18 @@ def _memory(memory: Memory) -> Check:
     if memory.at_hand is None:
         return Check("memory", NOTE, "how much memory there is can't be known on this system")
     if memory.at_hand < _ENOUGH_MEMORY:
-        return Check("memory", NOTE, finding, "an audit with a DistilBERT-base takes 0.8 GB: end other programs")
+        return Check("memory", NOTE, finding, "an audit with a DistilBERT-base takes 0.8 GB: close other programs")
     return Check("memory", OK, finding)
 
 
 def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
     if runtime.clash:
         owner = [build.name for build in runtime.builds if build.in_place and build.name in runtime.clash]
-        lies = f"; the files that are there are {owner[0]}'s" if len(owner) == 1 else ""
+        lies = f"; the files now there are {owner[0]}'s" if len(owner) == 1 else ""
         return Check(
             "onnxruntime",
             PROBLEM,
-            f"{' and '.join(runtime.clash)} own the same files, so that one is written over the other{lies}",
+            f"{' and '.join(runtime.clash)} own the same files, so one has overwritten the other{lies}",
             TO_GPU if has_gpu else TO_CPU,
         )
     broken = [build for build in runtime.builds if build.files_missing or not build.in_place]
@@ -194,22 +219,22 @@ def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
         lost = (
             f"{build.files_missing} files of {build.name} are missing"
             if build.files_missing
-            else (f"another build was written over {build.name}")
+            else (f"another build has overwritten {build.name}")
         )
         repair = f"pip install --force-reinstall --no-deps {build.name}=={build.version}"
         return Check("onnxruntime", PROBLEM, lost, repair)
     if runtime.fault is not None:
         repair = "pip install --force-reinstall --no-deps onnxruntime"
         return Check("onnxruntime", PROBLEM, f"it can't be imported: {runtime.fault}", repair)
-    names = ", ".join(build.name for build in runtime.builds) or "onnxruntime, of no package"
+    names = ", ".join(build.name for build in runtime.builds) or "onnxruntime, from no package"
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in runtime.providers)
     return Check("onnxruntime", OK, f"{names} {runtime.version}, with the providers {providers}")
 
 
 def _cuda(cuda: CudaLibraries, runtime: Runtime) -> Check:
-    built = f"built for CUDA {cuda.built_for}" if cuda.built_for else "of a build that names no version of CUDA"
+    built = f"built for CUDA {cuda.built_for}" if cuda.built_for else "built for an unnamed version of CUDA"
     if not cuda.driver:
-        return Check("cuda", PROBLEM, f"{built}, but there is no NVIDIA driver", f"install it, or go without: {TO_CPU}")
+        return Check("cuda", PROBLEM, f"{built}, but there is no NVIDIA driver", f"install it, or do without: {TO_CPU}")
     if cuda.missing:
         return Check(
             "cuda",
@@ -222,20 +247,20 @@ def _cuda(cuda: CudaLibraries, runtime: Runtime) -> Check:
 
 def _openvino(version: str | None, cpu: Cpus) -> Check:
     if version is not None:
-        return Check("openvino", OK, f"OpenVINO {version}: audit measures it too and takes the faster")
+        return Check("openvino", OK, f"OpenVINO {version}: audit measures it too and uses the faster")
     if cpu.features is None or not any(cpu.features.get(name) for name in ("AVX-512 VNNI", "AVX-VNNI")):
         return Check("openvino", OK, "OpenVINO isn't installed; it isn't needed")
     return Check(
         "openvino",
         NOTE,
-        f"OpenVINO isn't installed; it was {OPENVINO_SPEEDUP} × as fast as ONNX Runtime on a CPU with VNNI, long "
-        "texts (slower on short ones; audit takes the faster)",
+        f"OpenVINO isn't installed; it was {OPENVINO_SPEEDUP} × as fast as ONNX Runtime with long texts on a CPU "
+        "with VNNI (slower with short ones; audit uses the faster)",
         "pip install 'lossaudit[openvino]'",
     )
 
 
 def _packages(packages: tuple[Package, ...]) -> Check:
-    """The base install, and what there is of the extras, against the versions that lossaudit is made for."""
+    """Compares the base install, and the installed extras, with the versions that lossaudit is made for."""
     unfit = [package for package in packages if not package.fits and (package.extra is None or package.version)]
     wrong: dict[str, Package] = {}
     for package in unfit:  # the base install's come first
@@ -250,7 +275,7 @@ def _packages(packages: tuple[Package, ...]) -> Check:
     needed = any(package.extra is None for package in wrong.values())
     repair = " ".join(f"'{package.name}{package.wanted}'" for package in wrong.values())
     extras = ", ".join(sorted({package.extra for package in unfit if package.extra}))
-    for_extras = f"; that is for the extra {extras}" if extras and not needed else ""
+    for_extras = f"; needed for the extra {extras}" if extras and not needed else ""
     return Check("packages", PROBLEM if needed else NOTE, "; ".join(told) + for_extras, f"pip install {repair}")
 
 
@@ -270,8 +295,8 @@ def _privacy() -> Check:
     if not changed:
         return Check("privacy", OK, finding)
     settings = ", ".join(f"{name}={value}" for name, value in changed.items())
-    advice = f"unset {' '.join(changed)}, if you didn't mean that (docs/privacy.md)"
-    return Check("privacy", NOTE, f"your environment has {settings}, so that libraries may send data", advice)
+    advice = f"unset {' '.join(changed)}, unless you set this on purpose (docs/privacy.md)"
+    return Check("privacy", NOTE, f"your environment has {settings}, so libraries may send data", advice)
 
 
 def _caches() -> tuple[Cache, ...]:
@@ -282,36 +307,41 @@ def _caches() -> tuple[Cache, ...]:
 
 
 def _bundle(
-    folder: Path, cpu: Cpus, runtime: Runtime, for_gpu: bool, on_step: Callable[[str], None], worded: Wording
+    folder: Path, found: Facts, on_step: Callable[[str], None], worded: Wording
 ) -> tuple[BundleFacts, list[Check]]:
     on_step(f"{folder}, against its hashes")
     try:
         bundle = Bundle.load(folder)
     except LossAuditError as error:
         return BundleFacts(str(folder), None, size_of(folder)), [Check("bundle", PROBLEM, worded(error.parts))]
-    manifest, size = bundle.manifest, size_of(folder)
-    facts = BundleFacts(str(folder), manifest, size)
-    checks = [
-        Check(
-            "bundle",
-            OK,
-            f"{manifest.architecture} of {len(manifest.labels)} labels, from {manifest.source.name}, {size / 1e6:.0f} "
-            f"MB; all {len(manifest.files)} files have their hashes",
-        ),
-        _parity(manifest),
-    ]
-    if for_gpu:
-        checks.append(_fp16(manifest, worded))
-    if runtime.fault is not None:
-        return facts, checks
+    facts = BundleFacts(str(folder), bundle.manifest, size_of(folder))
+    for_gpu = found.cuda is not None
+    if found.onnxruntime.fault is not None:
+        return facts, judged_bundle(facts, for_gpu, worded)
     on_step("how fast it runs")
     try:
         from . import speed as doctor_bundle
 
-        speed = doctor_bundle.speed_test(bundle, cpu.usable, worded=worded)
+        speed = doctor_bundle.speed_test(bundle, found.cpu.usable, doctor_bundle.SECONDS, worded=worded)
     except (LossAuditError, ImportError) as error:
-        return facts, [*checks, Check("speed", PROBLEM, brief(error))]
-    return dataclasses.replace(facts, speed=speed), [*checks, _speed(speed)]
+        return facts, [*judged_bundle(facts, for_gpu, worded), Check("speed", PROBLEM, brief(error))]
+    facts = dataclasses.replace(facts, speed=speed)
+    return facts, judged_bundle(facts, for_gpu, worded)
+
+
+def judged_bundle(facts: BundleFacts, for_gpu: bool, worded: Wording = in_library) -> list[Check]:
+    """The checks on a bundle that can be used. for_gpu: whether onnxruntime-gpu is installed."""
+    manifest = facts.manifest
+    if manifest is None:
+        return []
+    hashes = f"{facts.bytes / 1e6:.0f} MB; all {len(manifest.files)} files match their hashes"
+    labels = f"{len(manifest.labels)} labels, from {manifest.source.name}"
+    checks = [Check("bundle", OK, f"{manifest.architecture} of {labels}, {hashes}"), _parity(manifest)]
+    if for_gpu:
+        checks.append(_fp16(manifest, worded))
+    if facts.speed is not None:
+        checks.append(_speed(facts.speed))
+    return checks
 
 
 def _parity(manifest: Manifest) -> Check:
@@ -325,7 +355,7 @@ def _parity(manifest: Manifest) -> Check:
     return Check("parity", PROBLEM, finding, "export the model again")
 
 
-def _fp16(manifest: Manifest, worded: Wording = in_library) -> Check:
+def _fp16(manifest: Manifest, worded: Wording) -> Check:
     graph = next((graph for graph in manifest.graphs if graph.precision == "fp16"), None)
     if graph is not None:
         near = f"its probabilities differ by {graph.mean_difference:.1e} from fp32's on average"
@@ -345,12 +375,12 @@ def _speed(test: "SpeedTest") -> Check:
     finding = f"audit would choose {choice.precision} for many rows: {choice.first.graph} on {choice.first.backend}"
     finding += f" ({choice.why})"
     if faults:
-        return Check("speed", NOTE, f"{finding}; what doesn't run: {'; '.join(faults)}")
+        return Check("speed", NOTE, f"{finding}; these don't run: {'; '.join(faults)}")
     return Check("speed", OK, finding)
 
 
 def _plain(value: Any) -> Any:
-    """Paths as text, however deep."""
+    """The value with paths as text, however deep."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What this machine has for an audit: CPUs and what they can do, and memory. Nothing comes in, facts go out."""
+"""What this machine has for an audit: CPUs with their instructions, and memory."""
 
 import os
 import platform
@@ -16,21 +16,21 @@ class Cpus:
 
     name: str
     features: dict[str, bool] | None
-    """The instructions that decide which kernels run; None where the system doesn't tell them (not Linux)."""
+    """The instructions that decide which kernels run; None where the system doesn't report them (outside Linux)."""
     of_machine: int
     by_affinity: int
-    """Those that the process may be scheduled on."""
+    """CPUs that the process may be scheduled on."""
     usable: int
-    """Those that it may use at once: also what a cgroup's quota allows."""
+    """CPUs that it may use at once, as a cgroup's quota allows."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes; None is unknown, or no limit."""
+    """Memory in bytes; None means unknown, or no limit."""
 
     total: int | None
     available: int | None
-    """That programs can get now without swapping."""
+    """Memory that programs can get now without swapping."""
     cgroup_limit: int | None
 
     @property
@@ -67,9 +67,9 @@ def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
 def cgroup_limit(
     total: int | None, cgroups: Path = CGROUPS, membership: Path = Path("/proc/self/cgroup")
 ) -> int | None:
-    """The least memory limit, in bytes, of this process's cgroup (v1 or v2) and those above it.
+    """The lowest memory limit, in bytes, of this process's cgroup (v1 or v2) and those above it.
 
-    total: of the machine; a limit that is no lower is none.
+    total: the machine's memory; a limit that isn't lower doesn't count.
     """
     limits = [limit for limit in _limits(cgroups, membership) if limit < (total or sys.maxsize)]
     return min(limits, default=None)
@@ -98,5 +98,5 @@ def _limits(cgroups: Path, membership: Path) -> Iterator[int]:
 
 
 def system() -> str:
-    """Such as `Linux x86_64`."""
+    """The system and the architecture, such as `Linux x86_64`."""
     return f"{platform.system()} {platform.machine()}"

@@ -30,25 +30,25 @@ class Build:
     """`onnxruntime`, `onnxruntime-gpu` and the like."""
     version: str
     files_missing: int
-    """Of its files, those that aren't there, as after another build's removal."""
+    """Number of its files that aren't there, as after another build's removal."""
     in_place: bool
-    """Whether the compiled module that is there is its own (has the size that it was installed with)."""
+    """Whether the compiled module in place is its own (has the size that it was installed with)."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """ONNX Runtime here."""
+    """ONNX Runtime as it is installed here."""
 
     builds: tuple[Build, ...]
     clash: tuple[str, ...]
-    """The builds that own the same files, so that one is written over another; () if none do."""
+    """The builds that own the same files, so that one has overwritten another; () if none do."""
     version: str | None
-    """Of the module that is imported; None if it can't be."""
+    """Version of the module that is imported; None if it can't be."""
     providers: tuple[str, ...]
     cuda: str | None
     """The version of CUDA that it was built for, such as `12.8`; None for a build without."""
     fault: str | None
-    """Why it can't be imported."""
+    """Why it can't be imported; None if it can."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class CudaLibraries:
 
     built_for: str | None
     driver: bool
-    """Whether NVIDIA's driver is there."""
+    """Whether NVIDIA's driver is installed."""
     found: tuple[str, ...]
     missing: tuple[str, ...]
     """Libraries of CUDA and cuDNN."""
@@ -75,7 +75,7 @@ class Package:
     fits: bool
     """Whether it is installed in such a version."""
     extra: str | None
-    """None in the base install."""
+    """The extra that needs it; None for the base install."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Extra:
     name: str
     installed: bool
     missing: tuple[str, ...]
-    """Packages that aren't there."""
+    """Packages that aren't installed."""
 
 
 def onnxruntime(path: list[str] | None = None) -> Runtime:
@@ -108,7 +108,7 @@ def onnxruntime(path: list[str] | None = None) -> Runtime:
 
 
 def _distributions(path: list[str] | None) -> list[importlib.metadata.Distribution]:
-    """Each once: the first that Python finds."""
+    """Each distribution once: the first that Python finds."""
     found = importlib.metadata.distributions(path=path or sys.path)
     return list({canonicalize_name(dist.name): dist for dist in reversed(list(found)) if dist.name}.values())
 
@@ -131,7 +131,7 @@ def _build(dist: importlib.metadata.Distribution, files: dict[Path, int | None])
 
 
 def cuda(built_for: str | None) -> CudaLibraries:
-    """The libraries that a build of ONNX Runtime for some version of CUDA needs, here. Nothing is known off Linux."""
+    """The libraries that a build of ONNX Runtime for some version of CUDA needs, here; unknown outside Linux."""
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists() or _loads("libcuda.so.1")
     names = _cuda_libraries(built_for) if sys.platform == "linux" else ()
     found = tuple(name for name in names if _loads(name) or _in_wheels(name))
@@ -167,16 +167,16 @@ def openvino(path: list[str] | None = None) -> str | None:
 
 
 def packages(path: list[str] | None = None) -> tuple[Package, ...]:
-    """Every package that the installed lossaudit names as needed, with the version that is here.
+    """Every package that the installed lossaudit requires, with the version installed here.
 
-    Raises PackageNotFoundError if lossaudit itself isn't installed, only lying there.
+    Raises PackageNotFoundError if lossaudit itself isn't installed.
     """
     own = next((dist for dist in _distributions(path) if canonicalize_name(dist.name) == _PACKAGE), None)
     if own is None:
         raise importlib.metadata.PackageNotFoundError(_PACKAGE)
     requirements = [Requirement(text) for text in own.requires or []]
     versions = _versions(path)
-    if "onnxruntime" not in versions:  # another build of it does as well
+    if "onnxruntime" not in versions:  # another build of it will do
         builds = [dist.version for dist in _distributions(path) if _is_build(dist)]
         versions |= {"onnxruntime": builds[0]} if builds else {}
     extras = [None, *(own.metadata.get_all("Provides-Extra") or [])]
@@ -186,7 +186,7 @@ def packages(path: list[str] | None = None) -> tuple[Package, ...]:
 
 
 def _of_extra(requirements: list[Requirement], extra: str | None) -> Iterator[Requirement]:
-    """What an extra (None: the base install) asks for, and what the extras ask for that it is made of."""
+    """What an extra (None: the base install) requires, with the requirements of the extras that it is made of."""
     for requirement in requirements:
         for_base = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if for_base != (extra is None):

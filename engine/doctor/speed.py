@@ -1,7 +1,8 @@
-"""How fast a bundle runs here: each of its graphs on each backend, for some seconds, on built-in texts."""
+"""Measures how fast a bundle runs here: each graph on each backend, for a few seconds, on built-in texts."""
 
 from dataclasses import dataclass, replace
 
+from ..cpus import instructions
 from ..errors import LossAuditError, Wording, brief, in_library
 from ..model import backends, tuning
 from ..model.bundle import Bundle
@@ -10,11 +11,11 @@ from ..model.precision import TOP, Choice, approximation, choice_by_speed
 from ..model.tuning import Plan
 
 SECONDS = 5.0
-"""Of measuring, shared by all graphs and backends; loading the graphs comes on top."""
+"""Time for measuring, shared by all graphs and backends; loading the graphs comes on top."""
 _MANY_ROWS = 100_000
-"""For which it is told what `audit` would choose."""
+"""Number of rows for which to say what `audit` would choose."""
 _WORDS = (8, 16, 24, 32, 48, 64, 96, 160)
-"""Of the texts: a question, headlines, short news, a review."""
+"""Lengths of the texts in words: a question, headlines, short news, a review."""
 _PARAGRAPH = (
     "The committee that looked into last winter's delays met again on Thursday, and nobody expected the answer to be "
     "simple. Two of the older bridges had been closed for repairs at the same time, the company that runs the trains "
@@ -37,7 +38,7 @@ class Speed:
     tokens_per_second: float | None
     """None if it failed."""
     texts_per_second: float | None
-    """Of the built-in texts."""
+    """Built-in texts per second."""
     fault: str | None
 
 
@@ -46,19 +47,19 @@ class SpeedTest:
     """What was measured, and what `audit` would make of it."""
 
     texts: int
-    """That were measured on."""
+    """Number of texts measured on."""
     tokens_per_text: float
-    """On average."""
+    """Tokens per text, on average."""
     cpus: int
     speeds: tuple[Speed, ...]
     choice: Choice | None
     """What the precision auto would choose for 100,000 rows by these figures; None if no fp32 graph runs.
 
-    An audit measures again, on its own first rows.
+    An audit measures again, on its own rows.
     """
 
 
-def speed_test(bundle: Bundle, cpus: int, seconds: float = SECONDS, *, worded: Wording = in_library) -> SpeedTest:
+def speed_test(bundle: Bundle, cpus: int, seconds: float, *, worded: Wording = in_library) -> SpeedTest:
     """Measures every graph × backend that can run here. Raises LossAuditError if the tokenizer can't be used.
 
     worded: as in `diagnose`.
@@ -99,7 +100,7 @@ def _measured(bundle: Bundle, plan: Plan, sample: Encoded, seconds: float, worde
 
 
 def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
-    """As `precision.choose` would with these speeds: CUDA where it runs; else fp32 on the reference alone."""
+    """The choice that `precision.choose` would make with these speeds: CUDA where it runs, else the CPU."""
     ran = [plan for plan in plans if plan.tokens_per_second is not None]
     on_gpu = any(plan.backend == backends.CUDA for plan in ran)
     ran = [plan for plan in ran if (plan.backend == backends.CUDA) == on_gpu]
@@ -114,4 +115,4 @@ def _choice(bundle: Bundle, plans: list[Plan]) -> Choice | None:
         return None
     if approximate is None:
         return Choice("fp32", fp32, None, TOP, f"no {other} graph runs here")
-    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS)
+    return choice_by_speed(other, approximate, fp32, TOP, _MANY_ROWS, instructions())

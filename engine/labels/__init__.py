@@ -1,1 +1,1 @@
-"""Labels: what a dataset's labels are, and which of a model's each of them is."""
+"""Labels: reads those that a dataset gives, and matches them with the model's."""

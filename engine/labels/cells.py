@@ -1,7 +1,7 @@
-"""Takes label cells apart that hold several labels: lists, texts with a separator, or a 0 or 1 for each label.
+"""Splits cells that hold several labels: lists, texts with a separator, or a 0 or 1 per label.
 
-A column comes in. Its labels go out flat, each with its row (`cells`), or as a matrix in which a row says of each
-label whether it is there (`indicators`).
+`cells` gives the labels of a column flat, each with its row; `indicators` gives a matrix that says for each row which
+labels it has.
 """
 
 import json
@@ -23,9 +23,9 @@ Bools = NDArray[np.bool_]
 
 
 SEPARATORS = (",", ";", "|")
-"""What may stand between the labels of a text, the likeliest first."""
+"""Separators between the labels of a text, the likeliest first."""
 AS_JSON = "[]"
-"""In the place of a separator: a text holds a list as JSON writes it."""
+"""Stands in for a separator where a text holds a list in JSON."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Cells:
     keys: pa.ChunkedArray
     """(labels,) int64 or string, none of them null."""
     rows: Ints
-    """(labels,) the row of each, rising."""
+    """(labels,) the row of each, in ascending order."""
     missing: Bools
-    """(n,) rows without a cell, or with nothing in the place of one of its labels."""
+    """(n,) whether the row has no cell, or a null among its labels."""
 
 
 def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cells:
     """The labels of each cell. start: the number of the first row.
 
-    separator: of the labels in a text, or AS_JSON; None where a text is one label. A text without anything in it has no
-    labels. Raises LossAuditError for what can't be a label.
+    separator: between the labels of a text, or AS_JSON; None where a text is one label. An empty text has no labels.
+    Raises LossAuditError for what can't be a label.
     """
     if isinstance(column.type, pa.JsonType):  # what `datasets` makes of cells of several types
         column = pa.chunked_array([[_listed(cell) for cell in column.cast(pa.string()).to_pylist()]], _TEXTS)
@@ -60,7 +60,7 @@ def cells(column: pa.ChunkedArray, separator: str | None, start: int = 0) -> Cel
 
 
 def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Ints]:
-    """What stands in the cells, and the row of each."""
+    """The items in the cells, and the row of each."""
     column, rows = column.combine_chunks(), np.arange(len(column))
     if is_list(column.type):
         return pc.list_flatten(column), _parents(column)
@@ -76,7 +76,7 @@ def _flat(column: pa.ChunkedArray, separator: str | None) -> tuple[pa.Array, Int
 
 
 def holds_texts(kind: pa.DataType) -> bool:
-    """Whether cells of a column of a type are texts, each different one stored once or not."""
+    """Whether cells of a type are texts, dictionary-encoded or not."""
     return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
@@ -92,7 +92,7 @@ def _whole(text: str | None) -> list[str | None] | None:
 
 
 def _listed(cell: str | None) -> list[str | None] | None:
-    """What stands in JSON; of something else, itself."""
+    """The items of a list in JSON; anything else is a single item."""
     try:
         value = None if cell is None else json.loads(cell)
     except (ValueError, RecursionError):
@@ -110,9 +110,9 @@ def _parents(lists: pa.Array) -> Ints:
 
 
 def indicators(columns: Sequence[pa.ChunkedArray], start: int = 0, names: Sequence[str] = ()) -> Floats:
-    """(n, labels) from a column of 0 and 1 for each label; NaN where a cell is null, NaN or -1 (nobody has looked).
+    """(n, labels) from a column of 0 and 1 per label; NaN where a cell is null, NaN or -1 (not annotated).
 
-    Raises LossAuditError for another value, with the column's name and the row.
+    Raises LossAuditError for any other value, with the column's name and the row.
     """
     given = np.column_stack([_numbers(column) for column in columns])
     given[given == -1] = np.nan
@@ -130,10 +130,10 @@ def indicators(columns: Sequence[pa.ChunkedArray], start: int = 0, names: Sequen
 
 
 def indicator_lists(column: pa.ChunkedArray, labels: int, start: int = 0) -> Floats | None:
-    """(n, labels) from lists of a 0 or 1 for each label, NaN as in `indicators`, and for a list without anything in it.
+    """(n, labels) from lists of a 0 or 1 per label; NaN as in `indicators`, and for an empty list.
 
-    None where the column holds something else. Raises LossAuditError for lists of 0 and 1 of other lengths: as class
-    indices, most of them would be there many times.
+    None if the column holds something else. Raises LossAuditError for lists of 0 and 1 of other lengths: as class
+    indices, they would repeat the same ones many times.
     """
     if not is_list(column.type) or not is_number(column.type.value_type):
         return None
@@ -148,8 +148,8 @@ def indicator_lists(column: pa.ChunkedArray, labels: int, start: int = 0) -> Flo
         if pa.types.is_boolean(column.type.value_type) or lengths.max() > 2:
             row = int(np.argmax(other))
             raise LossAuditError(
-                f"the label column holds lists of 0 and 1, but that of row {start + row} is {lengths[row]} long; the "
-                f"model has {labels} labels"
+                f"the label column holds lists of 0 and 1, but the one in row {start + row} has {lengths[row]} items; "
+                f"the model has {labels} labels"
             )
         return None
     given = np.full((len(lists), labels), np.nan)

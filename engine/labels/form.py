@@ -1,4 +1,4 @@
-"""How a source holds its rows' labels, as a losses table's facts say it and `apply` writes them again."""
+"""How a source holds its rows' labels: recorded in a losses table's facts, and used by `apply` to write labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +10,20 @@ class LabelForm:
 
     kind: str | None
     separator: str | None = None
-    """Between the labels of a text."""
+    """Separator between the labels of a text."""
     values: tuple[Any, ...] | None = None
-    """What a list or a text holds for each class, None where that isn't known."""
+    """Value of each class in a list or a text, None where it isn't known."""
     columns: tuple[str, ...] | None = None
-    """The columns of 0 and 1 of the classes, as the losses table calls them."""
+    """Columns of 0 and 1, one per class, by their names in the losses table."""
 
 
 @dataclass(frozen=True)
 class GivenFacts:
-    """Where a source says the labels, and how."""
+    """Where a source holds the labels, and how."""
 
     column: str | None = None
-    """As the losses table calls it; None where each label has a column of its own."""
+    """Name of the label column in the losses table; None where each label has a column of its own."""
     values: tuple[Any, ...] | None = None
-    """What the column holds for each class, None where that isn't known; of a model with one label a row."""
+    """Value of each class in the column, None where it isn't known; for single-label models."""
     form: LabelForm | None = None
-    """Of a multi-label model."""
+    """Form of the sets of labels; for multi-label models."""

@@ -1,6 +1,6 @@
-"""The labels that a dataset gives. A label column comes in, in pieces; what is known of its values goes out (`Given`).
+"""The labels that a dataset gives: reads a label column in pieces and describes its values (`Given`).
 
-Nothing here knows the model: `alignment.py` says which of its labels each given one is.
+Nothing here knows the model: `alignment.py` matches the given labels with the model's.
 """
 
 import itertools
@@ -18,20 +18,23 @@ from numpy.typing import NDArray
 from ..data.arrow_types import is_list, is_number, is_text, without
 from ..data.utf8 import mended
 from ..errors import LossAuditError, Option
+from ..shortening import shortened
 
 MOST_LABELS = 100_000
-"""Different values that a label column may hold."""
+"""The most different values that a label column may hold."""
 Key = int | str
+_SHOWN = 12
+"""Labels that a message lists."""
 MISSING, NOT_IN_MODEL = -1, -2
-"""What stands in the place of a class index where a row has none."""
+"""Stand-ins for the class index of a row that has none."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Where something, such as a label, is in the dataset."""
+    """How often something, such as a label, is in the dataset, and where first."""
 
     rows: int
-    """How many rows have it."""
+    """Number of rows that have it."""
     first: int
     """The first of them, from 0."""
 
@@ -43,9 +46,9 @@ class Given:
     labels: Mapping[Key, Seen]
     """The values as stored, in the order of their first rows."""
     missing: Seen | None
-    """The rows without a label: nothing, NaN, or -1 in a column that names its classes."""
+    """The rows without a label: null, NaN, or -1 in a column that names its classes."""
     names: Mapping[Key, str]
-    """What the user calls each value: a ClassLabel's name, "False" or "True", or the value itself."""
+    """The user's name for each value: a ClassLabel's name, "False" or "True", or the value itself."""
     class_names: tuple[str, ...] | None
     """All names of a ClassLabel."""
 
@@ -55,21 +58,21 @@ class GivenLabels:
     """The labels of n rows."""
 
     labels: NDArray[Any]
-    """Class indices (n,), or (n, classes) of 0 and 1; MISSING or NOT_IN_MODEL, all along, where a row has none."""
+    """Class indices (n,), or (n, classes) of 0 and 1; throughout MISSING or NOT_IN_MODEL for a row without any."""
     unknown: Mapping[int, Any]
-    """Of the rows that are NOT_IN_MODEL: what their labels are called."""
+    """Names of the labels of rows that are NOT_IN_MODEL."""
 
     @property
     def codes(self) -> NDArray[Any]:
-        """(n,) MISSING or NOT_IN_MODEL, or something else for a row that has labels of the model."""
+        """(n,) MISSING or NOT_IN_MODEL, or something else for a row with labels of the model."""
         return self.labels if self.labels.ndim == 1 else self.labels.min(axis=1)
 
 
 def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
-    """Counts the labels of a column that comes in pieces, in memory for one piece.
+    """Counts the labels of a column in pieces, with one piece at a time in memory.
 
     columns: integers (a ClassLabel's, or plain), whole floats, booleans or names. feature: its `datasets` feature.
-    Raises LossAuditError for a column of another kind, or with more different values than labels can have.
+    Raises LossAuditError for a column of another kind, or with too many different values for labels.
     """
     rows: dict[Key | None, int] = {}
     first: dict[Key | None, int] = {}
@@ -95,7 +98,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
 
 
 def too_many_labels() -> LossAuditError:
-    """What to raise for a column of more than `MOST_LABELS` different values."""
+    """The error for a column of more than `MOST_LABELS` different values."""
     return LossAuditError(
         f"the label column holds over {MOST_LABELS:,} different values, too many for labels; name another with ",
         Option("label_column"),
@@ -103,14 +106,14 @@ def too_many_labels() -> LossAuditError:
 
 
 def both(one: Seen | None, other: Seen) -> Seen:
-    """What has been seen in two places."""
+    """What has been seen in two places together."""
     return other if one is None else Seen(one.rows + other.rows, min(one.first, other.first))
 
 
 def stored(column: pa.ChunkedArray, rows: Iterable[int] | None = None) -> pa.ChunkedArray:
-    """The column as int64 or string. rows: its rows' numbers, if they don't begin at 0.
+    """The column as int64 or string. rows: its rows' numbers, if they don't start at 0.
 
-    Whole floats and booleans are integers; NaN and "" are missing; others are refused.
+    Whole floats and booleans become integers, NaN and "" null; anything else is refused.
     """
     kind = column.type
     if isinstance(kind, pa.JsonType):  # what `datasets` makes of a column of several types
@@ -142,10 +145,10 @@ def _only_items(lists: pa.ChunkedArray, rows: Iterable[int]) -> pa.ChunkedArray:
         place = int((lengths > 1).argmax())
         row = next(itertools.islice(rows, place, None))
         raise LossAuditError(
-            f"the label column holds lists, and that of row {row} has {lengths[place]} labels, but the model gives one "
-            "label a row; name another with ",
+            f"the label column holds lists, and that of row {row} has {lengths[place]} labels, but this is a "
+            "single-label model; name another column with ",
             Option("label_column"),
-            " or, if any of the model's labels may be right, export it with ",
+            " or, if several of the model's labels may be right, export it with ",
             Option("multi_label", True),
         )
     places = np.zeros(len(lists), np.int64)
@@ -171,3 +174,15 @@ def names_of_keys(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ..
         return {key: str(bool(key)) for key in keys}
     names = class_names or ()
     return {key: names[key] if isinstance(key, int) and 0 <= key < len(names) else str(key) for key in keys}
+
+
+def shown(name: str) -> str:
+    """A label's name in a message."""
+    return repr(shortened(name, 60))
+
+
+def shown_list(names: Iterable[str]) -> str:
+    """The first of some labels' names in a message, and how many more there are."""
+    items = list(names)
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(shown(name) for name in items[:_SHOWN]) + more

@@ -1,7 +1,7 @@
-"""Reads a dataset's labels for a model of which any may be right: rows come in, (n, classes) of 0 and 1 go out.
+"""Reads a dataset's labels for a multi-label model, as (n, classes) of 0 and 1.
 
-`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 for each label. `survey.py` finds out
-which of them a dataset has, and aligns it with the model.
+`NamedSets` reads cells that name a row's labels, `Indicators` a 0 or 1 per label. `survey.py` finds out which of them
+a dataset needs, and aligns it with the model.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from .given import MISSING, NOT_IN_MODEL, GivenLabels
 
 LIST, SEPARATED, SINGLE, COLUMNS, INDICATORS = "list", "separated", "single", "columns", "indicators"
 """What holds a row's labels: a list, a text with a separator, a cell with one label, a column of 0 and 1 for each label
-of the model, or a list of such."""
+of the model, or a list of 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class NamedSets:
         return [*ours, *dict.fromkeys(str(name) for name in self.alignment.names_of(others))]
 
     def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:
-        """What the run's facts say of it (docs/losses.md). names: of the source's columns in the losses table."""
+        """The run's facts about it (docs/losses.md). names: the source columns' names in the losses table."""
         feature = getattr(features[self.column], "feature", features[self.column])
         values = values_of_classes(self.alignment, feature, self.model_labels)
         if self.kind == SEPARATED:
@@ -70,12 +70,12 @@ class NamedSets:
 
 @dataclass(frozen=True)
 class Indicators:
-    """A 0 or 1 for each of the model's labels: in columns of their names, or in the lists of one column."""
+    """A 0 or 1 for each of the model's labels: in columns named after them, or in the lists of one column."""
 
     column: str | None
-    """That with the lists."""
+    """The column with the lists; None where each label has a column."""
     columns: tuple[str, ...]
-    """Those of the labels, in the model's order, or ()."""
+    """The labels' columns in the model's order; () where one column holds lists."""
     alignment: LabelAlignment
 
     def read(self, source: pa.Table) -> GivenLabels:
@@ -105,16 +105,16 @@ def find_sets(
     model_labels: tuple[str, ...],
     label_map: Mapping[str, str] | None = None,
 ) -> str | tuple[str, ...]:
-    """The label column; or, where none is asked for and each of the model's labels has one, the columns of 0 and 1.
+    """The label column; or, if none is asked for and each of the model's labels has one, the columns of 0 and 1.
 
-    label_map: a column's name → the model's label, where it isn't called so. Raises LossAuditError, which lists the
-    columns, if it can't be told.
+    label_map: a column's name → the model's label, where they differ. Raises LossAuditError, listing the columns, if
+    the labels can't be found.
     """
     columns: dict[int, str] = {}
     numbers = [name for name, feature in features.items() if _is_number(feature)]
     called = {name: (label_map or {}).get(name, name) for name in numbers}
     found = index_by_name(called.values(), model_labels)
-    for name in sorted(called, key=lambda name: called[name] in model_labels):  # of two, the exact one
+    for name in sorted(called, key=lambda name: called[name] in model_labels):  # of two, the exact name wins
         if called[name] in found:
             columns[found[called[name]]] = name
     if asked is None and len(columns) == len(model_labels):

@@ -1,7 +1,7 @@
-"""Finds out how a dataset holds the labels of a multi-label model's rows, and aligns them, in one pass over it.
+"""Finds out how a dataset holds labels for a multi-label model, and aligns them, in one pass over the dataset.
 
-Pieces of the dataset come in; the `NamedSets` or `Indicators` that reads them goes out. Texts are separated by what
-makes the most of their parts labels of the model; whatever was guessed is in the alignment's `how`.
+The result is the `NamedSets` or `Indicators` that reads them. Texts are split by the separator that makes the most
+parts labels of the model; the alignment's `how` names every guess.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,13 @@ from ..errors import LossAuditError, Option
 from .alignment import LabelAlignment, check_known, match
 from .cells import AS_JSON, SEPARATORS, Cells, cells, holds_texts
 from .given import MOST_LABELS, Given, Key, Seen, both, names_of_keys, too_many_labels
+from .numbers import NumberingError
 from .sets import LIST, SEPARATED, SINGLE, Indicators, NamedSets
 
 Pieces = Callable[[], Iterator[tuple[int, pa.Table]]]
-"""Gives the dataset's rows in pieces, each with its first row's number, every time anew."""
+"""Yields the dataset's rows in pieces, each with its first row's number, from the start at each call."""
 _WAYS = (None, *SEPARATORS, AS_JSON)
-"""To separate the labels of a text, the likeliest first; None: a text is one label."""
+"""Ways to separate the labels of a text, the likeliest first; None: a text is one label."""
 
 
 def align_sets(
@@ -34,11 +35,11 @@ def align_sets(
 ) -> NamedSets | Indicators:
     """Aligns what `sets.find_sets` found with the model's labels.
 
-    label_map: as in `labels.align`, of the single labels. Raises LossAuditError where no row has a label, or most of
-    those with labels have one that isn't in the model.
+    label_map: as in `labels.align`, for single labels. Raises LossAuditError if no row has a label, or most of those
+    with labels have one that isn't in the model.
     """
     if isinstance(columns, tuple):
-        _check_map(label_map, columns, "no column of 0 and 1 that is one of the model's labels")
+        _check_map(label_map, columns, "not a column of 0 and 1 for one of the model's labels")
         mapped = f" ({len(label_map)} by the label map)" if label_map else ""
         alignment = _of_places(columns, f"by name{mapped}, each with a column of 0 and 1")
         survey = _IndicatorSurvey(Indicators(None, columns, alignment))
@@ -54,7 +55,7 @@ def align_sets(
         for count in counts:
             count.add(cells(table[columns], count.separator, start), start)
     if survey.is_sure:
-        _check_map(label_map, (), "not in lists of 0 and 1, which go by the order of the model's labels")
+        _check_map(label_map, (), "of no use for lists of 0 and 1: they follow the order of the model's labels")
         return survey.indicators()
     feature = getattr(features[columns], "feature", features[columns])
     sets, given = _likeliest(columns, counts, feature, _kind_of(kind), model_labels, label_map)
@@ -65,7 +66,7 @@ def align_sets(
 
 @dataclass
 class _Count:
-    """The labels of a dataset's cells, counted once a row."""
+    """The labels of a dataset's cells, each counted once per row."""
 
     separator: str | None
     rows: dict[Key, int] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class _Count:
     missing: Seen | None = None
 
     def add(self, found: Cells, start: int) -> None:
-        """Counts the cells of a piece in; too many different labels end it, as no labels are so many."""
+        """Counts the cells of a piece; stops counting at more different values than labels can be."""
         self.missing = _also(self.missing, found.missing, start)
         if self.is_too_much:
             return
@@ -88,11 +89,11 @@ class _Count:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether there are more than labels can be."""
+        """Whether there are too many different values for labels."""
         return len(self.rows) > MOST_LABELS
 
     def given(self, feature: object) -> Given:
-        """What was counted. feature: of a single label."""
+        """What was counted. feature: that of a single label."""
         class_names = tuple(feature.names) if isinstance(feature, ClassLabel) else None
         seen = {key: Seen(self.rows[key], first) for key, first in sorted(self.first.items(), key=lambda item: item[1])}
         missing = self.missing
@@ -104,7 +105,7 @@ class _Count:
 
 
 class _IndicatorSurvey:
-    """Whether a dataset's rows have a 0 or 1 for each label."""
+    """Finds out whether a dataset's rows have a 0 or 1 for each label."""
 
     def __init__(self, candidate: Indicators) -> None:
         self._candidate = candidate
@@ -113,25 +114,25 @@ class _IndicatorSurvey:
         self._missing: Seen | None = None
 
     def add(self, table: pa.Table, start: int) -> None:
-        """Looks at a piece. Raises LossAuditError where columns hold something else."""
+        """Checks a piece. Raises LossAuditError if columns hold something else."""
         given = self._candidate.matrix(table, start) if self._fits else None
         if given is None:
             self._fits = False
             return
         self._any = self._any or bool((given == 1).any())
         self._missing = _also(self._missing, np.isnan(given.sum(axis=1)), start)
-        # Class indices would neither be the same nor fall.
+        # Class indices would neither repeat nor fall.
         kind = table[self._candidate.column].type.value_type if self._candidate.column else pa.bool_()
         falls = (np.diff(given, axis=1) <= 0).any()
         self._proven = self._proven or not pa.types.is_integer(kind) or bool(falls)
 
     @property
     def is_sure(self) -> bool:
-        """Whether they have, and aren't lists of class indices."""
+        """Whether they have, and don't have lists of class indices."""
         return self._fits and self._proven
 
     def indicators(self) -> Indicators:
-        """Raises LossAuditError if no row has a label."""
+        """What was found. Raises LossAuditError if no row has a label."""
         alignment = replace(self._candidate.alignment, missing=self._missing)
         if not self._any:
             raise LossAuditError("no row has a label: there are no 1s among the labels")
@@ -151,7 +152,7 @@ def _of_places(names: tuple[str, ...], how: str) -> LabelAlignment:
 
 
 def _also(seen: Seen | None, rows: "np.ndarray[Any, np.dtype[np.bool_]]", start: int) -> Seen | None:
-    """What has been seen, and the rows of a piece that are true."""
+    """What has been seen before, and in the rows of a piece that are true."""
     return both(seen, Seen(int(rows.sum()), start + int(np.argmax(rows)))) if rows.any() else seen
 
 
@@ -168,9 +169,9 @@ def _likeliest(
     model_labels: tuple[str, ...],
     label_map: Mapping[str, str] | None,
 ) -> tuple[NamedSets, Given]:
-    """The way of separating labels under which the fewest aren't in the model, and what it gives.
+    """The way of separating labels that leaves the fewest outside the model, and what it gives.
 
-    Raises LossAuditError, the likeliest way's, if none makes most of them labels of the model and one can't be matched.
+    If none makes most of them labels of the model and one can't be matched, raises the likeliest way's LossAuditError.
     """
     found: list[tuple[float, NamedSets, Given]] = []
     refused: list[LossAuditError] = []
@@ -191,18 +192,18 @@ def _likeliest(
         found.append((without / max(1, rows), NamedSets(column, form, count.separator, alignment, model_labels), given))
     found.sort(key=lambda way: way[0])  # of equals, the likelier stays first
     if refused and (not found or found[0][0] > 0.5):
-        raise refused[0]
+        raise next((error for error in refused if isinstance(error, NumberingError)), refused[0])
     return found[0][1:]
 
 
 def _said(kind: str, separator: str | None) -> str:
     if kind == SEPARATED:
-        return f"in texts with {separator!r} between them"
-    return "in lists" if kind == LIST else "one a row"
+        return f"in texts separated by {separator!r}"
+    return "in lists" if kind == LIST else "one per row"
 
 
 def _rows_with_unknown(sets: NamedSets, pieces: Pieces) -> tuple[int, int]:
-    """How many rows have any labels, and how many of them some that aren't in the model."""
+    """How many rows have labels, and how many of those have some that aren't in the model."""
     rows = without = 0
     for _, table in pieces():
         given = sets.read(table)

@@ -1,1 +1,1 @@
-"""Models: a bundle comes in; texts become tokens, batches, logits, by what is fastest on this machine."""
+"""Models: bundles, and turning texts into tokens, batches and logits in the fastest way on this machine."""

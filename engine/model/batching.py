@@ -1,6 +1,6 @@
-"""Length-bucketed batches: token counts of a shard come in, lists of its rows to run together go out.
+"""Length-bucketed batches: cuts the rows of a shard, by their token counts, into lists to run together.
 
-Rows of like length share a batch, so that little is padded: on AG News 1 % of the tokens instead of 108 %
+Rows of similar length share a batch, so little is padded: on AG News 1 % of the tokens instead of 108 %
 (docs/design.md). Batches depend on the lengths alone, never on threads or timing.
 """
 
@@ -14,7 +14,7 @@ def batches_by_token_budget(lengths: Ints, budget: int) -> list[Ints]:
 
     lengths: (n,) tokens of each row. budget: tokens of a padded batch, ≥ 1; a row longer than the budget
     gets a batch of its own. Returns arrays of row positions, which together hold each of 0…n-1 once,
-    the longest rows first (what runs out of memory does so at once) and equal ones in their order.
+    the longest rows first (if memory runs out, it does so at once) and equal ones in their order.
     """
     order = np.argsort(-lengths, kind="stable").astype(np.int64)
     batches = []

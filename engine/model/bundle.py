@@ -1,13 +1,13 @@
-"""A bundle: the folder that holds all that an audit needs. A path comes in, a checked `Bundle` goes out.
+"""A bundle: the folder that holds all that an audit needs. `Bundle.load` opens and checks it.
 
     model.onnx       the fp32 graph: input_ids, attention_mask (and token_type_ids) to logits
-    model.int8*.onnx the same in int8, one file for each way of running it
-    model.fp16.onnx  the same in fp16, for GPUs, where it was asked for
+    model.int8*.onnx the same in int8, one file per way of running it
+    model.fp16.onnx  the same in fp16, for GPUs, if it was asked for
     tokenizer.json   the `tokenizers` file, without padding and truncation
     manifest.json    this module's `Manifest`
 
 `docs/bundle.md` describes the format. A bundle is data from somewhere else, so it is checked before use:
-names stay inside the folder, every file has the hash that the manifest gives, and graphs hold what is known.
+names stay inside the folder, every file has the hash that the manifest gives, and graphs hold only what is known.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ from .graph_checks import check_graph
 FORMAT = 2
 CLASSIFY, FEATURES, MULTI_LABEL = "classify", "features", "multi-label"
 TASKS = (CLASSIFY, FEATURES, MULTI_LABEL)
-"""What a graph gives a text: a logit for each of its classes, of which one is right; the state that a head is fitted
-on; or a logit for each label, of which any may be right."""
+"""What a graph gives for a text: a logit per class, of which one is right; the state that a head is fitted on; or a
+logit per label, of which any may be right."""
 PAIRS = "pairs"
-"""What `left_out` calls pairs of texts, where a model can't read them."""
+"""Key in `left_out` for pairs of texts, if the model can't read them."""
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -41,21 +41,21 @@ class Source:
     """Where the checkpoint came from."""
 
     name: str
-    """The hub name or the folder that was given to `export`."""
+    """The hub name or folder given to `export`."""
     revision: str
     """The hub's commit, or `sha256:` and the hash of the folder's files."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How near the graph is to PyTorch."""
+    """How close the graph is to PyTorch."""
 
     max_difference: float
     """The largest absolute difference between two logits of the same text."""
     tolerance: float
-    """What was allowed."""
+    """The largest difference that was allowed."""
     texts: int
-    """How many texts were compared, each alone and padded in a batch."""
+    """Number of texts compared, each alone and padded in a batch."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +63,21 @@ class Graph:
     """One form of the model."""
 
     name: str
-    """Such as `fp32` or `int8-dynamic`."""
+    """Name, such as `fp32` or `int8-dynamic`."""
     file: str
     precision: str
     """`fp32`, `int8` or `fp16`."""
     backends: tuple[str, ...]
     """The backends that can run it."""
     applied: tuple[str, ...]
-    """What export did to it, and what it left and why."""
+    """What export did to it, what it left alone, and why."""
     mean_difference: float
     """Mean absolute difference of its probabilities from fp32's on the same texts; 0 for fp32 itself."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself."""
+    """A bundle's description of itself."""
 
     format: int
     architecture: str
@@ -94,11 +94,11 @@ class Manifest:
     inputs: tuple[str, ...]
     source: Source
     versions: dict[str, str]
-    """What made it: package names to versions."""
+    """Versions of the packages that made it, by name."""
     files: dict[str, str]
     """Each file's SHA-256, by name."""
     parity: Parity
-    """Of the fp32 graph."""
+    """Parity of the fp32 graph."""
     graphs: tuple[Graph, ...]
     """The forms that can be run, the preferred one of each precision first."""
     left_out: dict[str, str]
@@ -106,7 +106,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """What tells it from other manifests, and so, by its hashes, a bundle from others."""
+        """A hash that identifies the manifest and, by the hashes in it, the bundle."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -114,7 +114,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises ValueError that says which field is missing or wrong, or that the format is too new."""
+        """Raises ValueError, which says which field is missing or wrong, or that the format is too new."""
         data = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError("it is not a JSON object")
@@ -149,7 +149,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files are those of its manifest (docs/bundle.md). `export` makes it."""
+    """A bundle on disk whose files match its manifest (docs/bundle.md). `export` makes it."""
 
     folder: Path
     """The folder that holds it."""
@@ -190,12 +190,12 @@ class Bundle:
         return cls(folder, manifest)
 
     def check_judges(self) -> None:
-        """Raises LossAuditError if the graph gives a text's state instead of logits of labels."""
+        """Raises LossAuditError if the graph gives the state of a text instead of logits of labels."""
         if self.manifest.task == FEATURES:
             raise LossAuditError(
-                f"{self.folder} is the bundle of an encoder, which knows no labels; use `",
+                f"{self.folder} is the bundle of an encoder, which has no labels; use `",
                 Function("fit"),
-                "`, which fits heads on what it gives",
+                "`, which fits heads on its output",
             )
 
     def check_reads_pairs(self) -> None:
@@ -218,7 +218,7 @@ class Bundle:
 
 
 def _check_file(file: Path, expected: str) -> int:
-    """Gives its size."""
+    """Checks a file against its hash and returns its size."""
     if not os.path.lexists(file):
         raise LossAuditError(f"{file} is missing from the bundle; export the model again")
     _check_plain(file)
@@ -232,7 +232,7 @@ def _check_file(file: Path, expected: str) -> int:
 
 
 def _check_plain(file: Path) -> None:
-    """Export writes plain files; a link could lead anywhere, and a pipe has no end."""
+    """Refuses anything but plain files, which export writes: a link could lead anywhere, and a pipe has no end."""
     if not stat.S_ISREG(file.lstat().st_mode):
         raise LossAuditError(f"{file} is a link or a device, not a plain file; copy the bundle with its links followed")
 
@@ -265,11 +265,11 @@ def _labels(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _task(data: dict[str, Any]) -> str:
-    if data["format"] == 1:  # had no other
+    if data["format"] == 1:  # format 1 had no other task
         return CLASSIFY
     task: str = _field(data, "task", str)
     if task not in TASKS:
-        raise ValueError(f"its task {task!r} is none of {', '.join(TASKS)}")
+        raise ValueError(f"its task {task!r} is not one of {', '.join(TASKS)}")
     return task
 
 
@@ -284,7 +284,7 @@ def _inputs(data: dict[str, Any]) -> tuple[str, ...]:
     inputs = tuple(_items(data, "inputs", str))
     unknown = sorted(set(inputs) - set(KNOWN_INPUTS))
     if unknown:
-        raise ValueError(f"its graph wants inputs that lossaudit doesn't make: {', '.join(unknown)}")
+        raise ValueError(f"its graph needs inputs that lossaudit doesn't provide: {', '.join(unknown)}")
     return inputs
 
 

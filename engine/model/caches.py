@@ -1,7 +1,7 @@
-"""The cache of lossaudit: exported bundles and measured plans. What is in it goes out, and is deleted on demand.
+"""Lists lossaudit's cache of exported bundles and measured plans, and deletes entries on demand.
 
-Only what lossaudit wrote itself is ever deleted: a name as it gives them, in a folder that is no link, with nothing in
-it that a bundle doesn't have. The caches of `datasets` and of the hub are looked at, never touched.
+Only what lossaudit itself wrote is ever deleted: an entry with a name that it gives, in a folder that isn't a link, and
+with nothing in it that a bundle doesn't have. The caches of `datasets` and of the hub are measured, never touched.
 """
 
 import contextlib
@@ -26,26 +26,26 @@ _PLAN_NAME = re.compile(r"[0-9a-f]{32}\.json")
 
 @dataclass(frozen=True)
 class Kept:
-    """One thing in the cache."""
+    """One entry of the cache."""
 
     path: Path
     kind: str
     """`bundles` or `plans`."""
     what: str
-    """The model that a bundle was exported from, or what else it is."""
+    """The model that a bundle was exported from, or a description of anything else."""
     made_by: str | None
-    """The version of lossaudit that wrote a bundle; another one exports it anew."""
+    """The version of lossaudit that wrote a bundle; other versions export the model again."""
     bytes: int
     last_used: float
-    """Seconds since 1970, as the file system tells, which is to the day on most."""
+    """Seconds since 1970, as the file system reports it: most are accurate to a day."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder in which something is cached."""
+    """A cache folder."""
 
     name: str
-    """What for."""
+    """What is cached: `bundles`, `plans`, `datasets` or `hub`."""
     folder: Path
     bytes: int
 
@@ -64,7 +64,7 @@ def caches() -> tuple[Cache, ...]:
 
 
 def kept(folder: Path | None = None) -> list[Kept]:
-    """What lossaudit keeps, bundles first, the last used first. folder: instead of the user's cache."""
+    """The entries of lossaudit's cache, bundles first, last used first. folder: in place of the user's cache."""
     folder = folder or cache_folder()
     found = [
         *(_bundle(path) for path in _inside(folder / BUNDLES, _is_bundle)),
@@ -74,9 +74,10 @@ def kept(folder: Path | None = None) -> list[Kept]:
 
 
 def clear(entries: list[Kept]) -> int:
-    """Deletes what `kept` found; gives the bytes that are free now.
+    """Deletes entries that `kept` found and returns the bytes freed.
 
-    Raises LossAuditError for what can't be deleted, after the rest is. What is another thing by now stays.
+    An entry that is something else by now stays. Raises LossAuditError for those that can't be deleted, after deleting
+    the rest.
     """
     freed, failed = 0, []
     for entry in entries:
@@ -85,7 +86,7 @@ def clear(entries: list[Kept]) -> int:
             continue
         try:
             if entry.kind == BUNDLES:
-                shutil.rmtree(entry.path)  # which follows no links
+                shutil.rmtree(entry.path)  # doesn't follow links
             else:
                 entry.path.unlink(missing_ok=True)
         except OSError as error:
@@ -93,12 +94,12 @@ def clear(entries: list[Kept]) -> int:
         else:
             freed += entry.bytes
     if failed:
-        raise LossAuditError(f"{len(failed)} of {len(entries)} can't be deleted, such as {failed[0]}")
+        raise LossAuditError(f"{len(failed)} of {len(entries)} entries can't be deleted, such as {failed[0]}")
     return freed
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder. Links count as nothing, so each file counts once."""
+    """Bytes of a file, or of all files below a folder. Links aren't counted, so each file counts once."""
     with contextlib.suppress(OSError):
         status = path.lstat()
         if stat.S_ISREG(status.st_mode):
@@ -110,14 +111,14 @@ def size_of(path: Path) -> int:
 
 
 def _inside(folder: Path, is_ours: Callable[[Path], bool]) -> list[Path]:
-    """What is ours in a folder; nothing if the folder is a link, or isn't there."""
+    """Our entries in a folder; none if the folder is a link or doesn't exist."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if is_ours(path)]
 
 
 def _is_bundle(path: Path) -> bool:
-    """Whether a path is a bundle of the cache, or what an export left that was killed: files alone, and no links."""
+    """Whether a path is a bundle of the cache, or the remains of a killed export: plain files only, no links."""
     if path.is_symlink() or not path.is_dir():
         return False
     if _UNFINISHED_NAME.fullmatch(path.name):
@@ -132,7 +133,7 @@ def _is_plan(path: Path) -> bool:
 
 
 def _bundle(path: Path) -> Kept:
-    what, made_by = "an export that wasn't finished", None
+    what, made_by = "an unfinished export", None
     if not _UNFINISHED_NAME.fullmatch(path.name):
         try:
             manifest = Manifest.from_json((path / MANIFEST).read_text(encoding="utf-8"))

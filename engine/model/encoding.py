@@ -1,6 +1,6 @@
-"""Texts to token ids, by the `tokenizers` library. Texts, or pairs of them, come in; ragged ids go out.
+"""Turns texts, or pairs of them, into ragged token ids with the `tokenizers` library.
 
-What goes through the model at once is a window: a whole text, cut at the maximum, or with a stride a part of it.
+A window is what the model reads at once: a whole text, cut at the maximum, or with a stride a part of it.
 """
 
 import json
@@ -18,29 +18,29 @@ from ..errors import LossAuditError, Option, brief
 
 Ids = NDArray[np.int64]
 _CHARACTERS = 1_000_000
-"""Of the texts that are tokenised in one call, whose results take some hundred bytes a token until they are arrays;
-with a stride fewer, since a token is in several windows."""
+"""Characters tokenised in one call, whose results take some hundred bytes per token until they are arrays; fewer with
+a stride, since a token is in several windows."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The tokens of n texts in w ≥ n windows, unpadded and one behind the other."""
+    """The tokens of n texts in w ≥ n windows, unpadded and one after the other."""
 
     ids: NDArray[np.int32]
     """(total tokens,)"""
     types: NDArray[np.uint8]
-    """(total tokens,) 0, and 1 for the second text of a pair, where the tokenizer tells them apart so."""
+    """(total tokens,) 0, and 1 for the second text of a pair, where the tokenizer marks it so."""
     starts: Ids
     """(w,) where each window begins in `ids`."""
     lengths: Ids
     """(w,) tokens of each window, special tokens included, at most the model's maximum."""
     text_of: Ids
-    """(w,) which text each window is of, rising; each text has at least one."""
+    """(w,) the text that each window is of, in ascending order; each text has at least one."""
     truncated: NDArray[np.bool_]
     """(n,) whether the text has tokens that are in no window."""
     pad_id: int
     unknown_id: int | None = None
-    """What stands for parts of a text that the tokenizer has no token for; None where it has one for everything."""
+    """The token for parts of a text that the tokenizer doesn't know; None if it has one for everything."""
 
     @property
     def firsts(self) -> Ids:
@@ -65,17 +65,17 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a graph is given at once; each array is (rows, longest of them)."""
+    """The input of one run of a graph; each array is (rows, tokens of the longest)."""
 
     ids: Ids
     """Token ids, padded."""
     mask: Ids
-    """1 where a token stands, 0 for padding."""
+    """1 for a token, 0 for padding."""
     types: Ids
     """0 for the tokens of a text, 1 for those of the second text of a pair."""
 
     def inputs(self, names: Iterable[str]) -> dict[str, Ids]:
-        """Those that a graph names."""
+        """The inputs that a graph names."""
         made = {"input_ids": self.ids, "attention_mask": self.mask, "token_type_ids": self.types}
         return {name: made[name] for name in names}
 
@@ -93,8 +93,8 @@ class TextEncoder:
     ) -> None:
         """stride: the tokens that a window of a long text shares with the one before it; None cuts the text instead.
 
-        Of a pair, the longer text is cut first, token by token, as transformers does. Raises LossAuditError if the
-        file is no tokenizer, or the stride leaves a window no token of its own.
+        In a pair, the longer text is cut first, token by token, as transformers does. Raises LossAuditError if the
+        file is not a tokenizer, or the stride leaves a window no token of its own.
         """
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -126,7 +126,7 @@ class TextEncoder:
         return bool(count(True) > count(False))
 
     def encode(self, texts: Sequence[Text]) -> Encoded:
-        """Tokenises texts, on all threads that the library takes."""
+        """Tokenises texts, on all threads that the library uses."""
         ids: list[NDArray[np.int32]] = []
         types: list[NDArray[np.uint8]] = []
         text_of: list[int] = []
@@ -163,7 +163,7 @@ class TextEncoder:
 
 
 def _unknown_id(tokenizer: Tokenizer, tokenizer_file: Path) -> int | None:
-    """The id of the unknown token, which a Unigram model tells in its file alone."""
+    """The id of the unknown token, which for a Unigram model is only in its file."""
     if isinstance(tokenizer.model, Unigram):
         found = json.loads(tokenizer_file.read_bytes())["model"].get("unk_id")
         return None if found is None else int(found)

@@ -1,6 +1,6 @@
-"""Checks an ONNX graph before any backend opens it. A file comes in; what text classifiers have no use for is refused.
+"""Checks an ONNX graph before any backend opens it, and refuses what text classifiers have no use for.
 
-Backends read weights from wherever a graph says and run whatever operator they know, and what they refuse differs from
+Backends read weights from wherever a graph says and run any operator they know, and what they refuse differs from
 version to version. Here a graph is parsed alone, without its weights, and only what is known passes.
 """
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     import onnx
 
 ENDING = ".onnx"
-"""By another one a backend may take a file for another format."""
+"""The only accepted ending: with another one, a backend may take a file for another format."""
 _MOST_PARTS = 100_000
-"""Operators, their attributes and tensors. The largest graph of `bench/families.py` has 950 operators in two layers."""
+"""Most operators, attributes and tensors. The largest graph of `bench/families.py` has 950 operators in two layers."""
 _DEEPEST = 4
-"""Branches within branches. Exports have one level."""
+"""Most levels of branches within branches. Exports have one."""
 
 _OURS = frozenset({"Attention", "BiasGelu", "FusedMatMul", "Gelu", "MatMulIntegerToFloat", "SkipLayerNormalization"})
-"""That `export` writes."""
+"""Operators that `export` writes."""
 _OPTIMISERS = frozenset(
     {
         "EmbedLayerNormalization", "FastGelu", "FusedGemm", "GroupQueryAttention", "MultiHeadAttention", "QuickGelu",
         "RotaryEmbedding", "SkipSimplifiedLayerNormalization",
     }
 )  # fmt: skip
-"""That ONNX Runtime's optimiser writes into folders that are adopted."""
+"""Operators that ONNX Runtime's optimiser writes into folders that are adopted."""
 _QUANTISERS = frozenset(
     {
         "DequantizeLinear", "DynamicQuantizeMatMul", "MatMulNBits", "QAttention", "QEmbedLayerNormalization", "QGemm",
@@ -39,13 +39,13 @@ _QUANTISERS = frozenset(
         "QLinearWhere", "QuantizeLinear",
     }
 )  # fmt: skip
-"""That ONNX Runtime's quantiser does."""
+"""Operators that ONNX Runtime's quantiser writes."""
 _MICROSOFT = _OURS | _OPTIMISERS | _QUANTISERS
 _READS_FORMATS = frozenset({"ImageDecoder"})
-"""Standard operators that are parsers of other files' formats."""
+"""Standard operators that parse other file formats."""
 _BRANCHES = ("then_branch", "else_branch")
 
-# What a message of ONNX may hold; a field that isn't here is refused, whatever it came to mean.
+# Fields that ONNX's messages may hold; any other is refused, whatever it may come to mean.
 _MODEL = frozenset(
     {
         "ir_version", "opset_import", "producer_name", "producer_version", "domain", "model_version", "doc_string",
@@ -67,9 +67,9 @@ _ATTRIBUTE = frozenset(
 
 
 def check_graph(path: Path, weights: Mapping[str, int], remedy: str = "export the model again") -> frozenset[str]:
-    """Raises LossAuditError for a graph that no backend should open; gives the files that its weights lie in.
+    """Raises LossAuditError for a graph that no backend should open; returns the files that hold its weights.
 
-    weights: the names and sizes of the files beside it that they may lie in. remedy: what the user is told to do.
+    weights: names and sizes of the files beside it that may hold them. remedy: advice to end the message with.
     """
     from google.protobuf.message import DecodeError
 
@@ -101,7 +101,7 @@ def _check_model(model: "onnx.ModelProto", weights: Mapping[str, int]) -> frozen
         raise ValueError("it holds no operators")
     checker = _GraphChecker(weights)
     checker.check(model.graph)
-    # After the weights, which needn't be counted.
+    # The weights are dropped first, since they needn't be counted.
     for tensor in model.graph.initializer:
         tensor.ClearField("raw_data")
     size = model.ByteSize()
@@ -118,11 +118,11 @@ class _GraphChecker:
         self._weights = weights
         self._parts = 0
         self.files: set[str] = set()
-        """That tensors lie in."""
+        """Files that hold tensors."""
 
     def check(self, graph: "onnx.GraphProto", depth: int = 0) -> None:
         if depth > _DEEPEST:
-            raise ValueError(f"its branches lie more than {_DEEPEST} deep in each other")
+            raise ValueError(f"its branches are nested more than {_DEEPEST} deep")
         _check_fields(graph, _GRAPH, "its graph")
         self._count(graph.node)
         self._check_tensors(graph.initializer, "tensor")
@@ -172,13 +172,13 @@ def _check_fields(message: Any, known: frozenset[str], where: str) -> None:
 def _standard(operator: str) -> bool:
     import onnx.defs
 
-    # ONNX Runtime's optimiser writes the second into the standard domain, which hasn't got it.
+    # ONNX Runtime's optimiser writes the second into the standard domain, which doesn't have it.
     return bool(onnx.defs.has(operator)) or operator == "SimplifiedLayerNormalization"
 
 
 def _is_known(domain: str, operator: str | bytes) -> bool:
-    """Standard operators compute with tensors alone. Loops can't pass, since their graphs don't."""
-    if not isinstance(operator, str):  # protobuf gives bytes that aren't UTF-8 as they are
+    """Standard operators only compute with tensors. Loops can't pass, since the graphs in them don't."""
+    if not isinstance(operator, str):  # protobuf returns bytes that aren't UTF-8 as they are
         return False
     if domain in ("", "ai.onnx"):
         return operator not in _READS_FORMATS and _standard(operator)

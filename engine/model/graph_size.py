@@ -1,22 +1,22 @@
-"""Bounds the memory and time that parsing a graph takes. A graph's bytes come in; absurd ones are refused.
+"""Bounds the memory and time that parsing a graph takes, by refusing absurd ones.
 
-A message of two bytes becomes hundreds in memory, so that a file of a gigabyte could take all there is. Weights don't
-grow, and are left out: protobuf's records are walked from the model to the graph to the tensors.
+A message of two bytes becomes hundreds in memory, so a file of a gigabyte could take all there is. Weights don't grow
+and aren't counted: protobuf's records are walked from the model to the graph to the tensors.
 """
 
 from collections.abc import Iterator
 
 _MOST_BYTES = 2**31 - 1
-"""Of a protobuf message."""
+"""The largest size of a protobuf message."""
 _MOST_BESIDE_WEIGHTS = 2**24
 _MOST_RECORDS = 500_000
 _GRAPH, _INITIALIZER, _WEIGHTS = 7, 5, (4, 9, 10)
-"""Numbers of fields: a model's graph, a graph's tensors, and a tensor's float_data, raw_data and double_data."""
+"""Field numbers: a model's graph, a graph's tensors, and a tensor's float_data, raw_data and double_data."""
 _VARINT, _EIGHT_BYTES, _COUNTED, _FOUR_BYTES = 0, 1, 2, 5
 
 
 def check_size(data: bytes) -> None:
-    """Raises ValueError for bytes that aren't protobuf or that hold too much beside weights."""
+    """Raises ValueError for bytes that aren't protobuf or that hold too much besides weights."""
     if len(data) > _MOST_BYTES:
         raise ValueError("it is larger than 2 GB, more than an ONNX file can be")
     walk = _Walk(data)
@@ -28,7 +28,7 @@ def check_size(data: bytes) -> None:
             if inner == _INITIALIZER:
                 beside -= sum(end - start for field, start, end in walk.records(*tensor) if field in _WEIGHTS)
     if beside > _MOST_BESIDE_WEIGHTS:
-        raise ValueError(f"it holds {beside:,} bytes beside its weights, more than {_MOST_BESIDE_WEIGHTS:,}")
+        raise ValueError(f"it holds {beside:,} bytes besides its weights, more than {_MOST_BESIDE_WEIGHTS:,}")
 
 
 class _Walk:
@@ -39,7 +39,7 @@ class _Walk:
         self._left = _MOST_RECORDS
 
     def records(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The number of each record between two places whose length is counted, and where its content lies."""
+        """The field number of each length-delimited record between two places, and where its content lies."""
         while start < end:
             self._left -= 1
             if self._left < 0:
@@ -57,7 +57,7 @@ class _Walk:
             elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
                 start += 8 if kind == _EIGHT_BYTES else 4
             else:
-                raise ValueError("it is no ONNX file")
+                raise ValueError("it is not an ONNX file")
 
     def _varint(self, start: int, end: int) -> tuple[int, int]:
         value = 0

@@ -1,9 +1,10 @@
-"""Decides what computes the losses: fp32, what approximates it, or that with the top scored again ("exact-top").
+"""Decides what computes the losses: fp32, an approximation of it, or that with the top scored again ("exact-top").
 
-int8 approximates fp32 on CPUs, fp16 on GPUs. The user's wish and the plans of `tuning.py` come in, a `Choice` goes out.
+int8 approximates fp32 on CPUs, fp16 on GPUs. The `Choice` depends on the user's wish and the plans of `tuning.py`.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,13 +17,13 @@ from .encoding import Encoded
 from .tuning import Plan
 
 PRECISIONS = ("auto", "fp32", "int8", "fp16", "exact-top")
-"""What may be asked for."""
+"""Precisions that may be asked for."""
 TOP = 500
-"""How many rows of the ranking are exact where the user doesn't say: what the tutorial hands to a person."""
+"""Rows of the ranking that are exact by default: what the tutorial hands to a person."""
 _NEAR_THE_TOP = 1.6
-"""Rows that exact-top scores again for each row asked for, as seen on AG News (docs/design.md)."""
+"""Rows that exact-top scores again per row asked for, as seen on AG News (docs/design.md)."""
 _SPEEDUP = 2.0
-"""Of int8 and fp16, taken where nothing was measured."""
+"""Speedup by int8 and fp16 that is assumed where nothing was measured."""
 _NOT_THERE: dict[str, tuple[Part, ...]] = {
     "int8": (
         "ONNX Runtime's CUDA provider has no kernel for the int8 graphs' products; use fp16, or ",
@@ -31,12 +32,12 @@ _NOT_THERE: dict[str, tuple[Part, ...]] = {
     "fp16": ("CPUs would compute it in fp32; it is for ", Option("provider", backends.CUDA)),
 }
 """Why a precision isn't offered where the other one is."""
-_EXPORTED_WITHOUT = {"int8": "it was exported without", "fp16": "it was exported without the option fp16"}
+_EXPORTED_WITHOUT = {"int8": "it was exported without one", "fp16": "it was exported without the option fp16"}
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for."""
+    """What the user asks for."""
 
     precision: str = "auto"
     """One of `PRECISIONS`."""
@@ -45,7 +46,7 @@ class Wish:
     provider: str = "auto"
     """A backend's name, or "auto": CUDA where it can be used, else the fastest."""
     cpus: int = 1
-    """How many may be used."""
+    """Number of CPUs that may be used."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class Choice:
     precision: str
     """fp32, int8, fp16 or exact-top."""
     first: Plan
-    """What scores every row."""
+    """The plan that scores every row."""
     again: Plan | None
-    """What scores the top again, under exact-top."""
+    """The plan that scores the top again, under exact-top."""
     top: int
     """Rows of the ranking that are exact under exact-top."""
     why: str
-    """Half a sentence for the user."""
+    """The reason, as half a sentence for the user."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -75,7 +76,7 @@ class Choice:
 
 
 def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None) -> Choice:
-    """Chooses for an audit of so many rows.
+    """Chooses what computes the losses of an audit of so many rows.
 
     sample: tokens of some rows to measure on, None to measure nothing. Raises LossAuditError if the wish can't be met.
     """
@@ -95,12 +96,12 @@ def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None)
         return Choice(other, approximate, None, top, "as asked")
     if approximate is None and provider == backends.OPENVINO:
         raise LossAuditError(
-            f"openvino runs int8 alone, and {_without(bundle, other, provider)}; use ", Option("provider", backends.CPU)
+            f"openvino only runs int8, and {_without(bundle, other, provider)}; use ", Option("provider", backends.CPU)
         )
     if approximate is None and precision in (other, "exact-top"):
         raise LossAuditError(
             Option("precision", precision),
-            f" can't be had: {_without(bundle, other, provider)}",
+            f" isn't available: {_without(bundle, other, provider)}",
             *_how_to_have(bundle, other),
         )
     fp32 = plan("fp32")
@@ -113,8 +114,8 @@ def choose(bundle: Bundle, wish: Wish, rows: int, sample: Encoded | None = None)
     if approximate is None:
         return Choice("fp32", fp32, None, top, _without(bundle, other, provider))
     if precision == "exact-top":
-        return Choice("exact-top", approximate, fp32, top, f"the top {top} as fp32 gives it")
-    return choice_by_speed(other, approximate, fp32, top, rows)
+        return Choice("exact-top", approximate, fp32, top, f"the top {top} as in fp32")
+    return choice_by_speed(other, approximate, fp32, top, rows, instructions())
 
 
 def approximation(provider: str) -> str:
@@ -125,25 +126,27 @@ def approximation(provider: str) -> str:
 def _check_wish(precision: str, approximate: str) -> None:
     """Raises LossAuditError for a precision that isn't known, or isn't offered beside this approximate one."""
     if precision not in PRECISIONS:
-        raise LossAuditError(Option("precision", precision), f" isn't known; it may be {', '.join(PRECISIONS)}")
+        raise LossAuditError(Option("precision", precision), f" isn't known; use one of {', '.join(PRECISIONS)}")
     if precision in _NOT_THERE and precision != approximate:
-        raise LossAuditError(Option("precision", precision), " can't be had: ", *_NOT_THERE[precision])
+        raise LossAuditError(Option("precision", precision), " isn't available: ", *_NOT_THERE[precision])
 
 
-def choice_by_speed(precision: str, approximate: Plan, fp32: Plan, top: int, rows: int) -> Choice:
-    """exact-top where the measured speeds say that it saves time over so many rows, else fp32.
+def choice_by_speed(
+    precision: str, approximate: Plan, fp32: Plan, top: int, rows: int, has: Mapping[str, bool] | None
+) -> Choice:
+    """exact-top if the measured speeds say that it saves time over so many rows, else fp32.
 
-    precision: of the approximate plan.
+    precision: that of the approximate plan. has: the CPU's `instructions`, which decide where nothing was measured.
     """
     if approximate.tokens_per_second and fp32.tokens_per_second:
         speedup = approximate.tokens_per_second / fp32.tokens_per_second
     else:
-        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(instructions()) else 1.0
+        speedup = _SPEEDUP if precision != "int8" or multiplies_int8(has) else 1.0
     if speedup <= 1.0:
         return Choice("fp32", fp32, None, top, f"{precision} is no faster here")
     if rows / speedup + _NEAR_THE_TOP * top + SAMPLE >= rows:
         return Choice("fp32", fp32, None, top, f"too few rows for {precision} to save time with an exact top {top}")
-    why = f"{precision} is {speedup:.1f} × as fast here; the top {top} as fp32 gives it"
+    why = f"{precision} is {speedup:.1f} × as fast here; the top {top} as in fp32"
     return Choice("exact-top", approximate, fp32, top, why)
 
 
@@ -156,7 +159,7 @@ def _without(bundle: Bundle, precision: str, provider: str) -> str:
 
 
 def _how_to_have(bundle: Bundle, precision: str) -> tuple[Part, ...]:
-    """What makes a bundle with this precision, where nothing speaks against it."""
+    """How to make a bundle with this precision, unless export has left it out for a reason."""
     if precision != "fp16" or any(name.startswith(precision) for name in bundle.manifest.left_out):
         return ()
     return "; export the model again with ", Option("fp16", True)

@@ -1,7 +1,7 @@
-"""Scores a shard: tokenise, cut into batches of like length, run them on a pool, put back in order.
+"""Scores a shard: tokenises it, cuts it into batches of similar length, runs them on a pool and restores the order.
 
-What can't be tokenised or fails in the runtime is found by halving until it is alone; the rest goes on. A text that is
-read in several windows gets the mean of their logits (docs/losses.md).
+A batch that fails in the runtime is halved until the failing row is alone; the rest is scored. A text read in several
+windows gets the mean of their logits (docs/losses.md).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,12 +28,12 @@ NO_TOKENS = "the tokenizer finds no tokens in it"
 
 @dataclass(frozen=True)
 class EncodedShard:
-    """The tokens of n texts, or pairs of them, each different one once."""
+    """The tokens of n texts, or pairs of them, each distinct one once."""
 
     encoded: Encoded
-    """The different texts, in the order of their first appearance."""
+    """The distinct texts, in the order of their first appearance."""
     places: Ids
-    """(n,) which of them each text is; -1 for a row without a text, or with one that can't be tokenised."""
+    """(n,) which of them each row's text is; -1 for a row without a text, or with one that can't be tokenised."""
     failed: dict[int, str]
     """The rows that can't be tokenised, and why."""
 
@@ -45,7 +45,7 @@ class ShardLogits:
     logits: Floats32
     """(n, classes); NaN for a row without a text, or that failed."""
     tokens: Ints
-    """(n,) tokens of each text that went through the model, of all its windows; 0 where there was none."""
+    """(n,) tokens of each text that the model read, in all windows; 0 where there was none."""
     unknown: Ints
     """(n,) those of them that the tokenizer doesn't know."""
     truncated: NDArray[np.bool_]
@@ -55,14 +55,14 @@ class ShardLogits:
 
 
 def encode_shard(texts: Sequence[Text | None], encoder: TextEncoder) -> EncodedShard:
-    """Tokenises n ≥ 1 texts (None: there is none); those that are the same are tokenised, and later scored, once."""
+    """Tokenises n ≥ 1 texts (None: there is none); identical ones are tokenised, and later scored, once."""
     first: dict[Text, int] = {}
     for text in texts:
         if text is not None:
             first.setdefault(text, len(first))
     try:
         encoded, reasons = encoder.encode(list(first)), {}
-    except BaseException as error:  # the library's panics are no Exceptions
+    except BaseException as error:  # the library's panics aren't Exceptions
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         reasons = _not_tokenised(list(first), encoder)
@@ -97,16 +97,16 @@ class Scorer:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="score")
 
     def score(self, shard: EncodedShard, on_rows: Callable[[int], None] = lambda rows: None) -> ShardLogits:
-        """Logits of a shard. `on_rows` is told of each batch's rows when they are done.
+        """Logits of a shard. `on_rows` is called with the number of rows of each batch that is done.
 
-        Raises LossAuditError if the graph gives something else than `classes` logits a row.
+        Raises LossAuditError if the graph doesn't give `classes` logits per row.
         """
         encoded = shard.encoded
         logits = np.full((len(encoded.lengths), self._classes), np.nan, dtype=np.float32)
-        # A text's rows are done with its first window.
+        # A text's rows count as done with its first window.
         rows_of = np.zeros(len(encoded.lengths), dtype=np.int64)
         rows_of[encoded.firsts] = np.bincount(shard.places[shard.places >= 0], minlength=len(encoded.truncated))
-        # In a batch a decoder would give them the logits of padding.
+        # In a batch, a decoder would give empty texts the logits of padding.
         empty = np.flatnonzero(encoded.lengths == 0)
         reasons = dict.fromkeys(empty.tolist(), NO_TOKENS)
         if len(empty):
@@ -128,7 +128,7 @@ class Scorer:
         return _of_rows(shard, logits, reasons)
 
     def _run(self, encoded: Encoded, windows: Ids, into: Floats32) -> dict[int, str]:
-        """Writes the logits of some windows to their places; gives those that failed, and why."""
+        """Writes the logits of some windows to their places; returns those that failed, and why."""
         size = len(windows) * int(encoded.lengths[windows].max())
         if len(windows) > 1 and size > self._budget:  # memory ran out since this batch was cut
             return self._run_halves(encoded, windows, into)
@@ -165,7 +165,7 @@ class Scorer:
 
 
 def _of_rows(shard: EncodedShard, logits: Floats32, reasons: dict[int, str]) -> ShardLogits:
-    """From the windows to their texts, which get the mean of the logits, and from these to the rows."""
+    """From windows to texts, which get the mean of the logits, and from texts to rows."""
     encoded, places = shard.encoded, shard.places
     firsts, there = encoded.firsts, places >= 0
     sums = np.add.reduceat(logits, firsts, axis=0, dtype=np.float64)
@@ -179,7 +179,7 @@ def _of_rows(shard: EncodedShard, logits: Floats32, reasons: dict[int, str]) -> 
         counts[there] = np.add.reduceat(of_windows, firsts)[places[there]]
         return counts
 
-    # Of several windows that failed, the first one tells why.
+    # If several windows failed, the first one's reason counts.
     why = {int(encoded.text_of[window]): reasons[window] for window in sorted(reasons, reverse=True)}
     failed = shard.failed | {row: why[place] for row, place in enumerate(places.tolist()) if place in why}
     return ShardLogits(rows, counted(encoded.lengths), counted(encoded.unknown()), truncated, failed)

@@ -1,7 +1,7 @@
-"""Checks where a tensor's data lies and how much it is. A tensor of an ONNX graph comes in; its file's name goes out.
+"""Checks where the data of an ONNX graph's tensor lies, and how much there is.
 
-The data stands in the graph, in one of several fields, or in a file beside it. Its type and shape say how many bytes
-that must be.
+The data is in the graph, in one of several fields, or in a file beside it. Its type and shape say how many bytes there
+must be.
 """
 
 import math
@@ -18,26 +18,26 @@ _BITS = {
     "FLOAT8E4M3FNUZ": 8, "FLOAT8E5M2": 8, "FLOAT8E5M2FNUZ": 8, "FLOAT8E8M0": 8, "INT16": 16, "INT2": 2, "INT32": 32,
     "INT4": 4, "INT64": 64, "INT8": 8, "UINT16": 16, "UINT2": 2, "UINT32": 32, "UINT4": 4, "UINT64": 64, "UINT8": 8,
 }  # fmt: skip
-"""Of an element, by ONNX's name of the type."""
+"""Bits of an element, by ONNX's name of its type."""
 _STRING = "STRING"
 _FIELDS = {
     "DOUBLE": "double_data", "FLOAT": "float_data", "INT64": "int64_data", _STRING: "string_data",
     "UINT32": "uint64_data", "UINT64": "uint64_data",
 }  # fmt: skip
-"""Where a type's elements stand if not as bytes; all others' stand in `int32_data`."""
+"""The field that holds a type's elements if they aren't bytes; for all other types it is `int32_data`."""
 _ANY_FIELD = {*_FIELDS.values(), "int32_data", "raw_data"}
 _OTHER_FIELDS = {"dims", "data_type", "name", "doc_string", "external_data", "data_location", "metadata_props"}
 _MOST_AXES = 32
 _LARGEST_SIZE = 2**31 - 1
-"""Of an axis."""
+"""The largest size of an axis."""
 _PLACE = {"location", "offset", "length"}
 _MOST_DIGITS = 19
 
 
 def check_tensor(tensor: "onnx.TensorProto", weights: Mapping[str, int]) -> str | None:
-    """Gives the file that a tensor's data lies in, if not in the graph. Raises ValueError, which says what is wrong.
+    """The file that holds a tensor's data; None if the graph does. Raises ValueError, which says what is wrong.
 
-    weights: the names and sizes of the files that it may lie in.
+    weights: names and sizes of the files that may hold it.
     """
     fields = {field.name for field, _ in tensor.ListFields()}
     unknown = fields - _OTHER_FIELDS - _ANY_FIELD
@@ -47,10 +47,10 @@ def check_tensor(tensor: "onnx.TensorProto", weights: Mapping[str, int]) -> str 
     inside = fields & _ANY_FIELD
     if tensor.data_location == tensor.EXTERNAL:
         if inside or kind == _STRING:
-            raise ValueError("has data both in a file and in the graph" if inside else "holds words in a file")
+            raise ValueError("has data both in a file and in the graph" if inside else "holds strings in a file")
         return _check_place(tensor, -(-count * _BITS[kind] // 8), weights)
     if tensor.external_data:
-        raise ValueError("names a file without lying there")
+        raise ValueError("names a file that doesn't hold it")
     _check_inside(tensor, kind, count, inside)
     return None
 
@@ -91,10 +91,10 @@ def _check_inside(tensor: "onnx.TensorProto", kind: str, count: int, inside: set
 def _check_place(tensor: "onnx.TensorProto", wanted: int, weights: Mapping[str, int]) -> str:
     place = {entry.key: entry.value for entry in tensor.external_data}
     if len(place) != len(tensor.external_data) or not place.keys() <= _PLACE or "location" not in place:
-        raise ValueError("doesn't say once where it lies, in location, offset and length")
+        raise ValueError("must say where it lies with one location, and at most one offset and length")
     file = str(place["location"])
     if file not in weights:
-        raise ValueError(f"lies in {quoted(file)}, which is none of the plain files that belong to it")
+        raise ValueError(f"lies in {quoted(file)}, which is not one of the plain files that belong to it")
     size = weights[file]
     offset = _number(place.get("offset", "0"), "offset")
     length = _number(place["length"], "length") if "length" in place else size - offset
@@ -116,5 +116,5 @@ def _unit(field: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A name of a graph's in one short line, without what a terminal would obey."""
+    """A name from a graph in one short line, without control characters that a terminal would obey."""
     return brief(ValueError(repr(text)), 80)

@@ -1,7 +1,6 @@
-"""Which graph, backend, threads and batch size are fastest here: measured once on a bundle's first rows, then kept.
+"""Finds the graph, backend, threads and batch size that are fastest here: measured once per bundle, then kept.
 
-A bundle and some of the dataset's tokens come in; the fastest plan of a precision goes out. No kernel library is
-fastest on every CPU, and without VNNI int8 can be slower than fp32 (docs/design.md).
+No kernel library is fastest on every CPU, and without VNNI int8 can be slower than fp32 (docs/design.md).
 """
 
 import contextlib
@@ -28,13 +27,13 @@ BUDGET = 1024
 """Tokens of a padded batch where nothing was measured: 512 to 1024 fit the caches of the CPUs of docs/design.md."""
 _CPU_BUDGETS = (BUDGET, 512, 2048)
 _BUDGETS = {backends.CUDA: (16_384, 8_192, 32_768, 65_536)}
-"""The first is taken where nothing was measured. A GPU has thousands of cores to fill."""
-_SECONDS = 0.4
-"""Of each measurement."""
+"""Budgets to try; the first is used where nothing was measured. A GPU has thousands of cores to fill."""
+SECONDS = 0.4
+"""Duration of each measurement."""
 _FULL_BATCHES = 4
-"""That there must be at least to measure on."""
+"""The fewest full batches to measure on."""
 _CLEARLY = 1.03
-"""How many times as fast a plan must be to be preferred to the one before it."""
+"""Times as fast as the plan before it that a plan must be to be preferred."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,19 @@ class Plan:
     workers: int
     """Batches that run at once."""
     threads: int
-    """CPUs that each of them uses."""
+    """CPUs that each batch uses."""
     budget: int = BUDGET
     tokens_per_second: float | None = None
-    """As measured; None where it wasn't."""
+    """Measured speed; None if it wasn't measured."""
 
 
 def starting_plan(graph: str, backend: str, cpus: int) -> Plan:
-    """How a graph is run on a backend where nothing was measured: one batch a CPU; a GPU takes one at a time."""
+    """How a graph is run on a backend where nothing was measured: one batch per CPU; a GPU takes one at a time."""
     return Plan(graph, backend, 1 if backend == backends.CUDA else cpus, 1, _budgets(backend)[0])
 
 
 def default_plan(bundle: Bundle, precision: str, backend: str, cpus: int) -> Plan | None:
-    """A plan without measuring: the manifest's first graph of a precision, one batch a CPU.
+    """A plan without measuring: the manifest's first graph of a precision, one batch per CPU.
 
     None if no graph of that precision can run on the backend here (or, for "auto", on any).
     """
@@ -67,11 +66,13 @@ def default_plan(bundle: Bundle, precision: str, backend: str, cpus: int) -> Pla
     return candidates[0] if candidates else None
 
 
-def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded) -> Plan | None:
+def measured_plan(
+    bundle: Bundle, precision: str, backend: str, cpus: int, sample: Encoded, seconds: float = SECONDS
+) -> Plan | None:
     """The fastest plan of a precision, from the cache or measured in a few seconds on `sample`.
 
-    backend: a name, or "auto" for all that can be used here but CUDA. cpus: how many may be used. None as in
-    `default_plan`.
+    backend: a name, or "auto" for all that can be used here except CUDA. cpus: how many may be used. seconds: duration
+    of each measurement. None as in `default_plan`.
     """
     candidates = _candidates(bundle, precision, backend, cpus)
     if not candidates:
@@ -79,7 +80,7 @@ def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sampl
     path = _cache_file(bundle, candidates)
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
-    plan = _fastest(bundle, candidates, sample)
+    plan = _fastest(bundle, candidates, sample, seconds)
     with contextlib.suppress(LossAuditError), file_beside(path) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(plan), indent=2), encoding="utf-8")
     return plan
@@ -88,7 +89,7 @@ def measured_plan(bundle: Bundle, precision: str, backend: str, cpus: int, sampl
 def _candidates(bundle: Bundle, precision: str, backend: str, cpus: int) -> list[Plan]:
     """Every graph of a precision on every backend that can run it here, in the manifest's order."""
     usable = [name for name in backends.available() if name != backends.CUDA] if backend == "auto" else [backend]
-    # fp32 is what is reported, so it runs on the reference alone.
+    # fp32 losses are reported as exact, so fp32 runs on the reference alone.
     return [
         starting_plan(graph.name, name, cpus)
         for graph in bundle.manifest.graphs
@@ -98,7 +99,7 @@ def _candidates(bundle: Bundle, precision: str, backend: str, cpus: int) -> list
     ]
 
 
-def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
+def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded, seconds: float) -> Plan:
     """Measures graphs and backends first, then the batch size, then the way to use the CPUs."""
 
     @functools.lru_cache(maxsize=1)
@@ -111,10 +112,10 @@ def _fastest(bundle: Bundle, candidates: list[Plan], sample: Encoded) -> Plan:
         except LossAuditError:
             if len(candidates) == 1 or plan.backend == backends.CPU:
                 raise
-            return replace(plan, tokens_per_second=0.0)  # installed, but not in order: another one is taken
+            return replace(plan, tokens_per_second=0.0)  # installed but broken: another one is used
         try:
-            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample))
-        except Exception:  # out of memory; what else the runtime can't do shows, row by row, when it is scored
+            return replace(plan, tokens_per_second=tokens_per_second(runner, plan, sample, seconds))
+        except Exception:  # out of memory; anything else that fails shows, row by row, during scoring
             return replace(plan, tokens_per_second=0.0)
 
     best = functools.reduce(_faster, map(measured, candidates))
@@ -134,9 +135,9 @@ def _faster(best: Plan, other: Plan) -> Plan:
     return other if (other.tokens_per_second or 0.0) > _CLEARLY * (best.tokens_per_second or 0.0) else best
 
 
-def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float = _SECONDS) -> float:
-    """Tokens of the sample that a loaded graph takes in a second under a plan, padding not counted."""
-    # Each text as often as it takes to fill batches.
+def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seconds: float) -> float:
+    """Tokens of the sample that a loaded graph processes per second under a plan, not counting padding."""
+    # Texts are repeated until they fill batches.
     times = 1 + _FULL_BATCHES * plan.budget // max(1, int(sample.lengths.sum()))
     batches = batches_by_token_budget(np.tile(sample.lengths, times), plan.budget)
     # Shuffled, since a measurement may end before it has seen all lengths.
@@ -161,7 +162,7 @@ def tokens_per_second(runner: backends.Runner, plan: Plan, sample: Encoded, seco
 
 
 def _cache_file(bundle: Bundle, candidates: list[Plan]) -> Path:
-    """Where the best of some candidates is kept: a name for the graphs, the machine and the libraries."""
+    """The file that keeps the best of some candidates, named after the graphs, the machine and the libraries."""
     facts = [
         *(f"{plan} {bundle.manifest.files[bundle.graph(plan.graph).file]}" for plan in candidates),
         *backends.versions(),

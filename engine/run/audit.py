@@ -1,4 +1,4 @@
-"""The audit: a bundle and a dataset come in, the ranked losses table goes out.
+"""The audit, from a bundle and a dataset to the ranked losses table.
 
 `Audit` decides everything first (columns, labels, precision), so that a mistake shows before any work and the
 command can say what was decided; `run` then makes the passes over the shards.
@@ -14,6 +14,7 @@ import datasets
 from lossaudit.version import __version__
 
 from ..data.rows import Rows
+from ..errors import LossAuditError, Option
 from ..labels.alignment import LabelAlignment
 from ..model import backends
 from ..model.bundle import Bundle
@@ -29,10 +30,10 @@ from .tasks import task_of
 
 
 class Audit:
-    """One audit, prepared: what is read of the dataset, its labels, and what will compute the losses."""
+    """A prepared audit: what is read of the dataset, its labels, and what will compute the losses."""
 
     def __init__(self, bundle: Bundle, rows: Rows | datasets.Dataset, options: AuditOptions | None = None) -> None:
-        """Raises LossAuditError for whatever of the dataset, the labels or the options doesn't fit the bundle."""
+        """Raises LossAuditError if the dataset, the labels or the options don't fit the bundle."""
         bundle.check_judges()
         self.bundle = bundle
         self.options = options = options or AuditOptions()
@@ -41,9 +42,18 @@ class Audit:
             rows, options, lambda features: task.find_columns(features, options.label_column, options.label_map)
         )
         self.setup = Setup(bundle, reading, options)
-        self._labels, self._sample = reading.survey(
-            lambda pieces: task.align(reading.label_columns, pieces, reading.features, options.label_map)
-        )
+        try:
+            self._labels, self._sample = reading.survey(
+                lambda pieces: task.align(reading.label_columns, pieces, reading.features, options.label_map)
+            )
+        except LossAuditError as error:
+            others = reading.other_label_columns() if options.label_column is None else []
+            if not others:
+                raise
+            where = (
+                f". If the labels aren't in {reading.label_column!r}, name another column, {', '.join(others)}, with "
+            )
+            raise LossAuditError(*error.parts, where, Option("label_column")) from error
         self._kept: KeptParts | None = None
 
     def __len__(self) -> int:
@@ -51,7 +61,7 @@ class Audit:
 
     @property
     def alignment(self) -> LabelAlignment:
-        """Which of the model's labels each given one is."""
+        """Which of the model's labels each given label is."""
         return self._labels.alignment
 
     @functools.cached_property
@@ -65,21 +75,21 @@ class Audit:
         return self.setup.job(self.task, self._labels)
 
     def keep_parts(self, folder: Path, restart: bool = False, elsewhere: str | None = None) -> KeptParts:
-        """Keeps each finished shard in `folder` (or `elsewhere`), and goes on with those that are there."""
+        """Keeps each finished shard in `folder` (or `elsewhere`), and resumes from those already there."""
         self._kept = kept = KeptParts.open(folder, self._identity(), restart, elsewhere)
         if kept.choice is not None:
             self.choice = kept.choice
         return kept
 
     def run(self, on_stage: OnStage = quietly, score_shards: ScoreShards = score_here) -> Audited:
-        """Scores and ranks all rows; see `Passes.run`. score_shards: this process, if not a cluster."""
+        """Scores and ranks all rows; see `Passes.run`. score_shards: scores them here, or on a cluster."""
         kept = self._kept or KeptParts.in_scratch(self._identity())
         audited = Passes(self.job, self.reading, self.choice, kept, self.options.strict).run(on_stage, score_shards)
         facts = run_facts(self.job, self.reading, self.choice, audited)
         return replace(audited, schema=facts.stored_in(audited.schema))
 
     def _identity(self) -> dict[str, Any]:
-        """What makes another audit's shards of use to this one."""
+        """What must be the same for this audit to reuse another one's shards."""
         return {
             "bundle": self.bundle.manifest.digest,
             **self.setup.identity,
@@ -90,7 +100,7 @@ class Audit:
 
 
 def run_facts(job: ShardJob, reading: Reading, choice: Choice, audited: Audited) -> Facts:
-    """What a losses table says of the run that made it; docs/losses.md describes it."""
+    """What a losses table says about the run that made it (docs/losses.md)."""
     model, origin = job.bundle.manifest.source, reading.rows.origin
     pair = reading.text_pair_column
     versions = dict(zip(backends.available(), backends.versions(), strict=True))

@@ -1,7 +1,7 @@
-"""Scores shards on many machines with Ray: rows go out from this process, parts come back to it, in any order.
+"""Scores shards on many machines with Ray: this process sends rows out and gets parts back, in any order.
 
-A node needs lossaudit installed and nothing else: the graph's files travel through Ray's object store. Ray schedules,
-and repeats what was lost with a node. Each of its processes keeps the graph loaded between shards.
+A node only needs lossaudit installed: the graph's files travel through Ray's object store. Ray schedules the shards,
+and repeats those lost with a node. Each of its processes keeps the graph loaded between shards.
 """
 
 import contextlib
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     import ray
 
 LOCAL = "local"
-"""The address of a Ray that is started for this audit alone, on this machine."""
+"""Address that starts a Ray for this audit alone, on this machine."""
 _REACHED_WITHIN = 10.0
-"""Seconds for a connection to Ray's head node."""
+"""Seconds in which Ray's head node must accept a connection."""
 _WAITING = 2
-"""Shards on the way for each that is being scored, so that no process waits for its next one."""
+"""Shards in flight per shard being scored, so that no process waits for its next one."""
 _LOWEST = Version("2.52.0")
-"""The first Ray that can ask for a token: an older one runs the code of whoever reaches it."""
+"""The first Ray that can require a token: older ones run code from anyone who can reach them."""
 _ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_K8S_TOKEN_AUTH": "0",
-    # Without clusters Ray listens on the loopback interface alone. It reads this on all systems, despite the name.
+    # Without clusters, Ray only listens on the loopback interface. It reads this on all systems, despite the name.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Ray asks the addresses of three clouds where it runs, statistics or not, and has no switch for it. What it starts
-    # here has nothing to ask from another machine, so it gets a proxy that nobody can run but the machine's owner.
+    # Ray asks the metadata addresses of three clouds where it runs, with statistics off too, and has no switch for it.
+    # What it starts here needs no other machine, so it gets a proxy that only the machine's owner could run.
     "http_proxy": "http://127.0.0.1:9",
     "https_proxy": "http://127.0.0.1:9",
     "no_proxy": "localhost,127.0.0.1,::1",
 }
-"""Environment of a Ray of this machine alone, besides its token."""
+"""Environment of a Ray on this machine alone, besides its token."""
 _REFUSED = 77
 _WITHOUT_TOKEN = f"""
 import sys
@@ -62,12 +62,11 @@ except AuthenticationError:
 
 
 class Cluster:
-    """A connection to Ray. Use it in a `with`, which ends it."""
+    """A connection to Ray. Use it in a `with`, which closes it."""
 
     def __init__(self, address: str) -> None:
         """address: of a running Ray, such as "auto" or "10.0.0.1:6379", or LOCAL, which needs a process that hasn't
-        imported ray yet, since Ray reads its environment then. Raises LossAuditError without it."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        imported ray yet, since Ray reads its environment then. Raises LossAuditError if Ray can't be used."""
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self.address = address
         self._ends = contextlib.ExitStack()
@@ -89,7 +88,7 @@ class Cluster:
             raise LossAuditError(f"Ray at {self.address} can't be used: {brief(error)} (docs/scale.md)") from error
 
     def accepts_anybody(self) -> bool:
-        """Whether it lets in a process without a token. Asked by such a process, since Ray reads its mode once."""
+        """Whether it accepts a process without a token. Such a process tries it, since Ray reads its mode only once."""
         others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
         asked = subprocess.run(
             [sys.executable, "-P", "-c", _WITHOUT_TOKEN, self._ray.get_runtime_context().gcs_address],
@@ -108,7 +107,7 @@ class Cluster:
     def score(
         self, job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
     ) -> Iterator[tuple[int, pa.Table]]:
-        """As `shards.score_here`, but in the order in which they are done."""
+        """Like `shards.score_here`, but in the order in which shards are finished."""
         cpus = max(1, int(min([plan.workers * plan.threads, *self.nodes])))
         plan = replace(plan, workers=max(1, cpus // plan.threads))
         files = self._ray.put(_files_of(job.bundle, plan.graph))
@@ -150,15 +149,15 @@ def _import_ray() -> Any:
         raise LossAuditError("Ray needs the extra: pip install 'lossaudit[ray]'") from error
     if Version(ray.__version__) < _LOWEST:
         raise LossAuditError(
-            f"Ray {ray.__version__} runs the code of whoever reaches it; this needs {_LOWEST} or newer, which can ask "
-            "for a token: pip install -U 'lossaudit[ray]'"
+            f"Ray {ray.__version__} runs code from anyone who can reach it; lossaudit needs {_LOWEST} or newer, which "
+            "can require a token: pip install -U 'lossaudit[ray]'"
         )
     return ray
 
 
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables for this process and what it starts, and puts back what there was."""
+    """Sets variables for this process and what it starts, and restores them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -173,15 +172,15 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
-    """For Ray's sockets and logs: Ray makes its own folders writable for all, who could take the sockets' places."""
-    # The path of a socket may have 103 characters, of which a macOS's own folder takes half.
+    """A folder for Ray's sockets and logs: Ray's own are writable for all, who could replace the sockets."""
+    # A socket's path may have 103 characters, half of which macOS's temporary folder takes.
     place = os.environ.get("RAY_TMPDIR") or ("/tmp" if sys.platform == "darwin" else None)
     with tempfile.TemporaryDirectory(prefix="ray-", dir=place, ignore_cleanup_errors=True) as folder:
         yield str(Path(folder) / "ray")
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes to reach a machine that isn't there."""
+    """Raises LossAuditError at once where Ray itself would try for minutes to reach a machine that isn't there."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         try:

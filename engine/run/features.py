@@ -1,7 +1,7 @@
-"""The states that an encoder gives a dataset's texts: its bundle and rows come in, one state a row goes out.
+"""Computes an encoder's states of a dataset's texts, one per row.
 
-Shards are encoded as an audit's are scored, and each finished one is kept as a part. Afterwards all states lie in a
-file of float32 that is mapped into memory, so that it is the system's matter how much of them it holds.
+Shards are encoded as an audit scores them, and each finished one is kept as a part. Afterwards, all states are in a
+file of float32 that is mapped into memory, so the system decides how much of it to hold.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from .shards import OnRows, ShardJob, encoder_of, load_scorer
 _STATE, _TEXT, _FAILURE = "state", "text", "failure"
 _COUNTS = ["tokens", "unknown_tokens", "truncated"]
 _NO_TEXT = -1
-"""Stands in the place of a text's number where a row has none that can be encoded."""
+"""Stand-in for the number of a text where a row has none that can be encoded."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class States:
     states: Floats32
     """(n, hidden), mapped from a file; NaN where a row has none."""
     texts: Ints
-    """(n,) rows whose texts are the same tokens have the same number; below 0 where a row has no state."""
+    """(n,) numbers, the same for rows whose texts are the same tokens; below 0 where a row has no state."""
     encoded: int
-    """Rows that were encoded now; the others were kept from an interrupted run."""
+    """Rows that this run encoded; the others were kept from an interrupted one."""
 
 
 def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_rows: OnRows) -> States:
     """Encodes the shards that aren't kept yet, then gathers all states.
 
-    job: its bundle is the encoder's. on_rows: told of rows as they are done. Raises LossAuditError when too many rows
-    fail; the parts that are done stay.
+    job: its bundle is the encoder's. on_rows: called with the number of rows done. Raises LossAuditError if too many
+    rows fail; finished parts stay.
     """
     missing = []
     for start in reading.sharding.starts:
@@ -65,7 +65,7 @@ def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_
         reason = reason or "".join(reasons[:1])
         if too_many_failed(failed, len(reading.rows)):
             raise LossAuditError(
-                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); the shards before are kept: ",
+                f"the encoder fails on {failed:,} of {encoded:,} rows so far ({reason}); finished shards are kept: ",
                 SAME_AGAIN,
                 " to resume from them, or use another ",
                 Option("provider"),
@@ -75,7 +75,7 @@ def encode_all(job: ShardJob, plan: Plan, reading: Reading, kept: KeptParts, on_
 
 
 def shard_logits(kept: KeptParts, start: int, logits: Floats32) -> ShardLogits:
-    """What a graph with a head would have given for the shard that begins with a row. logits: (its rows, classes)."""
+    """What a graph with a head would give for the shard that starts at row `start`. logits: (its rows, classes)."""
     part = kept.sound(part_stem(start), [*_COUNTS, _FAILURE])
     tokens, unknown, truncated = (part[name].to_numpy() for name in _COUNTS)
     failed = {row: why for row, why in enumerate(part[_FAILURE].to_pylist()) if why is not None}
@@ -116,7 +116,7 @@ def _part(tokens: EncodedShard, scored: ShardLogits) -> pa.Table:
 
 
 def _numbers(tokens: EncodedShard) -> Ints:
-    """A number of 63 bits for each different text of a shard, made of its tokens: what the encoder sees of it."""
+    """A 63-bit number for each distinct text of a shard, from its tokens, which are all that the encoder sees."""
     encoded = tokens.encoded
     made = [hashlib.blake2b(digest_size=8) for _ in encoded.truncated]
     for text, start, length in zip(encoded.text_of, encoded.starts, encoded.lengths, strict=True):

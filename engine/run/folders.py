@@ -1,6 +1,6 @@
-"""Where parts are kept: a folder of this machine, or any place that `fsspec` reaches by its URL.
+"""Places to keep parts: a folder on this machine, or any place that `fsspec` reaches by URL.
 
-Both know whole files alone: a name is written at once or not at all.
+Both hold whole files only: a file is written completely or not at all.
 """
 
 from pathlib import Path
@@ -20,17 +20,17 @@ class Folder(Protocol):
     def read(self, name: str) -> bytes: ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Raises LossAuditError if it can't be written; what stood there before then stays."""
+        """Raises LossAuditError if it can't be written; an existing file then stays."""
         ...
 
     def delete(self, name: str) -> None: ...
 
 
 class LocalFolder:
-    """A folder of this machine, or one that is mounted on it."""
+    """A folder on this machine, or mounted on it."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the folder, for its owner alone, if it isn't there. Raises LossAuditError if it can't be made."""
+        """Makes the folder, for its owner alone, unless it exists. Raises LossAuditError if it can't be made."""
         self._path = path
         with write_errors(path):
             make_private_folder(path)
@@ -54,7 +54,7 @@ class LocalFolder:
 
 
 class UrlFolder:
-    """A place by its URL, such as s3://bucket/audit; the package for its kind must be installed."""
+    """A place at a URL, such as s3://bucket/audit; the package for its protocol must be installed."""
 
     def __init__(self, url: str) -> None:
         """Raises LossAuditError if the place can't be reached."""
@@ -62,7 +62,7 @@ class UrlFolder:
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
             self._files.makedirs(self._root, exist_ok=True)
-        except Exception as error:  # every kind of place has its own
+        except Exception as error:  # each protocol has its own errors
             raise self._error(error) from error
 
     def names(self) -> list[str]:
@@ -73,7 +73,7 @@ class UrlFolder:
         return bytes(self._files.cat_file(self._path(name)))
 
     def write(self, name: str, data: bytes) -> None:
-        # Object stores show a file once it is whole; other kinds get it under another name first.
+        # Object stores show a file only once it is complete; elsewhere it is written under another name first.
         try:
             self._files.pipe_file(self._path(f".{name}.new"), data)
             self._files.mv(self._path(f".{name}.new"), self._path(name))

@@ -1,16 +1,16 @@
-"""Keeps the shards that an audit has scored, so that an interrupted one goes on where it stopped.
+"""Keeps the shards that an audit has scored, so that an interrupted one can be resumed.
 
-What identifies the audit comes in; out comes a folder beside its output, held by one process at a time:
+They are kept in a folder beside the output, which one process holds at a time:
 
     run.json                     what is audited with what, and the choice of what scores it, with its own hash
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
     again-NUMBER-HASH.parquet    rows that were scored again for an exact top
-    scratch                      what is worked with for a while: emptied by the next that holds the folder
+    scratch                      temporary files: emptied by the next process that holds the folder
     .lossaudit-scratch-*         the dataset's files as Arrow while they are read (scratch.py)
     lock, owner                  who holds the folder
 
-The parts may lie elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
-altered doesn't have its hash any more and is scored again.
+The parts may be elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
+altered no longer has its hash, and is scored again.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ from .folders import Folder, LocalFolder, folder_at
 
 _RUN = "run.json"
 _HALVES = (".run.json.", ".part-", ".again-")
-"""How files begin that were being written when the process was killed."""
+"""Beginnings of the names of files that a killed process was writing."""
 _HASH_DIGITS = 32
 
 
 class KeptParts:
-    """The parts of one audit. Use it in a `with`, which lets go of them."""
+    """The parts of one audit. Use it in a `with`, which releases them."""
 
     def __init__(
         self,
@@ -51,27 +51,27 @@ class KeptParts:
         choice: Choice | None,
     ):
         self.path = path
-        """The folder of this machine."""
+        """The folder on this machine."""
         self.scratch = path / "scratch"
         """A folder for what isn't kept."""
         self._home: Scratch | None = None
-        """What the folder goes with; None for one that stays."""
+        """The scratch folder that the folder is deleted with; None if it stays."""
         self._lock = lock
         self._place = place
         self._identity = dict(identity)
         self.choice = choice
-        """What was chosen when the audit began; None for a new one."""
+        """The choice made when the audit began; None for a new audit."""
         self._names = {name.rpartition("-")[0]: name for name in place.names() if _is_part(name)}
 
     @classmethod
     def open(
         cls, folder: Path, identity: Mapping[str, Any], restart: bool = False, elsewhere: str | None = None
     ) -> Self:
-        """Takes the folder, makes it or goes on with it.
+        """Locks the folder, and makes it or resumes from it.
 
-        identity: what must be the same for the parts to be of use, as JSON. restart: begin anew whatever is there.
+        identity: what must be the same for the parts to be reused, as JSON. restart: start over whatever is there.
         elsewhere: the path or URL of another folder for the parts. Raises LossAuditError if another process holds the
-        folder, or if it is of another audit: then it says what differs.
+        folder, or if it belongs to another audit, saying what differs.
         """
         local = LocalFolder(folder)
         lock = filelock.FileLock(folder / "lock")
@@ -96,7 +96,7 @@ class KeptParts:
 
     @classmethod
     def in_scratch(cls, identity: Mapping[str, Any]) -> Self:
-        """For an audit that writes no file: the parts go with this object."""
+        """For an audit that writes no file: the parts are deleted with this object."""
         scratch = Scratch()
         kept = cls.open(scratch.path / "parts", identity)
         kept._home = scratch
@@ -108,7 +108,7 @@ class KeptParts:
         return self._home is None
 
     def decide(self, choice: Choice) -> None:
-        """Writes down what was chosen, before the first part."""
+        """Records what was chosen, before the first part."""
         self.choice = choice
         run = {"identity": self._identity, "choice": choice.to_dict()}
         self._place.write(_RUN, json.dumps({**run, "sha256": _digest_of_run(run)}, indent=2).encode())
@@ -128,14 +128,14 @@ class KeptParts:
             self._place.delete(name)
             del self._names[stem]
             return None
-        # In this thread: one of Arrow's that lets go of `data` while the interpreter ends takes the process down.
+        # In this thread: if one of Arrow's releases `data` while the interpreter exits, the process crashes.
         return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
 
     def sound(self, stem: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A part that must be there. Raises LossAuditError if it was damaged since it was written or looked at."""
+        """A part that must be there. Raises LossAuditError if it was damaged since it was written or last read."""
         part = self.read(stem, columns)
         if part is None:
-            raise LossAuditError(f"{stem} in {self._place} was damaged; ", SAME_AGAIN, " to score it anew")
+            raise LossAuditError(f"{stem} in {self._place} was damaged; ", SAME_AGAIN, " to score it again")
         return part
 
     def write(self, stem: str, part: pa.Table) -> None:
@@ -148,7 +148,7 @@ class KeptParts:
         self._names[stem] = name
 
     def discard(self) -> None:
-        """Deletes all, once the parts are in the losses table. What isn't ours stays, and the folder with it."""
+        """Deletes everything, once the parts are in the losses table. What isn't ours stays, and the folder with it."""
         _clear(self._place, all_parts=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
         self._lock.release()
@@ -164,7 +164,7 @@ class KeptParts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What lies there counts: an interruption may come right after a part was written.
+        # The files themselves count: an interruption may come right after a part was written.
         if not self._lock.is_locked or self._names or any(map(_is_part, self._place.names())):
             self._lock.release()
         else:
@@ -172,12 +172,12 @@ class KeptParts:
 
 
 def part_stem(start: int) -> str:
-    """Of the shard that begins with a row."""
+    """Stem of the part of the shard that starts at a row."""
     return f"part-{start:012d}"
 
 
 def again_stem(number: int) -> str:
-    """Of rows that were scored again."""
+    """Stem of a part with rows that were scored again."""
     return f"again-{number:06d}"
 
 
@@ -206,14 +206,14 @@ def _owner(folder: Path) -> str:
 
 
 def _clear(place: Folder, all_parts: bool) -> None:
-    """Deletes what was half written, and, if wanted, what was kept."""
+    """Deletes what was half written and, with `all_parts`, what was kept."""
     for name in place.names():
         if name.startswith(_HALVES) or (all_parts and (name == _RUN or _is_part(name))):
             place.delete(name)
 
 
 def _choice_of(place: Folder, identity: Mapping[str, Any]) -> Choice | None:
-    """What was chosen for the parts in the folder. A folder without a sound run.json is begun anew."""
+    """What was chosen for the parts in the folder. A folder without a sound run.json is cleared."""
     try:
         run = json.loads(place.read(_RUN))
         found, choice = dict(run["identity"]), Choice.from_dict(run["choice"])

@@ -1,4 +1,4 @@
-"""What a user may ask of an audit or a fit."""
+"""The options of an audit or a fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,20 +13,20 @@ _LEAST = {"limit": 1, "max_length": 8, "stride": 0, "threads": 1, "top": 1}
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """What a user may ask for; None leaves it to the audit."""
+    """The options that a user may set; None leaves the choice to the audit."""
 
     text_column: str | None = None
     text_pair_column: str | None = None
     """The column with the second texts, where the model reads pairs."""
     label_column: str | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
-    """Given label → the model's label, where names don't say it."""
+    """Given label → the model's label, where names don't match."""
     limit: int | None = None
     """Only the first rows of the dataset."""
     max_length: int | None = None
     """Tokens at which a text is cut; at most, and by default, the model's own maximum."""
     stride: int | None = None
-    """Reads a longer text in windows that share so many tokens, instead of cutting it."""
+    """Tokens shared by the windows in which a longer text is read; None cuts it instead."""
     threads: int | None = None
     provider: str = "auto"
     precision: str = "auto"
@@ -38,12 +38,12 @@ class AuditOptions:
     strict: bool = False
     """Whether a row without a loss is an error."""
     shard_rows: int = SHARD_ROWS
-    """Rows of a shard; smaller ones are kept more often and batched less well."""
+    """Rows of a shard; smaller shards are saved more often and batched less well."""
 
     def checked(self) -> Self:
-        """The same as a person means it: a top that is named is an exact one.
+        """The options as the user means them: naming a top asks for an exact one.
 
-        Raises LossAuditError for values that can't be, whatever the dataset and the bundle.
+        Raises LossAuditError for values that no dataset or bundle allows.
         """
         for name, least in _LEAST.items():
             value = getattr(self, name)
@@ -51,7 +51,7 @@ class AuditOptions:
                 raise LossAuditError(Option(name, value), f": it must be at least {least}")
         providers = ("auto", *backends.NAMES)
         if self.provider not in providers:
-            raise LossAuditError(Option("provider", self.provider), f" isn't known; it may be {', '.join(providers)}")
+            raise LossAuditError(Option("provider", self.provider), f" isn't known; use one of {', '.join(providers)}")
         if self.top is None:
             return self
         if self.precision not in ("auto", "exact-top"):

@@ -1,12 +1,12 @@
-"""The passes over a dataset's shards: each is scored, the top perhaps once more, then all rows are ranked.
+"""The passes over a dataset's shards: score each, perhaps score the top once more, then rank all rows.
 
-A job, a dataset and kept parts come in, the losses table goes out. Nothing holds all texts or all losses.
+Nothing holds all texts or all losses in memory.
 """
 
 import functools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -15,8 +15,10 @@ from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..model.precision import Choice
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop
+from ..table.conflicts import ConflictFinder
 from ..table.merge import ranked
 from ..table.outcomes import too_many_failed
+from ..table.ranking import label_columns
 from ..table.summary import Summary, Tally
 from .kept_parts import KeptParts, part_stem
 from .reading import Reading
@@ -28,18 +30,18 @@ ScoreShards = Callable[[ShardJob, Plan, Iterator[tuple[int, pa.Table]], OnRows],
 
 
 def quietly(stage: str, rows: int) -> Callable[[int], None]:  # noqa: ARG001
-    """An `OnStage` that tells nobody."""
+    """An `OnStage` that shows nothing."""
     return lambda done: None
 
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit gives."""
+    """The result of an audit."""
 
     rows: Callable[[], Iterator[pa.Table]]
-    """Gives the losses table by falling loss, in pieces, once."""
+    """Yields the losses table in pieces, highest loss first; it can be called once."""
     schema: pa.Schema
-    """Of the losses table, with the run's facts."""
+    """Schema of the losses table, with the run's facts."""
     summary: Summary
     exact: ExactTop | None
     """Under exact-top, which rows were scored again, and the margin."""
@@ -56,7 +58,7 @@ class Audited:
 
 @dataclass(frozen=True)
 class Passes:
-    """All that is done with the rows of a dataset."""
+    """Everything that is done with the rows of a dataset."""
 
     job: ShardJob
     reading: Reading
@@ -67,10 +69,10 @@ class Passes:
     """Whether a row without a loss is an error."""
 
     def run(self, on_stage: OnStage = quietly, score_shards: ScoreShards = score_here) -> Audited:
-        """Scores and ranks all rows. `on_stage` is told what begins, and of the rows done.
+        """Scores and ranks all rows. `on_stage` is called when a stage begins.
 
-        score_shards: what scores the shards that aren't there. The schema that is given is still without facts. Raises
-        LossAuditError when too many rows fail, or, under `strict`, any row has no loss; the parts that are done stay.
+        score_shards: scores the shards that aren't kept yet. The returned schema is still without facts. Raises
+        LossAuditError if too many rows fail or, under `strict`, any row has no loss; finished parts stay.
         """
         choice, kept, begun = self.choice, self.kept, time.perf_counter()
         if kept.choice is None:
@@ -81,22 +83,30 @@ class Passes:
         if choice.again is not None:
             add = functools.partial(self._add, self.job.task.tally())
             exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
-        tally = self.job.task.tally()
+        tally, finder = self.job.task.tally(), self._conflict_finder()
         for part in rescoring.parts():
             tally.add(part)
+            finder.add(part)
         self._check_any(tally)
+        conflicts = finder.found()
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         return Audited(
             rows=lambda: ranked(rescoring.parts, losses, len(self.reading.rows), kept.scratch),
             schema=part.schema,
-            summary=tally.summary(),
+            summary=replace(
+                tally.summary(), conflicting_texts=conflicts.different_texts, conflicting_rows=len(conflicts.places)
+            ),
             exact=exact,
             scored=scored,
             seconds=time.perf_counter() - begun,
         )
 
+    def _conflict_finder(self) -> ConflictFinder:
+        texts = [self.job.names[column] or column for column in self.reading.text_columns]
+        return ConflictFinder(texts, label_columns(self.job.task.schema.names).given)
+
     def _score_all(self, on_stage: OnStage, score_shards: ScoreShards) -> tuple[int, int]:
-        """Makes the part of every shard that isn't there; gives how many rows that were, and all rows with a loss."""
+        """Scores every shard that isn't kept yet; returns how many rows that were, and how many rows have a loss."""
         done = on_stage("Scoring", len(self.reading.rows))
         tally = self.job.task.tally()
         missing = []
@@ -118,7 +128,7 @@ class Passes:
         return tally.rows - before, tally.ranked
 
     def _add(self, tally: Tally, part: pa.Table) -> None:
-        """Counts a part in. Raises LossAuditError where the audit can't go on with it."""
+        """Counts a part. Raises LossAuditError if the audit has to stop there."""
         tally.add(part)
         self._check(tally)
 
@@ -129,7 +139,7 @@ class Passes:
 
     def _check(self, tally: Tally) -> None:
         if too_many_failed(tally.failed, len(self.reading.rows)):
-            kept = ("the shards before are kept: ", SAME_AGAIN, " to resume from them, ") if self.kept.stay else ()
+            kept = ("finished shards are kept: ", SAME_AGAIN, " to resume from them, ") if self.kept.stay else ()
             raise LossAuditError(
                 f"the model fails on {tally.failed:,} of {tally.rows:,} rows so far ({tally.first_failure}); ",
                 *kept,
@@ -139,7 +149,7 @@ class Passes:
         if self.strict and tally.ranked < tally.rows:
             raise LossAuditError(
                 Option("strict", True),
-                f": {self._unranked(tally)}; mend these rows or leave ",
+                f": {self._unranked(tally)}; fix these rows or leave ",
                 Option("strict"),
                 " out",
             )

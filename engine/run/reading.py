@@ -1,6 +1,6 @@
-"""What is read of a dataset: its rows come in, and the columns of texts and labels and what a survey finds go out.
+"""What is read of a dataset: its rows, the columns of texts and labels, and what a survey finds.
 
-A mistake in the names of columns shows here, before any work. Nothing here knows a model.
+A mistake in column names shows here, before any work. Nothing here knows a model.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -11,17 +11,20 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ..data.columns import check_text_pair_column, find_text_column
+from ..data.columns import check_text_pair_column, find_text_column, other_label_columns
 from ..data.rows import Rows
 from ..data.texts import Text, texts_of
 from ..errors import LossAuditError
 from ..labels.survey import Pieces
+from ..shortening import shortened
 from .options import AuditOptions
 from .sharding import Sharding
 from .tasks import Columns
 
 _SAMPLE_ROWS = 256
 """Rows whose texts a survey keeps, spread over the dataset."""
+_SHOWN_VALUES = 5
+"""First values of a column that a message shows."""
 
 T = TypeVar("T")
 
@@ -32,7 +35,7 @@ class Reading:
 
     rows: Rows
     limit: int | None
-    """How many rows were asked for."""
+    """Number of rows asked for; None for all."""
     sharding: Sharding
     text_column: str
     text_pair_column: str | None
@@ -46,9 +49,9 @@ class Reading:
         options: AuditOptions,
         find_labels: Callable[[Mapping[str, Any]], Columns],
     ) -> Self:
-        """Finds the columns. find_labels: gives those of the labels among a dataset's features.
+        """Finds the columns. find_labels: finds those of the labels among a dataset's features.
 
-        Raises LossAuditError if there are no rows, or a column can't be told or holds something else.
+        Raises LossAuditError if there are no rows, or a column can't be found or holds something else.
         """
         rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
         if not len(rows):
@@ -62,26 +65,35 @@ class Reading:
 
     @property
     def features(self) -> dict[str, Any]:
-        """The dataset's columns and what they hold, as `datasets` says it."""
+        """The dataset's columns with their `datasets` features."""
         return self.rows.features
 
     @property
     def label_column(self) -> str | None:
-        """None where each of the model's labels has a column of its own."""
+        """The label column; None where each of the model's labels has a column of its own."""
         return _single(self.label_columns)
+
+    def other_label_columns(self) -> list[str]:
+        """The columns that might hold the labels too, each with its first values, to be shown."""
+        names = [] if self.label_column is None else other_label_columns(self.features, self.label_column)
+        names = [name for name in names if name not in self.text_columns]
+        head = next(self.shards())[1].select(names).slice(0, _SHOWN_VALUES) if names else {}
+        return [
+            f"{name} ({', '.join(shortened(str(cell), 20) for cell in head[name].to_pylist())} …)" for name in names
+        ]
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The column of the texts, or the two of their pairs."""
+        """The text column, or the two columns of text pairs."""
         return tuple(name for name in (self.text_column, self.text_pair_column) if name is not None)
 
     def shards(self, starts: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
-        """The source rows of the shards that begin with some rows, or of all, each with its first row."""
+        """The source rows of the shards that start at these rows, or of all, each with its first row's number."""
         wanted = self.sharding.starts if starts is None else starts
         return self.rows.shards(self.sharding.size, wanted.__contains__)
 
     def survey(self, find: Callable[[Pieces], T]) -> tuple[T, list[Text]]:
-        """What `find` makes of the dataset, and the texts of some rows; in one pass, unless it needs more."""
+        """What `find` makes of the dataset, and the texts of some rows; in one pass, unless `find` needs more."""
         texts: dict[int, list[Text]] = {}
         wanted = np.unique(np.linspace(0, len(self.rows) - 1, num=_SAMPLE_ROWS, dtype=np.int64))
 

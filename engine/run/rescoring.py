@@ -1,6 +1,6 @@
-"""The second pass of an exact top: kept parts come in, and go out with the rows that were scored again in fp32.
+"""The second pass of an exact top: scores rows of the kept parts again in fp32, and merges them in.
 
-What is scored again is kept too, in chunks, so that an interrupted audit doesn't do it twice.
+Rows that were scored again are kept too, in chunks, so that an interrupted audit doesn't do it twice.
 """
 
 import functools
@@ -20,10 +20,10 @@ from .shards import OnStage, ShardJob, ShardScorer
 
 
 class Rescoring:
-    """The parts of an audit, and the chunks that take the place of some of their rows."""
+    """The parts of an audit, and the chunks that replace some of their rows."""
 
     def __init__(self, job: ShardJob, kept: KeptParts, sharding: Sharding) -> None:
-        """sharding: of the whole audit, whose parts are all there."""
+        """sharding: that of the whole audit, whose parts are all there."""
         self._job = job
         self._kept = kept
         self._sharding = sharding
@@ -36,7 +36,7 @@ class Rescoring:
     ) -> ExactTop:
         """Scores rows again with another plan until the top is exact.
 
-        ranked: how many rows have a loss. `check` raises for a chunk not to go on with.
+        ranked: how many rows have a loss. check: raises if the audit has to stop at a chunk.
         """
         scorer: ShardScorer | None = None
 
@@ -90,7 +90,7 @@ class Rescoring:
             pa.default_memory_pool().release_unused()  # thousands of parts leave as many holes
 
     def _rows(self, ids: Ints) -> pa.Table:
-        """Whole rows of the parts by their rising ids."""
+        """Whole rows of the parts, by ascending ids."""
         found = []
         for start, here in self._sharding.of_rows(ids).items():
             found.append(self._kept.sound(part_stem(start)).take(pa.array(here - start)))

@@ -1,6 +1,6 @@
 """A bundle set up for a dataset: how it reads the texts, and what computes their logits.
 
-What doesn't fit the bundle, or can't be had on this machine, shows here, before any work.
+What doesn't fit the bundle, or isn't available on this machine, shows here, before any work.
 """
 
 import functools
@@ -27,15 +27,15 @@ _WORTH_MEASURING = 1000
 
 
 class Setup:
-    """A bundle, the dataset that it is to read, and what was asked for."""
+    """A bundle, the dataset that it is to read, and the options."""
 
     def __init__(self, bundle: Bundle, reading: Reading, options: AuditOptions) -> None:
-        """Raises LossAuditError for whatever of the dataset or the options doesn't fit the bundle or the machine."""
+        """Raises LossAuditError if the dataset or the options don't fit the bundle or the machine."""
         self._bundle, self._reading, self._options = bundle, reading, options
         longest = bundle.manifest.max_length
         if options.max_length is not None and options.max_length > longest:
             raise LossAuditError(
-                Option("max_length", options.max_length), f" is more than the model's own {longest} tokens"
+                Option("max_length", options.max_length), f" is more than the model's maximum of {longest} tokens"
             )
         self.max_length = options.max_length or longest
         if reading.text_pair_column is not None:
@@ -43,9 +43,9 @@ class Setup:
             if options.stride is not None:
                 raise LossAuditError(
                     Option("stride"),
-                    " doesn't go with ",
+                    " can't be combined with ",
                     Option("text_pair_column"),
-                    ": it makes windows of a single text",
+                    ": windows are made of a single text",
                 )
         if options.stride is not None:
             _ = self._encoder  # refuses a stride that leaves no new tokens
@@ -59,7 +59,7 @@ class Setup:
 
     @property
     def note_on_pairs(self) -> str | None:
-        """What to know of the model's way to read pairs, where they are asked for."""
+        """A warning about how the model reads pairs, if they are asked for."""
         if self._reading.text_pair_column is None or self._encoder.separates_pairs:
             return None
         return "the model's tokenizer has no template for pairs: it puts nothing between the two texts"
@@ -87,7 +87,7 @@ class Setup:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for another run's logits of the same graphs to be of use to this one."""
+        """What must be the same for this run to reuse another one's logits of the same graphs."""
         reading, options = self._reading, self._options
         return {
             "lossaudit": __version__,

@@ -15,7 +15,7 @@ from .tasks import Labels, Task
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """Source rows, and what became of each."""
+    """Source rows and their outcomes."""
 
     source: pa.Table
     start: int
@@ -28,7 +28,7 @@ class JudgedRows:
 
 
 def shard_table(rows: JudgedRows, task: Task, names: Mapping[str, str | None]) -> pa.Table:
-    """The losses table of a shard. names: of the source columns in it (see `schema.source_names`)."""
+    """The losses table of a shard. names: the source columns' names in it (see `schema.source_names`)."""
     n, start = len(rows.source), rows.start
     status, reasons = rows.outcomes.of_rows(n)
     scores = score_columns(rows.given.labels, rows.scored, rows.precision, task)
@@ -48,7 +48,7 @@ def shard_table(rows: JudgedRows, task: Task, names: Mapping[str, str | None]) -
 
 
 def score_columns(labels: Labels, shard: ShardLogits, precision: str, task: Task) -> pa.Table:
-    """The columns that the model's logits decide, of n rows; nothing where a row has no logits or no label."""
+    """The columns computed from the logits of n rows; null where a row has no logits or no label."""
     scored = np.isfinite(shard.logits).all(axis=1)
     columns = {
         **task.score_columns(shard.logits[scored], labels[scored]),

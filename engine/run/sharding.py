@@ -1,4 +1,4 @@
-"""How rows are cut into shards. A number of rows comes in, the first row of each shard goes out."""
+"""How rows are cut into shards."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ SHARD_ROWS = 4096
 
 @dataclass(frozen=True)
 class Sharding:
-    """Rows in shards of one size, of which the last may be shorter. A shard is called by its first row."""
+    """Rows in shards of one size, of which the last may be shorter. A shard is named by its first row."""
 
     rows: int
     size: int = SHARD_ROWS
@@ -23,6 +23,6 @@ class Sharding:
         return range(0, self.rows, self.size)
 
     def of_rows(self, ids: Ints) -> dict[int, Ints]:
-        """Rising ids by the shard that they are in."""
+        """Ascending ids, grouped by shard."""
         starts = ids // self.size * self.size
         return {int(start): ids[starts == start] for start in np.unique(starts)}

@@ -1,4 +1,4 @@
-"""The shard function: source rows come in, their part of the losses table goes out.
+"""The shard function, from source rows to their part of the losses table.
 
 One machine runs it in a loop, a cluster in many processes: a `ShardJob` is all that it depends on, so a shard's part
 is the same wherever and whenever it is made.
@@ -24,9 +24,9 @@ from .shard_table import JudgedRows, score_columns, shard_table
 from .tasks import LabelReader, Task
 
 OnRows = Callable[[int], None]
-"""Told of rows as they are done."""
+"""Called with the number of rows that were just done."""
 OnStage = Callable[[str, int], OnRows]
-"""Told of a stage and its rows; gives the function to tell of rows done."""
+"""Called with the name of a stage and its number of rows; returns the `OnRows` for it."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class ShardJob:
     task: Task
     labels: LabelReader
     text_columns: tuple[str, ...]
-    """The column of the texts, or the two of their pairs."""
+    """The text column, or the two columns of text pairs."""
     names: Mapping[str, str | None]
-    """What each source column is called in the losses table (see `schema.source_names`)."""
+    """Name of each source column in the losses table (see `schema.source_names`)."""
     max_length: int
     stride: int | None = None
     """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
@@ -69,7 +69,7 @@ class EncodedRows:
 
 
 def encoder_of(bundle: Bundle, max_length: int, stride: int | None = None) -> TextEncoder:
-    """A bundle's tokenizer, which cuts at so many tokens, or with a stride makes windows of so many."""
+    """A bundle's tokenizer, which cuts texts at `max_length` tokens, or with a stride into windows of so many."""
     manifest = bundle.manifest
     return TextEncoder(bundle.tokenizer, max_length, manifest.pad_id, manifest.truncation_side, stride)
 
@@ -81,7 +81,7 @@ def load_scorer(bundle: Bundle, plan: Plan) -> Scorer:
 
 
 def losses_part(job: ShardJob, rows: SourceRows, scored: ShardLogits, precision: str) -> pa.Table:
-    """The part of source rows, from what was scored of their texts. precision: what scored them."""
+    """The part of source rows, from the scores of their texts. precision: that of the scores."""
     given = job.labels.read(rows.table)
     said = Outcomes()
     said.say(outcomes.TRUNCATED, np.flatnonzero(scored.truncated))
@@ -110,14 +110,14 @@ class ShardScorer:
         return EncodedRows(rows, encode_shard(rows.texts.values, self._encoder))
 
     def score(self, rows: EncodedRows, on_rows: OnRows = lambda rows: None) -> pa.Table:
-        """The part of some rows, in their order. `on_rows` is told of rows as they are done."""
+        """The part of some rows, in their order. `on_rows` is called with the number of rows done."""
         scored = self._scorer.score(rows.tokens, on_rows)
         texts = rows.source.texts
         on_rows(len(texts.empty) + len(texts.bad) + len(rows.tokens.failed))
         return losses_part(self._job, rows.source, scored, self._precision)
 
     def score_again(self, part: pa.Table, on_rows: OnRows = lambda rows: None) -> pa.Table:
-        """Rows of a losses table, all with a loss, as this scorer's graph sees them; the rest of them unchanged."""
+        """Rows of a losses table, all with a loss, scored again by this graph; their other columns are unchanged."""
         job = self._job
         names = [name for column in job.text_columns if (name := job.names[column]) is not None]
         texts = texts_of(part, names)
@@ -146,7 +146,7 @@ class ShardScorer:
 def score_here(
     job: ShardJob, plan: Plan, sources: Iterator[tuple[int, pa.Table]], on_rows: OnRows
 ) -> Iterator[tuple[int, pa.Table]]:
-    """Scores shards in this process. sources: their rows, each with the first one's number, as the parts have too."""
+    """Scores shards in this process. sources: their rows, with the first one's number, as for the parts."""
     with ShardScorer(job, plan) as scorer:
         for encoded in one_ahead(scorer.encode(start, source) for start, source in sources):
             yield encoded.source.start, scorer.score(encoded, on_rows)

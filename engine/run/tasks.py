@@ -1,7 +1,7 @@
 """What a model's labels mean: one of them is right for a row (`SingleLabel`), or any may be (`MultiLabel`).
 
-A dataset's columns and a model's logits come in, the columns of the losses table that depend on labels go out. What is
-the same for both is in `shard_table.py` and `shards.py`.
+A task makes the columns of the losses table that depend on labels. What is the same for both is in `shard_table.py`
+and `shards.py`.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ from ..table.summary import SetTally, Tally
 Labels = NDArray[Any]
 """Class indices (n,), or (n, classes) of 0 and 1; below 0 where a row has none."""
 BETWEEN = ", "
-"""Labels of a row in `label_name` and `prediction_name`."""
+"""Separator between a row's labels in `label_name` and `prediction_name`."""
 Columns = str | tuple[str, ...]
-"""The label column, or one of 0 and 1 for each of the model's labels."""
+"""The label column, or a column of 0 and 1 for each of the model's labels."""
 
 
 class LabelReader(Protocol):
@@ -45,19 +45,19 @@ class LabelReader(Protocol):
         """The labels of source rows."""
 
     def facts(self, features: Mapping[str, Any], names: Mapping[str, str | None]) -> GivenFacts:
-        """What the run's facts say of them (docs/losses.md). names: of the columns in the losses table."""
+        """The run's facts about them (docs/losses.md). names: the source columns' names in the losses table."""
 
 
 class Task(Protocol):
-    """How labels are read and logits are scored. `task_of` gives that of a bundle."""
+    """How labels are read and logits are scored. `task_of` returns a bundle's."""
 
     @property
     def name(self) -> str:
-        """As a bundle's manifest has it."""
+        """The name of the task in a bundle's manifest."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The model's."""
+        """The model's labels."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -66,35 +66,35 @@ class Task(Protocol):
     def find_columns(self, features: Mapping[str, Any], asked: str | None, label_map: Mapping[str, str]) -> Columns:
         """Where the labels are. label_map: given label → model label.
 
-        Raises LossAuditError, which lists the columns, if that can't be told.
+        Raises LossAuditError, listing the columns, if they can't be found.
         """
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]
     ) -> LabelReader:
-        """Aligns what `find_columns` found. Raises LossAuditError where most labels aren't the model's."""
+        """Aligns what `find_columns` found. Raises LossAuditError if most labels aren't the model's."""
 
     def given_columns(self, given: GivenLabels) -> dict[str, Any]:
-        """The columns of the losses table that the given labels decide."""
+        """The columns of the losses table that hold the given labels."""
 
     def score_columns(self, logits: ArrayLike, labels: Labels) -> dict[str, Any]:
-        """Those that the logits (n, classes), all finite, decide; those of the loss are null without labels."""
+        """The columns computed from finite logits (n, classes); those of the loss are null without labels."""
 
     def labels_of(self, table: pa.Table) -> Labels:
         """The labels of rows of a losses table that all have a loss."""
 
     def tally(self) -> Tally:
-        """Counts up what an audit finds."""
+        """An empty tally of what an audit finds."""
 
 
 def task_of(task: str, labels: tuple[str, ...]) -> Task:
-    """task: of a bundle's manifest, or of a run's facts. Raises LossAuditError for labels that can't be told apart."""
+    """The task with a name that a manifest or a run's facts give. Raises LossAuditError for ambiguous labels."""
     return MultiLabel(labels) if task == MULTI_LABEL else SingleLabel(labels)
 
 
 @dataclass(frozen=True)
 class AlignedColumn:
-    """A dataset's label column, of a label a row."""
+    """A dataset's label column, with one label per row."""
 
     name: str
     alignment: LabelAlignment
@@ -171,7 +171,7 @@ class SingleLabel:
 
 @dataclass(frozen=True)
 class MultiLabel:
-    """Any labels of the model may be right: binary cross-entropy of each, and the worst of them is a row's."""
+    """Any labels of the model may be right: binary cross-entropy of each, of which the worst is a row's loss."""
 
     labels: tuple[str, ...]
     name: ClassVar[str] = MULTI_LABEL
@@ -181,7 +181,7 @@ class MultiLabel:
         twice = [label for index, label in enumerate(self.labels) if label in self.labels[:index]]
         if twice:
             raise LossAuditError(
-                f"the model has two labels of the name {twice[0]!r}, which can't be told apart in a row with several; "
+                f"the model has two labels named {twice[0]!r}, which can't be told apart in a row with several; "
                 "rename one in the checkpoint's id2label and export it again"
             )
 

@@ -1,1 +1,1 @@
-"""Numbers of logits: cross-entropy, its multi-label kin, and which rows an exact top must score again."""
+"""Scores from logits: cross-entropy, its multi-label counterpart, and which rows an exact top must score again."""

@@ -1,6 +1,6 @@
 """The exact top of a ranking from approximate losses and few exact ones.
 
-int8 gives every row an approximate loss at a fraction of fp32's price. Rows are scored again in fp32 from the top
+int8 gives every row an approximate loss at a fraction of fp32's cost. Rows are scored again in fp32 from the top
 down until no other row can enter the top K: until the approximate value of every row left, plus a margin, is below
 the K-th exact one. The margin comes from the differences seen so far, on the rows scored again and on a random sample
 of all, so a bad approximation widens it and more rows are scored again, all of them if need be.
@@ -17,16 +17,16 @@ import numpy as np
 from ..arrays import Floats, Ints
 
 SAMPLE = 96
-"""Rows that are scored again wherever they stand, so that the margin knows of more than the top."""
+"""Random rows that are scored again, so that the margin reflects more than the top."""
 _BELOW = 50
 """Rows just below the top that are scored again at first: those most likely to enter it."""
 _SAFETY = 1.5
-"""The margin is the largest difference seen, times this: the rows not seen may hold a larger one. With 1.25, one
-audit in five of those tried with int8 at its worst missed a row; with 1.5, one in forty (docs/design.md)."""
+"""The margin is the largest difference seen times this, since unseen rows may have a larger one. In trials with int8
+at its worst, one audit in five missed a row with 1.25, and one in forty with 1.5 (docs/design.md)."""
 
 
 Chunks = Callable[[], Iterable[tuple[Ints, Floats]]]
-"""Gives all rows with a loss in pieces, each time anew: their ids (m,), rising, and their approximate losses (m,)."""
+"""Yields all rows with a loss in pieces, from the start at each call: ascending ids (m,), approximate losses (m,)."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class ExactTop:
     """Which rows were scored again, and what that says of the rest."""
 
     rows: Ints
-    """(m,) ids, rising."""
+    """(m,) ids, ascending."""
     losses: Floats
     """(m,) their exact losses; NaN where scoring failed."""
     margin: float
-    """How much above its approximate log-odds a row's exact ones were taken to be, at most."""
+    """The most by which a row's exact log-odds are assumed to exceed its approximate ones."""
 
 
 def exact_top(approximate: Chunks, n: int, k: int, rescore: Callable[[Ints], Floats], seed: int = 0) -> ExactTop:
-    """Scores rows again until the K highest exact losses are known, in memory for the rows scored again.
+    """Scores rows again until the K highest exact losses are known, with only those rows in memory.
 
-    n: how many rows `approximate` gives. rescore: ids (m,), rising, to exact losses (m,); it is called with each id at
-    most once. The rows not returned have approximate log-odds below the K-th exact ones by the margin at least.
+    n: how many rows `approximate` yields. rescore: from ascending ids (m,) to exact losses (m,), called with each id at
+    most once. The approximate log-odds of rows not returned are below the K-th exact ones by at least the margin.
     """
     k = min(k, n)
     ids, guess = _likeliest(approximate, k + _BELOW, _sample(n, seed))
@@ -62,7 +62,7 @@ def exact_top(approximate: Chunks, n: int, k: int, rescore: Callable[[Ints], Flo
 
 @dataclass(frozen=True)
 class _Seen:
-    """The rows scored again, by rising id."""
+    """The rows scored again, by ascending id."""
 
     ids: Ints
     guess: Floats
@@ -93,7 +93,7 @@ def _sample(n: int, seed: int) -> Ints:
 
 
 def _likeliest(approximate: Chunks, m: int, sample: Ints) -> tuple[Ints, Floats]:
-    """The m rows of highest approximate loss, and those at the places of the sample: ids, rising, and log-odds."""
+    """The m rows of highest approximate loss, and those at the sample's places: ascending ids, and log-odds."""
     best_ids, best = np.empty(0, np.int64), np.empty(0)
     sampled: list[tuple[Ints, Floats]] = []
     place = 0
@@ -112,7 +112,7 @@ def _likeliest(approximate: Chunks, m: int, sample: Ints) -> tuple[Ints, Floats]
 
 
 def _that_may_enter(approximate: Chunks, least: float, seen: Ints) -> tuple[Ints, Floats]:
-    """The rows not seen yet with at least these approximate log-odds: ids, rising, and log-odds."""
+    """The rows not seen yet with at least these approximate log-odds: ascending ids, and log-odds."""
     found: list[tuple[Ints, Floats]] = [(np.empty(0, np.int64), np.empty(0))]
     for ids, losses in approximate():
         guess = _log_odds(losses)

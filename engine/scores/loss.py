@@ -1,4 +1,4 @@
-"""From logits to losses: numpy kernels in float64. Logits and labels come in, one figure an example goes out.
+"""From logits and labels to losses: numpy kernels in float64, with one figure per example.
 
 Everything is a function of the log-probabilities over the *classes* of one row (axis 1), so a row's loss
 doesn't depend on the rows that happened to be in its batch.
@@ -14,7 +14,7 @@ from ..arrays import Floats, Ints
 
 @dataclass(frozen=True)
 class Scores:
-    """What the model says of n examples; every array has shape (n,) unless it says another."""
+    """What the model says of n examples; every array has shape (n,) unless stated otherwise."""
 
     prediction: Ints
     """The class with the highest logit, the lowest index among equals."""
@@ -27,13 +27,13 @@ class Scores:
     margin: Floats
     """Probability of the given label less the highest other one, in [-1, 1]; < 0 where the model disagrees."""
     probabilities: Floats
-    """(n, classes): of each class."""
+    """(n, classes): the probability of each class."""
 
 
 def log_softmax(logits: ArrayLike) -> Floats:
     """Log-probabilities over axis 1 of an (n, classes) array, in float64.
 
-    The row's maximum is taken off first, so that large logits neither overflow nor lose the small ones
+    The row's maximum is subtracted first, so that large logits neither overflow nor lose the small ones
     (Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions", 2021).
     """
     z = np.asarray(logits, dtype=np.float64)
@@ -52,7 +52,7 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
         An array of shape (examples,), of values ≥ 0.
 
     Raises:
-        ValueError: The shapes are others, a label is out of range, or a logit isn't finite.
+        ValueError: The shapes don't fit, a label is out of range, or a logit isn't finite.
 
     Examples:
         >>> la.cross_entropy([[0.0, 0.0], [9.0, 0.0]], [0, 1]).round(4).tolist()
@@ -84,7 +84,7 @@ def score(logits: ArrayLike, labels: ArrayLike) -> Scores:
 
 
 def checked_logits(logits: ArrayLike) -> Floats:
-    """As float64. Raises ValueError for another shape than (n, classes), and where they aren't finite."""
+    """The logits as float64. Raises ValueError unless their shape is (n, classes) and they are finite."""
     z = np.asarray(logits, dtype=np.float64)
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"logits must have the shape (examples, classes), not {z.shape}")

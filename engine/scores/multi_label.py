@@ -1,6 +1,6 @@
 """From logits to losses where any of the labels may be right: numpy kernels in float64, as in `loss.py`.
 
-Each label is a yes or no of its own, so everything is a function of one logit and what is given of its label; an
+Each label is a separate yes or no, so everything is a function of one logit and the yes or no given for its label; an
 example's score is that of its worst label.
 """
 
@@ -15,29 +15,29 @@ from .loss import checked_logits
 
 @dataclass(frozen=True)
 class MultiLabelScores:
-    """What the model says of n examples; every array has shape (n,) unless it says another."""
+    """What the model says of n examples; every array has shape (n,) unless stated otherwise."""
 
     worst: Ints
     """The label with the highest binary cross-entropy, the lowest index among equals."""
     probability: Floats
     """The model's probability of the worst label, in [0, 1]."""
     label_probability: Floats
-    """The model's probability of what is given of the worst label (that it is there, or isn't), in [0, 1]."""
+    """The model's probability that the worst label is as given (there, or not there), in [0, 1]."""
     loss: Floats
     """Binary cross-entropy of the worst label in nats, ≥ 0."""
     margin: Floats
-    """`label_probability` less that of the contrary, in [-1, 1]; < 0 where the model disagrees."""
+    """`label_probability` minus that of the opposite, in [-1, 1]; < 0 where the model disagrees."""
     predictions: NDArray[np.bool_]
     """(n, classes): the labels of probability ≥ 0.5."""
     probabilities: Floats
-    """(n, classes): of each label."""
+    """(n, classes): the probability of each label."""
 
 
 def binary_cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Floats:
-    """The loss of each label of each example: -log p(what is given of it), in nats.
+    """The loss of each label of each example: -log p(the label is as given), in nats.
 
     logits: (n, classes), any float type. labels: (n, classes), 1 where the label is given and 0 where it isn't.
-    Returns (n, classes) float64, each ≥ 0. Raises ValueError for other shapes, other labels than 0 and 1, or logits
+    Returns (n, classes) float64, each ≥ 0. Raises ValueError for other shapes, labels other than 0 and 1, or logits
     that aren't finite.
 
     >>> binary_cross_entropy([[0.0, 9.0]], [[1, 0]]).round(4).tolist()
@@ -77,7 +77,7 @@ def _softplus(z: Floats) -> Floats:
 
 
 def _against(z: Floats, labels: ArrayLike) -> Floats:
-    """(n, classes) the log-odds of the contrary of what is given."""
+    """(n, classes) the log-odds of the opposite of what is given."""
     given = np.asarray(labels)
     if given.shape != z.shape:
         raise ValueError(f"labels must have the shape {z.shape} of the logits, not {given.shape}")

@@ -1,7 +1,7 @@
-"""What a run says of itself: how a losses table was made. It travels in the Arrow schema's metadata, and so in Parquet.
+"""A run's facts: how a losses table was made. They are in the Arrow schema's metadata, and so in Parquet files.
 
-docs/losses.md describes it. Older versions wrote less and other programs write what they like, so each fact may be
-missing, and one of another type than it should have counts as missing.
+docs/losses.md describes them. Older versions wrote less and other programs write what they like, so any fact may be
+missing, and one of the wrong type counts as missing.
 """
 
 import json
@@ -26,7 +26,7 @@ class SourceFacts:
     config: str | None = None
     split: str | None = None
     limit: int | None = None
-    """How many of its first rows were audited, if not all."""
+    """Number of its first rows that were audited, if not all."""
     rows: int | None = None
     fingerprint: str | None = None
     text_column: str | None = None
@@ -39,7 +39,7 @@ class RunFacts:
     """The run that finished the table."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of lossaudit, and of what could run a model there."""
+    """Versions of lossaudit and of the runtimes available there."""
     scored: int | None = None
     """Rows that this run scored; the others were kept from an interrupted one."""
     seconds: float | None = None
@@ -47,24 +47,24 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class OutOfSample:
-    """How heads were fitted that never saw the label they judge."""
+    """How the heads were fitted, each of which scored only rows whose labels it never saw."""
 
     folds: int | None = None
     seed: int | None = None
     score: str | None = None
     weights: tuple[float, ...] | None = None
-    """Of heads and neighbours in a blended score."""
+    """Weights of heads and neighbours in a blended score."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a losses table tells of its making; the columns are named as in the table."""
+    """Everything that a losses table says about how it was made; columns have their names in the table."""
 
     model: str | None = None
     revision: str | None = None
     task: str | None = None
     labels: tuple[str, ...] | None = None
-    """The model's, by class index."""
+    """The model's labels, by class index."""
     text_column: str | None = None
     text_pair_column: str | None = None
     max_length: int | None = None
@@ -77,7 +77,7 @@ class Facts:
     source: SourceFacts = field(default_factory=SourceFacts)
     given: GivenFacts = field(default_factory=GivenFacts)
     out_of_sample: OutOfSample | None = None
-    """Of a table that `fit` wrote."""
+    """Only in a table that `fit` wrote."""
 
     @classmethod
     def of(cls, schema: pa.Schema) -> Self:
@@ -117,7 +117,7 @@ class Facts:
 
 
 def stored_facts(schema: pa.Schema) -> dict[str, Any]:
-    """The facts as they are stored, also those that this version doesn't know; {} where there are none."""
+    """The facts as they are stored, including those that this version doesn't know; {} where there are none."""
     stored = (schema.metadata or {}).get(_KEY)
     try:
         facts = json.loads(stored) if stored else {}
@@ -127,7 +127,7 @@ def stored_facts(schema: pa.Schema) -> dict[str, Any]:
 
 
 class _Told:
-    """A JSON object whose values may be anything; each method gives None for a value of another type."""
+    """A JSON object whose values may be anything; each method returns None for a value of another type."""
 
     def __init__(self, values: object) -> None:
         self._values: Mapping[str, Any] = values if isinstance(values, dict) else {}

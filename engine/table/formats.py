@@ -20,18 +20,18 @@ from .text_rows import write_rows
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
 _NAMES_OF = {"label_name": "labels", "prediction_name": "predictions"}
-"""A multi-label row's names in one text, and in a list."""
+"""Columns with a multi-label row's names as one text, and as a list."""
 _PROBABILITIES = "probabilities"
 _ROW_GROUP = 16_384
-"""Rows of a Parquet file that are read at once where only some are wanted."""
+"""Rows per row group of a Parquet file: the fewest that are read at once."""
 _MOST_BYTES = 2**31 - 1
-"""The largest block that Arrow's readers take."""
+"""The largest block that Arrow's readers accept."""
 
 
 def check_output(path: Path, dataset: str | None = None) -> None:
     """Raises LossAuditError if a losses table can't be written to `path`; call it before the work.
 
-    dataset: the name of the audited dataset, whose files must not be written over.
+    dataset: the name of the audited dataset, whose files must not be overwritten.
     """
     check_output_file(path, path.suffix.lower(), ENDINGS, files_of(dataset) if dataset is not None else ())
 
@@ -54,7 +54,7 @@ def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scrat
 
 def write_text(pieces: Iterable[pa.Table], schema: pa.Schema, ending: str, file: TextIO) -> None:
     """Writes a table, piece by piece, in the text format with this ending."""
-    # Some programs tell a quoted 007 or NA from a number and from nothing.
+    # Some programs distinguish a quoted 007 or NA from a number or a missing value.
     write_rows(_rows(pieces), schema.names, ending, file, quote_texts=True)
 
 
@@ -62,23 +62,23 @@ def read_table(path: Path) -> pa.Table:
     """Reads a losses table in any of the formats. Raises LossAuditError if it isn't one."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise LossAuditError(f"{path} is no losses table: its name must end in {', '.join(ENDINGS)}")
+        raise LossAuditError(f"{path} is not a losses table: its name must end in {', '.join(ENDINGS)}")
     if not path.is_file():
         raise LossAuditError(f"there is no file {path}; make one with `", Function("audit"), "`")
     try:
         table = reader(path)
-        table.validate(full=True)  # strings that are no UTF-8 among it
+        table.validate(full=True)  # refuses strings that aren't UTF-8 too
         names = table.schema.names
     except (OSError, ValueError, OverflowError, RecursionError, csv.Error, pa.ArrowException) as error:
         raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
     if len(set(names)) < len(names):
-        raise LossAuditError(f"{path} is no losses table: it has columns of the same name")
+        raise LossAuditError(f"{path} is not a losses table: it has columns of the same name")
     check_losses(table.schema, path)
     table = _typed(table, path)
     suspects = table.filter(pc.is_valid(table["loss"]))
     incomplete = [name for name in REQUIRED if suspects[name].null_count]
     if incomplete or table["id"].null_count:
-        raise LossAuditError(f"{path} is no losses table: it has rows without {', '.join(incomplete or ['id'])}")
+        raise LossAuditError(f"{path} is not a losses table: it has rows without {', '.join(incomplete or ['id'])}")
     return table
 
 
@@ -87,7 +87,7 @@ def check_losses(schema: pa.Schema, path: Path) -> None:
     missing = [name for name in REQUIRED if name not in schema.names]
     if missing:
         raise LossAuditError(
-            f"{path} is no losses table: it lacks {', '.join(missing)}; make one with `", Function("audit"), "`"
+            f"{path} is not a losses table: it lacks {', '.join(missing)}; make one with `", Function("audit"), "`"
         )
 
 
@@ -99,19 +99,19 @@ def _typed(table: pa.Table, path: Path) -> pa.Table:
             column = table[name]
             try:
                 if pa.types.is_string(column.type):
-                    column = without(column, pc.equal(column, ""))  # what CSV makes of a missing one
+                    column = without(column, pc.equal(column, ""))  # a missing one in CSV
                 if pa.types.is_list(types[name]) and pa.types.is_string(column.type):
                     column = pa.chunked_array([[json.loads(cell) if cell else None for cell in column.to_pylist()]])
                 table = table.set_column(index, name, column.cast(types[name]))
             except (ValueError, pa.ArrowException) as error:
                 raise LossAuditError(
-                    f"{path} is no losses table: its column {name!r} holds {table[name].type}, not {types[name]}"
+                    f"{path} is not a losses table: its column {name!r} holds {table[name].type}, not {types[name]}"
                 ) from error
     return _with_names_of_none(table) if is_multi_label(table.column_names) else table
 
 
 def _with_names_of_none(table: pa.Table) -> pa.Table:
-    """A multi-label table with the names of rows without labels, "", which text formats don't tell from none."""
+    """A multi-label table in which rows without labels have the name "", which text formats can't tell from null."""
     for name, labels in _NAMES_OF.items():
         names = without(pc.fill_null(table[name], ""), pc.is_null(table[labels]))
         table = table.set_column(table.column_names.index(name), name, names)
@@ -121,7 +121,7 @@ def _with_names_of_none(table: pa.Table) -> pa.Table:
 def _rows(pieces: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
     for piece in pieces:
         if _PROBABILITIES in piece.column_names:
-            # As few digits as read back to the same float32, where a float64 of the same value has 17.
+            # The fewest digits that read back to the same float32; a float64 of the same value has 17.
             shortest = piece[_PROBABILITIES].cast(pa.list_(pa.string())).cast(pa.list_(pa.float64()))
             piece = piece.set_column(piece.column_names.index(_PROBABILITIES), _PROBABILITIES, shortest)
         for batch in piece.to_batches(max_chunksize=1024):
@@ -132,7 +132,7 @@ def _rows(pieces: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
 def _values(column: pa.Array) -> list[Any]:
     try:
         return list(column.to_pylist())
-    except (ValueError, OverflowError):  # a time beyond Python's years, in words then
+    except (ValueError, OverflowError):  # a time beyond Python's years, which becomes text
         return [" ".join(column.slice(row, 1).to_string().split()) for row in range(len(column))]
 
 
@@ -166,12 +166,12 @@ def _read_json(path: Path) -> pa.Table:
 
 def _objects(rows: Any) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("it holds something else than JSON objects")
+        raise ValueError("it holds something other than JSON objects")
     return rows
 
 
 def _whole(path: Path) -> int:
-    """A block that holds the file, since one must hold a whole row and a text can be megabytes long."""
+    """The size of a block that holds the file, since one must hold a whole row and texts can have megabytes."""
     return min(path.stat().st_size + 1, _MOST_BYTES)
 
 

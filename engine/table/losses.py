@@ -1,7 +1,6 @@
 """A losses table on disk: what `audit` wrote, and `top`, `review`, `log` and `apply` read.
 
-A path comes in, rows go out. Parquet is read in pieces, so that ten million rows need no more memory than ten
-thousand; the text formats are read whole.
+Parquet is read in pieces, so ten million rows need no more memory than ten thousand; the text formats are read whole.
 """
 
 import functools
@@ -15,15 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..arrays import Ints
 from ..data.arrow_types import is_text
-from ..data.names import TEXT_NAMES
+from ..data.names import PAIRS, TEXT_NAMES
 from ..errors import LossAuditError, Option, brief
+from .conflicts import ConflictFinder, Conflicts
 from .facts import Facts
 from .formats import check_losses, read_table
-from .ranking import LABEL_SETS, ONE_LABEL, PLACE, Filters, places_of_top
+from .ranking import PLACE, Filters, LabelColumns, label_columns, places_of_top
 from .schema import REQUIRED, SETS, is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
+_TEXT_ROWS = 4096
+"""Rows whose texts are held at once."""
 
 
 class LossesTable:
@@ -34,7 +37,7 @@ class LossesTable:
         self.path = path
         self.schema = schema
         self.facts = Facts.of(schema)
-        """What the audit says of itself; nothing where the file's format carries no facts."""
+        """The audit's facts; all missing where the file's format carries none."""
         self._rows = rows
         self._source = source
 
@@ -67,7 +70,7 @@ class LossesTable:
 
     @property
     def text_column(self) -> str | None:
-        """The column that holds the text: the audit's own word for it, else a guess from names and types."""
+        """The text column: as the audit's facts name it, else guessed from names and types."""
         told = self.facts.text_column
         if told in self.schema.names:
             return str(told)
@@ -77,13 +80,13 @@ class LossesTable:
 
     @property
     def text_pair_column(self) -> str | None:
-        """The column that holds the second text of each row; None where there is one text alone."""
+        """The column with the second text of each row; None where rows have a single text."""
         told = self.facts.text_pair_column
         return told if told in self.schema.names else None
 
     @property
     def text_columns(self) -> list[str]:
-        """The text column, and of pairs that of the second texts; none in a table without texts."""
+        """The text column and, for pairs, that of the second texts; [] in a table without texts."""
         return [name for name in (self.text_column, self.text_pair_column) if name is not None]
 
     @property
@@ -95,12 +98,12 @@ class LossesTable:
 
     @property
     def required(self) -> list[str]:
-        """The columns that say something of every row with a loss."""
+        """The columns that have a value in every row with a loss."""
         return [*REQUIRED, *(SETS.names if self.is_multi_label else ())]
 
     @functools.cached_property
     def label_names(self) -> tuple[str, ...]:
-        """The model's labels by class index: as the audit says, else those that the table happens to show."""
+        """The model's labels by class index: as in the audit's facts, else those that occur in the table."""
         if self.facts.labels is not None:
             return self.facts.labels
         if self.is_multi_label:
@@ -110,17 +113,17 @@ class LossesTable:
 
     @property
     def probability_names(self) -> tuple[str, ...]:
-        """What the entries of `probabilities` are called; () where that can't be told for sure."""
+        """The labels that the entries of `probabilities` belong to; () where that isn't certain."""
         if "probabilities" not in self.schema.names:
             return ()
         if self.facts.labels is not None:
             return self.label_names
-        # A set says no class's index.
+        # A set gives no class indices.
         shows_all = not self.is_multi_label and sorted(self._seen_classes.values()) == [*range(len(self.label_names))]
         return self.label_names if shows_all else ()
 
     def _seen_in_sets(self) -> set[str]:
-        """The labels that stand in a multi-label table."""
+        """The labels that occur in a multi-label table."""
         seen: set[str] = set()
         for batch in self.batches(SETS.names):
             for name in SETS.names:
@@ -130,7 +133,7 @@ class LossesTable:
 
     @functools.cached_property
     def _seen_classes(self) -> dict[str, float]:
-        """The labels that stand in the table, each with its class index (infinity where the table has none)."""
+        """The labels that occur in the table, each with its class index (infinity where the table has none)."""
         seen: dict[str, float] = {}
         for index, name in (("label", "label_name"), ("prediction", "prediction_name")):
             has_index = index in self.schema.names
@@ -142,15 +145,55 @@ class LossesTable:
         return seen
 
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
-        """The n rows (fewer if there aren't as many) of highest loss that pass, by falling loss, ties by id.
+        """The n rows (or fewer) of highest loss that pass, highest loss first, ties by id.
 
-        Raises LossAuditError if a filter names a label that the table hasn't, or the file can't be read.
+        Conflicts are in the order of `ranked_conflicts`. Raises LossAuditError if a filter names a label that the table
+        doesn't have, or the file can't be read.
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave ", Option("truncated"), " out")
-        labels = LABEL_SETS if self.is_multi_label else ONE_LABEL
-        return self.take(places_of_top(self._with_places(filters.columns(labels)), n, filters, labels))
+        if filters.conflicts:
+            if not self._compared:
+                raise LossAuditError(f"{self.path} has no column with texts; leave ", Option("conflicts"), " out")
+            return self.take(self.ranked_conflicts(self.conflicts(), filters)[:n].tolist())
+        pieces = self._with_places(filters.columns(self._labels))
+        return self.take(places_of_top(pieces, n, filters, self._labels))
+
+    def conflicts(self) -> Conflicts:
+        """The rows with a loss whose text has another given label in another row; none in a table without texts.
+
+        Raises LossAuditError if the table's file can't be read.
+        """
+        texts, ours = self._compared, ["loss", self._labels.given]
+        finder = ConflictFinder(texts, self._labels.given)
+        for batch in self.batches([*ours, *texts], _TEXT_ROWS) if texts else ():
+            rows = self._cast(pa.table(batch).select(ours))
+            for column in texts:
+                rows = rows.append_column(column, batch[column])
+            finder.add(rows)
+        return finder.found()
+
+    def ranked_conflicts(self, conflicts: Conflicts, filters: Filters | None = None) -> Ints:
+        """The places of the rows that pass: texts by the highest loss of their rows, rows of the same text together."""
+        filters = filters or Filters()
+        pieces = self._with_places(filters.columns(self._labels))
+        places = places_of_top(pieces, len(conflicts.places), filters, self._labels, conflicts.places)
+        return conflicts.together(np.array(places, np.int64))
+
+    @property
+    def _labels(self) -> LabelColumns:
+        return label_columns(self.schema.names)
+
+    @property
+    def _compared(self) -> list[str]:
+        """The columns that say whether two rows have the same text."""
+        columns = self.text_columns
+        if self.facts.text_column is None:  # a text format doesn't say that rows are pairs, but names do
+            names = set(self.schema.names)
+            halves = [half for pair in PAIRS if names.issuperset(pair) and {*pair} & {*columns} for half in pair]
+            columns = list(dict.fromkeys([*columns, *halves]))
+        return columns if all(is_text(self.schema.field(name).type) for name in columns) else []
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = _PIECE_ROWS) -> Iterator[pa.RecordBatch]:
         """All rows in pieces of at most `rows`, of all columns or some.
@@ -185,7 +228,7 @@ class LossesTable:
             own = own_schema(self.schema.names)
             return piece.cast(pa.schema([own.field(name) for name in piece.column_names]))
         except pa.ArrowException as error:
-            raise LossAuditError(f"{self.path} is no losses table: {brief(error)}") from error
+            raise LossAuditError(f"{self.path} is not a losses table: {brief(error)}") from error
 
     def take(self, places: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
         """Rows, whole or some of their columns, by their places in the file from 0, in the order of `places`."""

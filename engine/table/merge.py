@@ -1,8 +1,8 @@
-"""Ranks more rows than fit in memory: parts in the dataset's order come in, the rows by falling loss go out.
+"""Ranks more rows than fit in memory, from parts in the dataset's order.
 
 The losses are cut into ranges of so many bytes of rows; each part's rows are appended to their ranges' files, and
-each range is sorted by itself (a distribution sort: Knuth, The Art of Computer Programming, volume 3, 5.4). A loss that
-many rows share, such as 0, gets a range of its own, which is in order already.
+each range is sorted alone (a distribution sort: Knuth, The Art of Computer Programming, volume 3, 5.4). A loss that
+many rows share, such as 0, gets a range of its own, which is already in order.
 """
 
 import shutil
@@ -19,20 +19,20 @@ from ..files import write_errors
 from .ranking import rank
 
 Parts = Callable[[], Iterator[pa.Table]]
-"""Gives all parts in the dataset's order, each time anew."""
+"""Yields all parts in the dataset's order, from the start at each call."""
 
 RANGE_BYTES = 4 * 2**20
-"""Of rows that are sorted together; more only where there would be too many ranges."""
+"""Size of the rows that are sorted together; larger only if there would be too many ranges."""
 _MOST_RANGES = 2000
-"""Each group of parts touches the file of each range."""
+"""Limit on the ranges, since each group of parts touches the file of each range."""
 _EVERY = 64
-"""One loss in so many is looked at to cut the ranges."""
+"""One loss in this many is looked at to cut the ranges."""
 
 
 def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: int = RANGE_BYTES) -> Iterator[pa.Table]:
-    """All rows by falling loss, ties by rising id, in memory for one range; those without a loss come last, by id.
+    """All rows, highest loss first, ties by ascending id, then those without a loss by id; one range is in memory.
 
-    losses: the parts with their losses alone. rows: in all parts. folder: where the ranges' files go for a while.
+    losses: the parts with ids and losses alone. rows: number of rows in all parts. folder: for temporary files.
     """
     with write_errors(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix="ranges."))
@@ -56,7 +56,7 @@ def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: in
 
 
 def _grouped(parts: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The parts, several together until they have so many bytes."""
+    """The parts, combined until they have at least so many bytes."""
     held: list[pa.Table] = []
     for part in parts:
         held.append(part)
@@ -68,7 +68,7 @@ def _grouped(parts: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
 
 
 def _cuts(losses: Iterator[pa.Table], rows: int) -> Floats:
-    """Where to cut the losses, rising: range i holds those above cut i - 1 and up to cut i, about so many rows."""
+    """Where to cut the losses, ascending: range i holds about so many rows, above cut i - 1 and up to cut i."""
     looked_at, skip = [np.empty(0)], 0
     for part in losses:
         values = np.sort(np.asarray(part["loss"].drop_null().to_numpy(), dtype=np.float64))

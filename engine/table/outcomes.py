@@ -23,13 +23,13 @@ _FAILED_SHARE, _FAILED_ROWS = 0.01, 10
 
 
 def too_many_failed(failed: int, rows: int) -> bool:
-    """Whether so many failures, of all rows, are no matter of single rows any more, so that a run is to stop."""
+    """Whether so many failures, of all rows, are more than a matter of single rows, so that a run must stop."""
     return failed > max(_FAILED_ROWS, _FAILED_SHARE * rows)
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The rows of a shard that aren't `ok`, by their place in it; the last one said of a row counts."""
+    """The rows of a shard that aren't `ok`, by their place in it; the last status given to a row counts."""
 
     statuses: dict[int, str] = field(default_factory=dict)
     reasons: dict[int, str | None] = field(default_factory=dict)

@@ -1,16 +1,18 @@
-"""The top of a losses table: its rows in pieces come in, the places of the n rows of highest loss go out."""
+"""The top of a losses table: finds the places of the n rows of highest loss, reading the table in pieces."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..arrays import Ints
 from ..errors import LossAuditError, Option
+from .schema import is_multi_label
 
 PLACE = "place"
-"""The column that says where in the whole table a row stands, from 0."""
+"""Column with the place of a row in the whole table, from 0."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Filters:
     min_loss: float | None = None
     truncated: bool = False
     """Only texts that were cut at the model's maximum length."""
+    conflicts: bool = False
+    """Only rows whose text has another given label in another row, those of the same text together."""
 
     def columns(self, labels: "LabelColumns") -> list[str]:
         """The columns of a losses table that ranking and filtering look at."""
@@ -42,11 +46,19 @@ class LabelColumns:
 ONE_LABEL, LABEL_SETS = LabelColumns("label_name", "prediction_name"), LabelColumns("labels", "predictions")
 
 
-def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL) -> list[int]:
-    """Where the n rows (fewer if there aren't as many) of highest loss stand, by falling loss, ties by id.
+def label_columns(names: Sequence[str]) -> LabelColumns:
+    """The label columns of a losses table with columns of these names."""
+    return LABEL_SETS if is_multi_label(names) else ONE_LABEL
 
-    pieces: `filters.columns` of the table and PLACE, in memory one at a time. A row without a loss is no suspect; one
-    with several labels is of each of them. Raises LossAuditError if a filter names a label that the table hasn't.
+
+def places_of_top(
+    pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL, among: Ints | None = None
+) -> list[int]:
+    """The places of the n rows (or fewer) of highest loss, highest loss first, ties by id.
+
+    pieces: `filters.columns` of the table and PLACE, one at a time in memory. Rows without a loss don't count; a row
+    with several labels has each of them. among: the places of the only rows to look at. Raises LossAuditError if a
+    filter names a label that the table doesn't have.
     """
     best: pa.Table | None = None
     names: dict[str, set[str]] = {labels.given: set(), labels.predicted: set()}
@@ -59,12 +71,14 @@ def places_of_top(pieces: Iterable[pa.Table], n: int, filters: Filters, labels: 
                 found = [name for name in here if name.casefold() == wanted.casefold()]
                 keep = pc.and_(keep, _has_one(piece[column], pa.array(found, type=pa.string())))
         least = filters.min_loss
-        if best is not None and len(best) == n:  # what is below the n-th can't get in
+        if best is not None and len(best) == n:  # rows below the n-th can't get in
             least = max(best["loss"][-1].as_py(), least or 0.0)
         if least is not None:
             keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
         if filters.truncated:
             keep = pc.and_(keep, piece["truncated"])
+        if among is not None:
+            keep = pc.and_(keep, pc.is_in(piece[PLACE], value_set=pa.array(among)))
         passing = piece.filter(keep)
         if len(passing):
             best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)
@@ -93,5 +107,5 @@ def _check_name(wanted: str | None, names: set[str], option: str) -> None:
 
 
 def rank(table: pa.Table) -> pa.Table:
-    """The table by falling loss, ties by rising id."""
+    """The table with the highest loss first, ties by ascending id."""
     return table.take(pc.sort_indices(table, sort_keys=[("loss", "descending"), ("id", "ascending")]))

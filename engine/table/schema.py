@@ -1,6 +1,6 @@
 """The losses table: one row per example, the model's figures first and the source's own columns after them.
 
-`run/shard_table.py` makes it from a shard's scores; facts.py has what travels with it. docs/losses.md describes it.
+`run/shard_table.py` makes it from a shard's scores; facts.py has what is stored with it. docs/losses.md describes it.
 """
 
 import json
@@ -30,12 +30,12 @@ SCHEMA = pa.schema(
         ("probabilities", pa.list_(pa.float32())),
     ]
 )
-"""A table of a model that gives one label a row."""
+"""Columns of a single-label model's table."""
 SETS = pa.schema(
     [("labels", pa.list_(pa.string())), ("predictions", pa.list_(pa.string())), ("worst_label", pa.string())]
 )
 MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
-"""A table of a multi-label model."""
+"""Columns of a multi-label model's table."""
 REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 """The columns that a losses table of any version has."""
 
@@ -43,7 +43,7 @@ REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 def own_schema(names: Sequence[str]) -> pa.Schema:
     """The columns of its own that a losses table with columns of these names may have, in the order of the table.
 
-    A multi-label one has three more, and next to the probabilities: a source's column may be called `labels` too.
+    A multi-label one has three more, right after the probabilities: a source's column may be called `labels` too.
     """
     behind = names.index("probabilities") + 1 if "probabilities" in names else len(names)
     return MULTI_LABEL_SCHEMA if list(names[behind : behind + len(SETS)]) == SETS.names else SCHEMA
@@ -55,7 +55,7 @@ def is_multi_label(names: Sequence[str]) -> bool:
 
 
 def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column that any reader of the table reads. Of values of several types, texts stay, others become JSON."""
+    """The column as any reader of the table can read it. Of values of several types, texts stay, others become JSON."""
     if isinstance(column.type, pa.JsonType):
         cells = column.cast(pa.string()).to_pylist()
         values = [json.loads(cell) if cell is not None and cell.startswith('"') else cell for cell in cells]
@@ -66,10 +66,10 @@ def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def source_names(
     columns: Iterable[str], same_as_label: str | None, schema: pa.Schema = SCHEMA
 ) -> dict[str, str | None]:
-    """What each source column is called in the losses table: its own name, unless that is one of ours.
+    """The name of each source column in the losses table: its own, after `source_` if it is one of ours.
 
-    Then it is `source_` and its name. same_as_label: the column, if any, that holds the very values of
-    our `label`; where it is called so too it isn't repeated (None). schema: our own columns.
+    same_as_label: the column, if any, that holds exactly the values of our `label`; if its name is the same too, it
+    isn't repeated (None). schema: our own columns.
     """
     columns = list(columns)
     taken = {*schema.names, *columns}

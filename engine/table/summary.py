@@ -1,4 +1,4 @@
-"""What an audit found, in a few figures. Parts of a losses table come in one by one, a `Summary` goes out."""
+"""What an audit found, in a few figures: counts the parts of a losses table one by one into a `Summary`."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,21 +24,21 @@ class Pair:
     prediction_name: str
     """The predicted label."""
     rows: int
-    """The rows with both."""
+    """Number of rows with both."""
     mean_loss: float
     """Their mean loss."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A label that a multi-label model would take away from rows, or give to them."""
+    """A label that a multi-label model would remove from rows, or add to them."""
 
     label_name: str
     """The label."""
     given: bool
     """Whether the rows have it."""
     rows: int
-    """Those whose worst label it is."""
+    """Number of rows whose worst label it is."""
     mean_loss: float
     """Their mean loss."""
 
@@ -48,28 +48,31 @@ class Summary:
     """The figures of one audit."""
 
     rows: int
-    """All rows."""
+    """Number of rows."""
     ranked: int
-    """Rows with a loss; the figures below are of them."""
+    """Number of rows with a loss, which the figures below are about."""
     classes: int
-    """Labels of the model."""
+    """Number of the model's labels."""
     agreeing: int
-    """Rows whose prediction is the given label, or all of the given labels and no other."""
+    """Number of rows whose prediction is the given label, or all of the given labels and no other."""
     label_accuracy: float
-    """The share of labels, yes or no in each row, that are predicted as they are given; with one label a row, of rows.
-    """
+    """The share of labels, a yes or no each per row, that are predicted as given; for a single-label model, of rows."""
     chance: float
     """What `label_accuracy` would be if predictions had nothing to do with labels."""
     truncated: int
-    """Rows whose text was cut at the maximum length."""
+    """Number of rows whose text was cut at the maximum length."""
     mean_loss: float
     """The mean loss, in nats."""
     pairs: tuple[Pair, ...]
     """The pairs with the most rows whose prediction isn't the given label, the most frequent first."""
     doubts: tuple[Doubt, ...]
-    """Of a multi-label model: the labels that it doubts in the most rows, the most frequent first."""
+    """For a multi-label model, the labels that it doubts in the most rows, the most frequent first."""
     unranked: dict[str, Seen]
     """The rows without a loss, by status."""
+    conflicting_texts: int = 0
+    """Texts that different given labels are given to, in several rows; at least one label of each text is wrong."""
+    conflicting_rows: int = 0
+    """The rows with these texts."""
 
     @property
     def accuracy(self) -> float:
@@ -78,16 +81,16 @@ class Summary:
 
 
 class Tally:
-    """Counts parts up, in memory for one of them; of a model that gives one label a row."""
+    """Counts the parts of a single-label model's table, with one at a time in memory."""
 
     columns: ClassVar[tuple[str, ...]] = ("label", "label_name", "prediction", "prediction_name", *_COLUMNS)
-    """Of a losses table, that are looked at."""
+    """The columns of a losses table that are counted."""
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
         self.rows = self.ranked = 0
         self.first_failure = ""
-        """The row, and what the runtime said."""
+        """The first row that failed, and the runtime's reason."""
         self._agreeing = self._truncated = 0
         self._loss = 0.0
         self._doubts: Counter[tuple[str, Any]] = Counter()
@@ -95,13 +98,13 @@ class Tally:
         self._statuses: dict[str, Seen] = {}
 
     def add(self, part: pa.Table) -> None:
-        """Counts a part in; parts may come in any order."""
+        """Counts a part; parts may come in any order."""
         self.rows += len(part)
         self._add_statuses(part)
         self._add_scored(part.filter(pc.is_valid(part["loss"])))
 
     def _add_scored(self, scored: pa.Table) -> None:
-        """Counts rows with a loss in."""
+        """Counts rows with a loss."""
         agree = self._agree(scored)
         self.ranked += len(scored)
         self._agreeing += pc.sum(agree).as_py() or 0
@@ -115,11 +118,11 @@ class Tally:
             self._doubt_losses[doubt] += row["loss_sum"]
 
     def _agree(self, scored: pa.Table) -> pa.ChunkedArray:
-        """Whether the prediction is what is given, of rows with a loss."""
+        """Whether the prediction is what is given, for rows with a loss."""
         return pc.equal(scored["label"], scored["prediction"])
 
     def _doubt(self, doubtful: pa.Table) -> pa.Table:
-        """What is given in rows where the prediction isn't that, and what speaks against it."""
+        """What is given in rows with another prediction, and what the model holds against it."""
         columns = doubtful.select(["label_name", "prediction_name", "loss"])
         return columns.rename_columns(["what", "contrary", "loss"])
 
@@ -144,7 +147,7 @@ class Tally:
         return {s: self._statuses[s] for s in STATUSES if s in self._statuses and s not in RANKED}
 
     def summary(self, pairs: int = 5) -> Summary:
-        """The figures of all parts, at least one row of which has a loss. pairs: how many are told, or doubts."""
+        """The figures of all parts, at least one row of which has a loss. pairs: the most pairs, or doubts, to list."""
         return Summary(
             rows=self.rows,
             ranked=self.ranked,
@@ -160,13 +163,13 @@ class Tally:
         )
 
     def _most_frequent(self, n: int) -> list[tuple[str, Any, int, float]]:
-        """The doubts of the most rows: what it is, against what, the rows and their mean loss."""
+        """The doubts with the most rows: what is doubted, against what, the rows and their mean loss."""
         found = sorted(self._doubts, key=lambda doubt: (-self._doubts[doubt], *doubt))[:n]
         return [(*doubt, self._doubts[doubt], self._doubt_losses[doubt] / self._doubts[doubt]) for doubt in found]
 
 
 class SetTally(Tally):
-    """Of a model of which any labels may be right."""
+    """Counts the parts of a multi-label model's table."""
 
     columns: ClassVar[tuple[str, ...]] = (
         "labels",
@@ -194,7 +197,7 @@ class SetTally(Tally):
         return pc.equal(*(pc.binary_join(scored[name], "\0") for name in ("labels", "predictions")))
 
     def _doubt(self, doubtful: pa.Table) -> pa.Table:
-        # The model disagrees with the worst label at least: one that it finds unlikely is given.
+        # The model disagrees at least with the worst label: if it finds that unlikely, the label is given.
         given = pc.less(doubtful["probability"], 0.5)
         return pa.table({"what": doubtful["worst_label"], "contrary": given, "loss": doubtful["loss"]})
 
@@ -212,7 +215,7 @@ class SetTally(Tally):
 
 
 def _pairs(lists: pa.ChunkedArray, names: pa.Array) -> Ints:
-    """A number for each label of each row, the same for the same one."""
+    """A number for each label of each row, distinct for each pair of the two."""
     lists = lists.combine_chunks()
     places = pc.index_in(pc.list_flatten(lists), value_set=names).to_numpy()
     return np.asarray(pc.list_parent_indices(lists).to_numpy() * len(names) + places, dtype=np.int64)

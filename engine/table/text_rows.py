@@ -1,4 +1,4 @@
-"""Rows as text: dicts come in, CSV, TSV, JSON Lines or JSON goes out. JSON has no NaN or infinity: they become null."""
+"""Writes rows, which are dicts, as CSV, TSV, JSON Lines or JSON. JSON has no NaN or infinity: they become null."""
 
 import csv
 import json
@@ -14,10 +14,10 @@ _END = "\r\n"
 def write_rows(
     rows: Iterable[Row], columns: Sequence[str], ending: str, file: TextIO, quote_texts: bool = False
 ) -> int:
-    """Writes rows in the format with this ending, one of TEXT_ENDINGS, and gives how many they were.
+    """Writes rows in the format with this ending, one of TEXT_ENDINGS, and returns how many there were.
 
-    columns: of CSV and TSV, where nested values are JSON and missing ones are empty. quote_texts: all texts there, and
-    not only those that need it.
+    columns: those of CSV and TSV, where nested values are JSON and missing ones are empty. quote_texts: quotes all
+    texts there, not only those that need it.
     """
     table = None
     if ending in (".csv", ".tsv"):
@@ -43,8 +43,8 @@ def write_rows(
 class _Lines:
     """A file for csv.writer, whose lines end in a newline alone.
 
-    The writer quotes the characters of its own line end. With a newline alone for one it would leave a lone carriage
-    return bare, which ends a row too.
+    The writer quotes the characters of its own line end. If that were a newline alone, it wouldn't quote a lone
+    carriage return, which ends a row too.
     """
 
     def __init__(self, file: TextIO) -> None:

@@ -1,5 +1,5 @@
-"""The bins that a report counts losses, lengths and probabilities in. They don't depend on the data, so one pass fills
-them. Arrays come in, bin numbers go out."""
+"""The bins in which a report counts losses, lengths and probabilities. They don't depend on the data, so one pass fills
+them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +8,14 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LEAST_DECADE, MOST_DECADE = -6, 2
-"""Losses are told apart from 10⁻⁶ to 10² nats; those beyond are counted in the outermost bins."""
+"""Bins of losses range from 10⁻⁶ to 10² nats; losses outside count in the outermost bins."""
 LOSS_BINS_A_DECADE = 20
 LOSS_EDGES: Floats = 10 ** np.linspace(LEAST_DECADE, MOST_DECADE, (MOST_DECADE - LEAST_DECADE) * LOSS_BINS_A_DECADE + 1)
-"""(bins + 1,) in nats."""
+"""The bins' edges (bins + 1,), in nats."""
 LENGTH_EDGES: Ints = np.array([1, *(base << power for power in range(10) for base in (8, 12))], dtype=np.int64)
-"""Where bins of tokens begin; the last one has no end."""
+"""First lengths of the bins of tokens; the last bin has no end."""
 CONFIDENCE_BINS = 15
-"""Of equal width, as Guo et al. 2017 take them."""
+"""Number of bins of probabilities, of equal width as in Guo et al. 2017."""
 
 
 def loss_bins(losses: Floats) -> Ints:
@@ -29,14 +29,14 @@ def length_bins(tokens: Ints) -> Ints:
 
 
 def confidence_bins(probabilities: Floats) -> Ints:
-    """(n,) the bin of each probability; a bin holds its upper edge."""
+    """(n,) the bin of each probability; a bin includes its upper edge."""
     return np.clip(np.ceil(probabilities * CONFIDENCE_BINS).astype(np.int64) - 1, 0, CONFIDENCE_BINS - 1)
 
 
 def loss_quantiles(counts: Ints, shares: tuple[float, ...]) -> tuple[float, ...]:
-    """Losses below which these shares of the counted rows lie, to within a bin (12 %). counts: (loss bins,), not all 0.
+    """Quantiles of the counted losses, to within a bin (12 %). counts: (loss bins,), not all 0.
 
-    Within a bin, rows are taken as evenly spread over the logarithm.
+    Within a bin, rows are assumed to be evenly spread over the logarithm.
     """
     reached = np.cumsum(counts)
     found = []

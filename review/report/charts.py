@@ -1,4 +1,4 @@
-"""The charts of a report: figures come in, `Chart`s go out, which say where every mark stands. charts.html draws them.
+"""The charts of a report: turns figures into `Chart`s, which have the place of every mark. charts.html draws them.
 
 Colours are classes of the page's style sheet, so that a chart follows light, dark and paper. Every mark has its figures
 as a tooltip, and the page has the same figures as a table.
@@ -19,14 +19,14 @@ from .figures import ConfidenceFigures, Figures, LengthFigures, PairFigures
 
 WIDTH, HEIGHT = 528, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 506, 18, 262
-"""Where a chart's axes stand."""
+"""Positions of a chart's axes."""
 _BIN_MERGE = 4
-"""Bins of losses that make one bar."""
+"""Bins of losses per bar."""
 MOST_LABELS = 12
 """Labels that a heat map has room for."""
 _LEVELS = 5
 _LONGEST_LABEL, _LONGEST_NAME = 15, 60
-"""Characters of a label's name that are shown beside a heat map, and in a tooltip."""
+"""Characters of a label's name beside a heat map, and in a tooltip."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Label:
     y: float
     text: str
     css: str = ""
-    """Also where the text is anchored: start (by default), middle or end."""
+    """Classes, including the anchor of the text: start (by default), middle or end."""
     turn: int = 0
-    """Degrees."""
+    """Rotation in degrees."""
     kind: str = "label"
 
 
@@ -78,11 +78,11 @@ class Chart:
     name: str
     """Its id on the page."""
     description: str
-    """What it shows, in a sentence, for those who can't see it."""
+    """A sentence that describes the chart to people who can't see it."""
     marks: Sequence[Rect | Line | Dot | Label]
     height: float = HEIGHT
     legend: Sequence[tuple[str, str]] = field(default=())
-    """Classes and what they mean."""
+    """Pairs of a class and its meaning."""
 
 
 def loss_chart(figures: Figures) -> Chart:
@@ -106,25 +106,25 @@ def loss_chart(figures: Figures) -> Chart:
     note_fits_right = cut < WIDTH / 2
     side = "start" if note_fits_right else "end"
     marks.append(Line(cut, _TOP - 8, cut, _BOTTOM, "cut"))
-    note = f"top {figures.top:,}: loss {figures.cut:.2g} and more"
+    note = f"top {figures.top:,}: loss {figures.cut:.2g} or more"
     marks.append(Label(cut + (6 if note_fits_right else -6), _TOP - 2, note, f"note {side}"))
     marks += [*_axes(), *_titles("loss of the given label, in nats", "rows")]
-    said = f"{figures.ranked:,} rows by loss. The {figures.top:,} rows of highest loss begin at {figures.cut:.3g} nats."
+    said = f"{figures.ranked:,} rows by loss. The losses of the top {figures.top:,} begin at {figures.cut:.3g} nats."
     return Chart("loss", said, marks)
 
 
 def loss_table(figures: Figures) -> list[tuple[str, int]]:
-    """What `loss_chart` shows: losses, and how many rows have such; only where there are any."""
+    """The figures of `loss_chart`: spans of losses, and how many rows are in each; empty spans are omitted."""
     rows = figures.losses.reshape(-1, _BIN_MERGE).sum(axis=1).tolist()
     edges = LOSS_EDGES[::_BIN_MERGE].tolist()
     return [(_loss_span(low, high), n) for (low, high), n in zip(pairwise(edges), rows, strict=True) if n]
 
 
 def _loss_span(low: float, high: float) -> str:
-    """A bar's losses in words; the outermost bars hold all that lies beyond them."""
+    """A bar's losses in words; the outermost bars include everything beyond them."""
     if low == LOSS_EDGES[0]:
         return f"less than {high:.2g}"
-    return f"{low:.2g} and more" if high == LOSS_EDGES[-1] else f"{low:.2g} to {high:.2g}"
+    return f"{low:.2g} or more" if high == LOSS_EDGES[-1] else f"{low:.2g} to {high:.2g}"
 
 
 def reliability_chart(figures: Figures) -> Chart:
@@ -190,7 +190,7 @@ def length_chart(lengths: Sequence[LengthFigures]) -> Chart:
 
 
 def heat_map(pairs: Sequence[PairFigures]) -> Chart:
-    """Rows that the model takes for another label, given by predicted, for the labels of the most frequent pairs."""
+    """Rows in which the model disagrees, by given and predicted label, for the labels of the most frequent pairs."""
     names = confused_labels(pairs)
     count = {(pair.given, pair.predicted): pair.rows for pair in pairs}
     turned = len(names) > 4
@@ -235,7 +235,7 @@ def confused_labels(pairs: Sequence[PairFigures]) -> list[str]:
 
 def span(found: LengthFigures) -> str:
     """A bin of lengths in words."""
-    return f"{found.first:,}–{found.last:,}" if found.last is not None else f"{found.first:,} and more"
+    return f"{found.first:,}–{found.last:,}" if found.last is not None else f"{found.first:,} or more"
 
 
 def _level(rows: int, most: int) -> int:
@@ -244,7 +244,7 @@ def _level(rows: int, most: int) -> int:
 
 
 def _heat_legend(most: int) -> list[tuple[str, str]]:
-    """The counts of each level that has any."""
+    """The counts of each level; levels without any are omitted."""
     # The largest count of level n is the last below (1 + most)^(n / levels).
     lasts = [math.floor(math.exp(math.log1p(most) * level / _LEVELS) - 1 + 1e-6) for level in range(_LEVELS + 1)]
     found = []
@@ -293,7 +293,7 @@ def _power(exponent: int) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that fits beside a heat map. Its middle goes, since names of many classes often begin alike."""
+    """A name that fits beside a heat map. The middle is cut, since the names of many classes often begin alike."""
     return shortened(name, _LONGEST_LABEL, "both")
 
 
@@ -302,6 +302,6 @@ def _pair(given: str, predicted: str) -> str:
 
 
 def _brief(rows: int, width: float) -> str:
-    """A count that fits a cell."""
+    """A count that fits into a cell."""
     fits = len(f"{rows:,}") * 8 < width
     return f"{rows:,}" if fits or rows < 1000 else f"{rows / 1000:.0f}k" if rows < 999_500 else f"{rows / 1e6:.0f}M"

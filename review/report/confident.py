@@ -1,5 +1,4 @@
-"""How many labels are wrong, by confident learning: the classes' probabilities of a losses table come in, an estimate
-with its interval goes out. What a losses table must have for it, and what the interval leaves out, is said below.
+"""Estimates how many labels are wrong, with an interval, by confident learning from the probabilities of all classes.
 
 Northcutt, Jiang, Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70.
 """
@@ -21,11 +20,11 @@ from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 _Float32s = NDArray[np.float32]
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
-"""Rows, and probabilities, that are held at once."""
+"""Rows, and probabilities, in memory at once."""
 REVIEWED = 1.5
-"""Rows to review for each one that is probably wrong: on docs/noise.md's data so many held nine tenths of them."""
+"""Rows to review per label that is probably wrong: on the data of docs/noise.md, these had nine tenths of them."""
 _TOLERANCE = 1e-6
-"""Float32 probabilities that are all the same lie a hair below their own mean."""
+"""Rounding allowance: equal float32 probabilities may all be slightly below their mean."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Wrong:
 
 @dataclass(frozen=True)
 class WrongLabels:
-    """The estimate, of all ranked rows and of each class."""
+    """The estimate for all ranked rows and for each class."""
 
     total: Wrong
     classes: tuple[Wrong, ...]
@@ -49,7 +48,7 @@ class WrongLabels:
 
 
 def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:
-    """The estimate of a losses table, in two passes. See `estimate_wrong`."""
+    """The estimate for a losses table, in two passes. See `estimate_wrong`."""
     coder = Coder(losses)
     return estimate_wrong(losses, coder, gather(losses, coder, top=1).classes)
 
@@ -57,26 +56,26 @@ def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:
 def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigures, ...]) -> WrongLabels | Missing:
     """The estimate by confident learning, or why there is none: how many rows are confidently taken for another class.
 
-    A row counts for class j if its probability of j is at least the mean that rows labelled j have, and higher than
-    that of any other such class. If j isn't the given label, the label is probably wrong. Other than in the paper, a
-    row whose given label is the likeliest of all never counts for another: a class of few rows can have a mean so low
-    that any row reaches it. And the counts aren't scaled up by the rows that reach no mean, which are mostly right.
+    A row counts for class j if its probability of j is at least the mean among the rows labelled j, and higher than
+    that of any other such class. If j isn't the given label, the label is probably wrong. Unlike in the paper, a row
+    whose given label is the likeliest of all never counts for another: a class of few rows can have a mean so low that
+    any row reaches it. Nor are the counts scaled up by the rows that reach no mean, whose labels are mostly right.
 
-    The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008): chance
-    in which rows the dataset holds. That the model itself errs isn't in it.
+    The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008). It covers
+    the chance in which rows the dataset has, but not the model's own mistakes.
     """
     if losses.is_multi_label:
-        return Missing("Rows have sets of labels, of which it isn't estimated how many are wrong.")
+        return Missing("There is no estimate for rows with sets of labels.")
     known = losses.probability_names
     if not sum(c.rows for c in classes):
         return Missing("No row has a loss.")
     if not known:
         return Missing(
-            "The losses file doesn't say the probabilities of all classes, or not which class is which; "
-            "audit again with this version, into a Parquet file."
+            "The losses file lacks the probabilities of all classes, or doesn't say which class is which; "
+            "run the audit again with this version, into a Parquet file."
         )
     if len(known) < 2:
-        return Missing("The model has one class only, so there is nothing that a label could be mistaken for.")
+        return Missing("The model has only one class, so there is no other that a label could be.")
     thresholds = np.array([c.mean_probability if c.rows else np.inf for c in classes[: len(known)]], dtype=np.float32)
     elsewhere = np.zeros(len(known), dtype=np.int64)
     at_once = min(_MOST_ROWS, max(1, _MOST_CELLS // len(known)))
@@ -84,7 +83,7 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
         rows = ranked_rows(piece)
         probabilities = _matrix(rows["probabilities"], len(known))
         if probabilities is None:
-            return Missing(f"Some rows don't have the probabilities of all {len(known):,} classes.")
+            return Missing(f"Some rows lack the probabilities of all {len(known):,} classes.")
         given = coder.codes(rows["label_name"])
         another = given[confidently_another(given, probabilities, thresholds)]
         elsewhere += np.bincount(another, minlength=len(known))[: len(known)]
@@ -92,7 +91,7 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
 
 
 def _matrix(column: pa.ChunkedArray, classes: int) -> _Float32s | None:
-    """(rows, classes), or None where a row hasn't got as many."""
+    """(rows, classes), or None if a row has another number of probabilities."""
     if column.null_count or pc.any(pc.not_equal(pc.list_value_length(column), classes)).as_py():
         return None
     values = pc.list_flatten(column).to_numpy().astype(np.float32, copy=False)

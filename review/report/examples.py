@@ -1,4 +1,4 @@
-"""The rows that a report shows with their texts: a losses table and what to look for come in, `Example`s go out."""
+"""Finds the rows of a losses table that a report shows with their texts, as `Example`s."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from ..label_sets import NO_LABEL
 from .bins import Floats, Ints
 from .figures import Coder, PairFigures, pair_keys, ranked_rows
 
-_LONGEST_TEXT, _LONGEST_BRIEF = 400, 160
-"""Characters of a text that are shown, of a pair's example and in a list of the worst rows."""
+LONGEST_TEXT, LONGEST_BRIEF = 400, 160
+"""Characters of a text in the example of a pair, and in a list of the worst rows."""
 _TEXT_ROWS = 4096
-"""Rows whose texts are held at once."""
+"""Rows whose texts are in memory at once."""
 _USUAL_SPECIAL_TOKENS = 2
-"""Nearly all tokenizers put one before the text and one behind it."""
+"""Special tokens per text: nearly all tokenizers put one before the text and one after it."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +34,21 @@ class Example:
     given: str | None
     predicted: str | None
     probability: float | None
-    """Of the prediction."""
+    """Probability of the prediction."""
     loss: float | None
     text: str | None
-    """Its beginning; None where the losses file has no texts."""
+    """Beginning of the text; None where the losses file has no texts."""
     measure: int = 0
-    """What the row was looked for by: characters of a cut text, unknown tokens of another."""
+    """Measure by which the row was found: characters of a cut text, or unknown tokens."""
     tokens: int | None = None
     text_pair: str | None = None
-    """The beginning of the second text, where there is one."""
+    """Beginning of the second text, where there is one."""
 
 
 def top_of_pairs(
     losses: LossesTable, coder: Coder, pairs: Sequence[PairFigures], each: int
 ) -> list[tuple[PairFigures, list[Example]]]:
-    """For each pair the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
+    """For each pair, the `each` rows of highest loss, or as many as it has; ties by id."""
     wanted = np.array([_key(coder, pair) for pair in pairs], dtype=np.int64)
 
     def keys_of(rows: pa.Table) -> Ints:
@@ -61,9 +61,9 @@ def top_of_pairs(
 def top_of_groups(
     losses: LossesTable, columns: Sequence[str], keys_of: Callable[[pa.Table], Ints], wanted: Ints, each: int
 ) -> list[list[Example]]:
-    """For each wanted group the `each` rows of highest loss, fewer if it hasn't as many; ties by id.
+    """For each wanted group, the `each` rows of highest loss, or as many as it has; ties by id.
 
-    keys_of: gives the groups, as numbers, of rows that have these columns.
+    keys_of: returns the groups, as numbers, of rows with these columns.
     """
     if not len(wanted):
         return []
@@ -78,12 +78,12 @@ def top_of_groups(
         found = (keys, *(rows[name].to_numpy() for name in ("loss", "id", "place")))
         best = _best_of_each([np.concatenate([b, f[here]]) for b, f in zip(best, found, strict=True)], each)
     keys, _, _, places_found = best
-    examples = _examples(losses, places_found)
+    examples = examples_at(losses, places_found)
     return [[example for example, key in zip(examples, keys, strict=True) if key == mine] for mine in wanted]
 
 
 def most_cut(losses: LossesTable, n: int) -> list[Example]:
-    """The n rows with the longest texts among those that were cut, by falling number of characters."""
+    """The n rows with the longest texts, in characters, among those that were cut; longest first."""
     text = losses.text_column
     if text is None or "truncated" not in losses.schema.names:
         return []
@@ -97,7 +97,7 @@ def most_cut(losses: LossesTable, n: int) -> list[Example]:
 
 
 def mostly_unknown(losses: LossesTable, n: int) -> tuple[int, list[Example]]:
-    """How many rows have at least half of their tokens unknown (special ones left out), and the n worst of them."""
+    """How many rows have at least half of their tokens unknown (without special ones), and the n worst of them."""
     if not {"tokens", "unknown_tokens"} <= set(losses.schema.names):
         return 0, []
     worst, total = _Worst(n), 0
@@ -110,7 +110,7 @@ def mostly_unknown(losses: LossesTable, n: int) -> tuple[int, list[Example]]:
 
 
 class _Worst:
-    """The n rows with the highest measure, ties by place, of which rows come in pieces."""
+    """The n rows with the highest measure, from rows added in pieces; ties by place."""
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -122,11 +122,11 @@ class _Worst:
         self._measures, self._places = measures[order], places[order]
 
     def examples(self, losses: LossesTable) -> list[Example]:
-        return _examples(losses, self._places, self._measures, _LONGEST_BRIEF)
+        return examples_at(losses, self._places, self._measures, LONGEST_BRIEF)
 
 
 def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[Any, Any, Any, Any]":
-    """columns: keys, losses, ids and places of rows. The first `each` of every key, by falling loss, ties by id."""
+    """The first `each` rows of every key, highest loss first, ties by id. columns: keys, losses, ids and places."""
     keys, losses, ids, _ = columns
     order = np.lexsort((ids, -losses, keys))
     keys = keys[order]
@@ -134,8 +134,8 @@ def _best_of_each(columns: "list[np.ndarray[Any, Any]]", each: int) -> "tuple[An
     return tuple(column[kept] for column in columns)  # type: ignore[return-value]
 
 
-def _examples(
-    losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = _LONGEST_TEXT
+def examples_at(
+    losses: LossesTable, places: Ints, measures: Ints | None = None, longest: int = LONGEST_TEXT
 ) -> list[Example]:
     """The rows at these places, in their order."""
     text, pair = losses.text_column, losses.text_pair_column

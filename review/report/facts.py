@@ -1,4 +1,4 @@
-"""What a report says of the run that made a losses file: the file comes in, names and values in words go out."""
+"""The facts of a losses file's run as a report shows them: names and values in words."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from lossaudit.engine.table.losses import LossesTable
 
 
 def facts_shown(losses: LossesTable) -> list[tuple[str, str]]:
-    """(what, value) pairs in the order to read them in; what the file doesn't say is left out."""
+    """(what, value) pairs in reading order; what the file doesn't say is omitted."""
     facts, source = losses.facts, losses.facts.source
     shown: list[tuple[str, str | None]] = [
         ("Losses file", f"{losses.path.name}, {len(losses):,} rows, written {_written(losses)}"),
@@ -36,13 +36,13 @@ def _labels(losses: LossesTable) -> str | None:
     labels = losses.facts.labels
     if labels is None:
         return None
-    return f"{len(labels):,}{', any of which a row may have' if losses.is_multi_label else ''}"
+    return f"{len(labels):,}{', any number per row' if losses.is_multi_label else ''}"
 
 
 def _precision(facts: Facts) -> str | None:
     if facts.precision is None or facts.exact_top is None:
         return facts.precision
-    return f"{facts.precision}: the first {facts.exact_top:,} rows are as fp32 gives them"
+    return f"{facts.precision}: the top {facts.exact_top:,} rows are those of fp32"
 
 
 def _speed(run: RunFacts) -> str | None:
@@ -52,7 +52,7 @@ def _speed(run: RunFacts) -> str | None:
 
 
 def _library(backend: str) -> str:
-    """What a backend is called where it is installed from; lossaudit itself too."""
+    """The name of the package that a backend comes from; lossaudit stays lossaudit."""
     return {"cpu": "onnxruntime", "cuda": "onnxruntime-gpu"}.get(backend, backend)
 
 

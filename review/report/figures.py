@@ -1,6 +1,6 @@
-"""What a report tells in numbers: a losses table comes in, is passed over once in pieces, and `Figures` go out.
+"""The numbers of a report: reads a losses table once, in pieces, and counts `Figures`.
 
-Memory is that of one piece, of the classes, and of the pairs of classes that the model confuses.
+Memory holds one piece, the classes, and the pairs of classes that the model confuses.
 """
 
 from collections import Counter
@@ -22,10 +22,10 @@ _WHERE_THERE = ("tokens", "unknown_tokens", "truncated", "status")
 
 @dataclass(frozen=True)
 class Missing:
-    """What a report can't show."""
+    """Something that a report can't show."""
 
     why: str
-    """A sentence."""
+    """The reason, a sentence."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class ClassFigures:
     """Rows whose prediction is the given label."""
     mean_loss: float
     mean_probability: float
-    """Of the given label: its self-confidence."""
+    """Mean probability of the given label: its self-confidence."""
 
 
 @dataclass(frozen=True)
 class PairFigures:
-    """The rows of a given label that the model takes for another."""
+    """The rows of a given label for which the model predicts another one."""
 
     given: str
     predicted: str
@@ -53,11 +53,11 @@ class PairFigures:
 
 @dataclass(frozen=True)
 class LengthFigures:
-    """The ranked rows of some length."""
+    """The ranked rows whose length is in some bin."""
 
     first: int
     last: int | None
-    """Fewest and most tokens; None for no end."""
+    """Most tokens; None where the bin has no end."""
     rows: int
     agreeing: int
     losses: Ints
@@ -71,17 +71,17 @@ class ConfidenceFigures:
     rows: int
     agreeing: int
     confidence: float
-    """The mean probability of the prediction; 0 without rows."""
+    """Mean probability of the prediction; 0 without rows."""
 
 
 @dataclass(frozen=True)
 class UnknownFigures:
-    """Tokens that the tokenizer doesn't know, of all rows that went through the model."""
+    """Tokens that the tokenizer doesn't know, in all rows that went through the model."""
 
     tokens: int
     unknown: int
     rows: int
-    """Rows with at least one."""
+    """Rows with at least one unknown token."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class StatusFigures:
     status: str
     rows: int
     first: int
-    """The smallest `id` among them."""
+    """Smallest `id` of these rows."""
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,20 @@ class Figures:
     ranked: int
     agreeing: int
     mean_loss: float
-    """Of the ranked rows, in nats; 0 without any."""
+    """Mean loss of the ranked rows, in nats; 0 without any."""
     top: int
-    """The K asked for, or the ranked rows if they are fewer."""
+    """The requested K, or the number of ranked rows if that is smaller."""
     cut: float | None
     """The K-th highest loss; None without ranked rows."""
     losses: Ints
     """(loss bins,) ranked rows by loss (see bins.py)."""
     classes: tuple[ClassFigures, ...]
-    """By class index; those without rows too. () where rows have sets of labels, see sets.py."""
+    """Classes by index, including those without rows; () where rows have sets of labels (see sets.py)."""
     pairs: tuple[PairFigures, ...]
     """All pairs in which the model disagrees, the most frequent first; () for sets of labels."""
     lengths: tuple[LengthFigures, ...] | Missing
     confidence: tuple[ConfidenceFigures, ...]
-    """By bin; of sets of labels all are empty."""
+    """Figures by bin; all are empty for sets of labels."""
     statuses: tuple[StatusFigures, ...] | Missing
     truncated: int | Missing
     """Rows that were cut, ranked or not."""
@@ -127,13 +127,13 @@ class Figures:
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error (Guo et al. 2017): the mean over rows of |accuracy − confidence| of bins."""
+        """The expected calibration error (Guo et al. 2017): the mean over rows of |accuracy − confidence| in a bin."""
         gaps = sum(abs(b.agreeing - b.confidence * b.rows) for b in self.confidence)
         return gaps / self.ranked if self.ranked else 0.0
 
 
 class Coder:
-    """Names of labels to class indices. A name that comes new gets the next one."""
+    """Maps names of labels to class indices. A new name gets the next index."""
 
     def __init__(self, losses: LossesTable) -> None:
         self.names = list(losses.label_names)
@@ -143,11 +143,11 @@ class Coder:
         self._path = losses.path
 
     def codes(self, column: pa.ChunkedArray) -> Ints:
-        """(n,) of n names. Raises LossAuditError where one is missing."""
+        """(n,) indices of n names. Raises LossAuditError if a name is missing."""
         if column.null_count:
-            raise LossAuditError(f"{self._path} is no losses table: it has rows with a loss and without a label's name")
+            raise LossAuditError(f"{self._path} isn't a losses table: it has rows with a loss but without a label name")
         encoded = pc.dictionary_encode(column).combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):  # what an empty column stays
+        if isinstance(encoded, pa.ChunkedArray):  # an empty column stays chunked
             return np.empty(0, dtype=np.int64)
         codes = np.array([self._code(name) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
         return np.asarray(codes[encoded.indices.to_numpy()])
@@ -160,8 +160,8 @@ class Coder:
 
 
 def ranked_rows(piece: pa.Table) -> pa.Table:
-    """The rows of a piece that have a loss, NaN and infinity not being one."""
-    return piece.filter(pc.is_finite(piece["loss"]))  # of a missing one it is null, which filters out
+    """The rows of a piece that have a loss; NaN and infinity don't count."""
+    return piece.filter(pc.is_finite(piece["loss"]))  # null for a missing loss, which leaves the row out
 
 
 def pair_keys(given: Ints, predicted: Ints) -> Ints:
@@ -170,7 +170,7 @@ def pair_keys(given: Ints, predicted: Ints) -> Ints:
 
 
 def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
-    """The figures of a losses table whose `top` highest losses are to be set apart.
+    """The figures of a losses table. top: the number of highest losses that the report highlights.
 
     Raises LossAuditError if the file can't be read or holds something else.
     """
@@ -182,7 +182,7 @@ def gather(losses: LossesTable, coder: Coder, top: int) -> Figures:
 
 
 class _RowCounts:
-    """Counts pieces up."""
+    """Adds up the counts of pieces."""
 
     def __init__(self, coder: Coder | None, top: int) -> None:
         """coder: None where rows have sets of labels."""
@@ -192,13 +192,13 @@ class _RowCounts:
         self._highest: Floats = np.empty(0)
         self._losses = np.zeros(len(LOSS_EDGES) - 1, dtype=np.int64)
         self._classes = np.zeros((4, 0 if coder is None else len(coder.names)))
-        """Rows, agreeing ones, sum of losses and of the given label's probabilities, by class."""
+        """Rows, agreeing rows, sums of losses and of the given label's probabilities, by class."""
         self._pairs: Counter[int] = Counter()
         self._pair_losses: Counter[int] = Counter()
         self._lengths = np.zeros((2, len(LENGTH_EDGES), len(LOSS_EDGES) - 1), dtype=np.int64)
         """Disagreeing and agreeing rows, by tokens and loss."""
         self._confidence = np.zeros((3, CONFIDENCE_BINS))
-        """Rows, agreeing ones and sum of probabilities, by bin."""
+        """Rows, agreeing rows and sums of probabilities, by bin."""
         self._statuses: dict[str, tuple[int, int]] = {}
         self._truncated = 0
         self._unknown = np.zeros(3, dtype=np.int64)
@@ -219,7 +219,7 @@ class _RowCounts:
             np.add.at(self._lengths, (agree.astype(np.int64), length_bins(tokens), bins), 1)
 
     def _add_labels(self, rows: pa.Table, losses: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-        """(n,) whether what the model says is what is given."""
+        """(n,) whether the prediction equals what is given."""
         if self._coder is None:
             return np.asarray(pc.equal(rows["label_name"], rows["prediction_name"]).to_numpy(), dtype=bool)
         given, predicted = (self._coder.codes(rows[name]) for name in ("label_name", "prediction_name"))
@@ -325,5 +325,5 @@ def _highest(losses: Floats, n: int) -> Floats:
 def _without(column: str) -> Missing:
     return Missing(
         f"The losses file has no column {column!r}: an older version or another program wrote it. "
-        "Run the audit again to have it."
+        "Run the audit again to add it."
     )

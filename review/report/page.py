@@ -1,7 +1,7 @@
-"""The report as one file: a losses file's path comes in, an HTML page that needs nothing else is written.
+"""Writes the report about a losses file: one HTML page that needs no other file.
 
-All texts are escaped by Jinja2 and stripped of what can't be printed; a content policy in the page allows its one style
-sheet and nothing else, no script, no picture, no network.
+Jinja2 escapes all texts, and characters that can't be printed are replaced. A content policy in the page allows its own
+style sheet and nothing else: no script, no picture, no network.
 """
 
 import base64
@@ -22,6 +22,7 @@ from lossaudit.version import __version__
 
 from . import charts
 from .confident import Wrong, WrongLabels, estimate_wrong
+from .conflicts import ConflictFigures, gather_conflicts
 from .examples import Example, most_cut, mostly_unknown, top_of_pairs
 from .facts import facts_shown
 from .figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
@@ -29,7 +30,7 @@ from .reviewed import Reviewed, reviewed
 from .sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
 
 DEFAULT_TOP = 500
-"""Rows of highest loss that are set apart where neither the user nor the audit says how many."""
+"""Number of rows of highest loss to highlight, unless the user or the audit says another."""
 _HERE = Path(__file__).parent
 _MARKER = "<!doctype html>\n<!-- lossaudit report -->"
 _ENDINGS = (".html", ".htm")
@@ -38,7 +39,7 @@ _MOST_PAIRS = 12
 _EXAMPLES_A_PAIR = 3
 _WORST_ROWS = 10
 _LONGEST = 120
-"""Characters of a label's name or a fact that are shown."""
+"""Characters of a label's name, or of a fact, that are shown."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,21 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     name: str
-    """Of the losses file."""
+    """Name of the losses file."""
     figures: Figures
     wrong: WrongLabels | Missing
     reviewed: Reviewed | Missing
     classes: list[ClassRow]
-    """Those with the most wrong labels; where that isn't known, with the most disagreement."""
+    """Classes with the most wrong labels; where that isn't known, with the most disagreement."""
     pairs: list[tuple[PairFigures, list[Example]]]
     sets: SetFigures | None
-    """Of a multi-label table, which has no classes and pairs."""
+    """Figures of a multi-label table, which has no classes and pairs; else None."""
     doubts: list[tuple[DoubtFigures, list[Example]]]
-    """The most frequent ones of a multi-label table."""
+    """Most frequent doubts of a multi-label table."""
+    conflicts: ConflictFigures
     has_texts: bool
     cut: list[Example]
     unknown_rows: int
@@ -76,14 +78,14 @@ class Report:
 def check_report(path: Path) -> None:
     """Raises LossAuditError if a report can't be written to `path`; call it before the work.
 
-    A report that is there already is replaced, any other file is not.
+    An existing report may be replaced; any other file may not.
     """
     check_output_file(path, path.suffix.lower(), _ENDINGS)
     try:
         if path.exists():
             with path.open("rb") as file:
                 if file.read(len(_MARKER)) != _MARKER.encode():
-                    raise LossAuditError(f"{path} is there and is no report of lossaudit; remove it or name another")
+                    raise LossAuditError(f"{path} exists and isn't a lossaudit report; remove it or name another file")
     except OSError as error:
         raise LossAuditError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -91,7 +93,7 @@ def check_report(path: Path) -> None:
 def write_report(losses_path: Path, path: Path, top: int | None = None) -> Report:
     """Writes the report of a losses file, and returns what it shows.
 
-    top: how many rows of highest loss are set apart; None for the audit's exact top, or DEFAULT_TOP.
+    top: how many rows of highest loss to highlight; None for the audit's exact top, or DEFAULT_TOP.
     Raises LossAuditError if either file can't be used.
     """
     check_report(path)
@@ -121,6 +123,7 @@ def make_report(losses: LossesTable, top: int | None = None) -> Report:
         pairs=top_of_pairs(losses, coder, figures.pairs[:_MOST_PAIRS], _EXAMPLES_A_PAIR),
         sets=sets,
         doubts=top_of_doubts(losses, sets.doubts[:_MOST_PAIRS], _EXAMPLES_A_PAIR) if sets else [],
+        conflicts=gather_conflicts(losses),
         has_texts=losses.text_column is not None,
         cut=most_cut(losses, _WORST_ROWS) if figures.truncated else [],
         unknown_rows=unknown_rows,
@@ -180,12 +183,12 @@ def render(report: Report) -> str:
 
 
 def plain(value: object) -> str:
-    """A text with a dot for every character that can't be seen or turns the direction of others."""
+    """A text with a dot for every character that is invisible or changes the direction of others."""
     return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in str(value))
 
 
 def percent(share: float) -> str:
-    """A share in per cent, with as many digits as tell something."""
+    """A share in per cent, with as many digits as are useful."""
     if not math.isfinite(share):
         return "–"
     return f"{share:.0%}" if share in (0, 1) else f"{share:.2%}" if share < 0.01 else f"{share:.1%}"

@@ -1,4 +1,4 @@
-"""What people decided about a losses file, as a report tells it: it comes in, counts and a share go out."""
+"""People's decisions about a losses file, as a report shows them: counts and a share."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from .figures import Missing
 
 @dataclass(frozen=True)
 class Reviewed:
-    """The decisions that count, one a row."""
+    """The decisions that count, one per row."""
 
     rows: int
     verdicts: dict[str, int]
-    """Rows by verdict, all of VERDICTS."""
+    """Rows by verdict, for all of VERDICTS."""
     wrong: Estimate | None
-    """The share of wrong labels among the rows that were relabelled or kept; None without any."""
+    """Share of wrong labels among the rows that were relabelled or kept; None without any."""
 
 
 def reviewed(losses: LossesTable) -> Reviewed | Missing:
-    """What the store beside a losses file holds, or why it can't be told."""
+    """The decisions in the store beside a losses file, or why there are none."""
     if not store_path(losses.path).is_file():
-        return Missing("Nobody has looked at these rows yet. The command “lossaudit review” opens a page to do it on.")
+        return Missing("Nobody has reviewed these rows yet. The command “lossaudit review” opens a page for it.")
     try:
         with DecisionStore.open(losses, create=False) as store:
             decisions = store.decisions()

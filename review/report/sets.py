@@ -1,6 +1,6 @@
-"""What a report tells of a multi-label table: a losses table comes in, figures of each label and of the doubts go out.
+"""The numbers of a report about a multi-label table: figures of each label and of the doubts.
 
-A doubt is a row's worst label: one that is given and maybe shouldn't be, or one that may be missing.
+A doubt is a row's worst label: a given one that may be wrong, or one that may be missing.
 """
 
 from collections.abc import Sequence
@@ -21,34 +21,34 @@ from .examples import Example, top_of_groups
 from .figures import ranked_rows
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
-"""Rows, and labels of rows, that are held at once."""
+"""Rows, and labels of rows, in memory at once."""
 _LEAST = 2.0**-25
-"""Stands for a probability of 0, which float32 makes of smaller ones."""
+"""Replacement for a probability of 0, to which float32 rounds smaller ones."""
 _COLUMNS = ("labels", "predictions", "worst_label", "loss", "label_probability")
 
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """The ranked rows, as far as one label goes."""
+    """One label in the ranked rows."""
 
     name: str
     given: int
-    """Rows that have it."""
+    """Rows that have the label."""
     not_predicted: int
-    """Rows that have it although its probability is below a half."""
+    """Rows that have the label although its probability is below a half."""
     only_predicted: int
-    """Rows that don't have it although its probability is at least a half."""
+    """Rows that lack the label although its probability is at least a half."""
     top_given: int
-    """Rows of the top whose worst label it is, and that have it."""
+    """Rows of the top that have the label and whose worst label it is."""
     top_missing: int
-    """Likewise, and that don't have it."""
+    """Rows of the top that lack the label and whose worst label it is."""
     mean_loss: float | None
-    """Its mean binary cross-entropy, in nats; None where the losses file doesn't say which probability is whose."""
+    """Mean binary cross-entropy of the label, in nats; None if the order of the probabilities isn't known."""
 
 
 @dataclass(frozen=True)
 class DoubtFigures:
-    """The rows in which the model disagrees most about one label, and disagrees."""
+    """The rows in which the model disagrees, and most of all about one label."""
 
     label: str
     is_given: bool
@@ -61,13 +61,13 @@ class SetFigures:
     """A multi-label table, label by label."""
 
     labels: tuple[LabelFigures, ...]
-    """The most doubted in the top first."""
+    """Labels, those most often doubted in the top first."""
     doubts: tuple[DoubtFigures, ...]
-    """The most frequent first."""
+    """Doubts, most frequent first."""
 
 
 def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
-    """The figures of a multi-label table. cut: the least loss of the top, None without ranked rows."""
+    """The figures of a multi-label table. cut: the lowest loss of the top, None without ranked rows."""
     counts = _LabelCounts(losses, np.inf if cut is None else cut)
     columns = [*_COLUMNS, *(["probabilities"] if counts.has_probabilities else [])]
     for piece in losses.pieces(columns, min(_MOST_ROWS, max(1, _MOST_CELLS // max(1, len(counts.names))))):
@@ -78,7 +78,7 @@ def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
 def top_of_doubts(
     losses: LossesTable, doubts: Sequence[DoubtFigures], each: int
 ) -> list[tuple[DoubtFigures, list[Example]]]:
-    """For each doubt the `each` rows of highest loss, fewer if it hasn't as many; ties by id."""
+    """For each doubt, the `each` rows of highest loss, or as many as it has; ties by id."""
     names = losses.label_names
     wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
     columns = ["labels", "worst_label"]
@@ -92,27 +92,27 @@ def _doubts(rows: pa.Table, names: tuple[str, ...], path: Path) -> Ints:
 
 
 def _places(column: pa.ChunkedArray | pa.Array, names: tuple[str, ...], path: Path) -> Ints:
-    """(n,) the labels' places among the model's. Raises LossAuditError for another label."""
+    """(n,) the labels' places among the model's labels. Raises LossAuditError for any other label."""
     places = pc.index_in(column, value_set=pa.array(names, pa.string()))
     if places.null_count:
         strange = column.filter(pc.is_null(places))[0].as_py()
-        raise LossAuditError(f"{path} is no losses table: it has the label {strange!r}, which the model doesn't have")
+        raise LossAuditError(f"{path} isn't a losses table: it has the label {strange!r}, which the model doesn't have")
     return np.asarray(places.to_numpy(), dtype=np.int64)
 
 
 class _LabelCounts:
-    """Counts ranked rows up."""
+    """Adds up the counts of ranked rows."""
 
     def __init__(self, losses: LossesTable, cut: float) -> None:
         self.names = losses.label_names
         self.has_probabilities = bool(losses.probability_names)
         self._path, self._cut = losses.path, cut
         self._sums = np.zeros((3, len(self.names)), dtype=np.int64)
-        """Rows that have a label, that have it alone given and alone predicted, by label."""
+        """Rows in which a label is given, given but not predicted, and predicted but not given, by label."""
         self._top = np.zeros(2 * len(self.names), dtype=np.int64)
         """Rows of the top by doubt."""
         self._doubts = np.zeros_like(self._top)
-        """Rows in which the model disagrees, likewise, and below the sum of their losses."""
+        """Rows in which the model disagrees, by doubt; `_doubt_losses` sums their losses."""
         self._doubt_losses: Floats = np.zeros(len(self._top))
         self._losses: Floats = np.zeros(len(self.names))
         self._rows = 0
@@ -135,7 +135,7 @@ class _LabelCounts:
         self._rows += len(rows)
 
     def _matrix(self, sets: pa.ChunkedArray) -> NDArray[np.bool_]:
-        """(n, labels) of sets, whether each holds each label."""
+        """(n, labels) whether each set has each label."""
         lists = sets.combine_chunks()
         held = np.zeros((len(lists), len(self.names)), dtype=bool)
         held[pc.list_parent_indices(lists).to_numpy(), _places(lists.flatten(), self.names, self._path)] = True

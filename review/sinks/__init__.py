@@ -1,7 +1,7 @@
-"""Where records go for annotation and decisions come back from: annotation servers, and files of JSON Lines.
+"""The places where people annotate records: annotation servers, and files of JSON Lines.
 
-`SINKS` names them and `connect` opens one; each module holds one `Sink`. log.py sends records to any of them,
-pull.py turns what people said there into decisions. docs/annotation-servers.md says what each of them gets.
+`SINKS` names them and `connect` opens one; each module holds one `Sink`. log.py sends records to any of them, pull.py
+turns people's answers into decisions. docs/annotation-servers.md describes what each of them gets.
 """
 
 import importlib
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from lossaudit.engine.errors import LossAuditError
 
-if TYPE_CHECKING:  # the command line names the sinks without loading what they work with
+if TYPE_CHECKING:  # the command line names the sinks without loading their libraries
     from lossaudit.engine.table.losses import LossesTable
 
     from ..records import Record
 
 SINKS = {"rubrix": "rubrix", "argilla": "argilla", "label-studio": "label_studio", "jsonl": "jsonl"}
-"""What the sinks are called, and their modules."""
+"""Names of the sinks, and their modules."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a user says of where the records are; each sink takes from the environment what isn't said."""
+    """Where the records are, as given by the user; each sink takes missing values from the environment."""
 
     name: str | None = None
-    """Of the dataset or project."""
+    """Name of the dataset or project."""
     url: str | None = None
     key: str | None = None
     workspace: str | None = None
@@ -36,29 +36,29 @@ class Place:
 
 @dataclass(frozen=True)
 class About:
-    """What the records are about."""
+    """The model and dataset that the records come from."""
 
     model: str
     dataset: str
     labels: tuple[str, ...]
-    """The model's label names, by class index."""
+    """Label names of the model, by class index."""
     multi_label: bool = False
     """Whether a record has a set of labels."""
     text_pair: tuple[str, str] | None = None
-    """The names of the columns of the two texts, where a record has two."""
+    """Names of the columns of both texts, where a record has two."""
 
     @property
     def none_of_these(self) -> str:
-        """What people choose to say that a record has no label, where a server can't store that nothing was chosen."""
+        """The choice for a record without any label, for servers that can't store an empty choice."""
         name = "None of these"
         while name in self.labels:
             name = f"({name})"
         return name
 
     def chosen(self, labels: Sequence[str]) -> str | tuple[str, ...] | None:
-        """What people say who choose these among the labels and `none_of_these`; None if it can't be told.
+        """The label, or the set, that people mean who choose these among the labels and `none_of_these`.
 
-        That is where nothing is chosen, or several labels where there is one a record, or none and some.
+        None if it is unclear: nothing chosen, several labels where a record has one, or `none_of_these` with others.
         """
         if not self.multi_label:
             return labels[0] if len(labels) == 1 else None
@@ -68,7 +68,7 @@ class About:
 
     @classmethod
     def of(cls, losses: "LossesTable") -> "About":
-        """Told by a losses file, or guessed from its name where its format carries no facts."""
+        """Read from a losses file, or guessed from its name if its format carries no facts."""
         return cls(
             model=losses.facts.model or f"model of {losses.path.name}",
             dataset=losses.facts.source.name or losses.path.stem,
@@ -80,15 +80,15 @@ class About:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one person said of one record."""
+    """One person's answer about one record."""
 
     label: str | tuple[str, ...] | None
-    """The label they chose, or the set of labels; None if neither."""
+    """Label that they chose, or set of labels; None if neither."""
     verdict: str | None
-    """What they said instead of a label: keep, unsure or discard."""
+    """Verdict that they gave instead of a label: keep, unsure or discard."""
     annotator: str
     made_at: str
-    """ISO 8601 with a time zone."""
+    """Time in ISO 8601 with a time zone."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class Held:
     loss: float | None
     answers: tuple[Answer, ...] = ()
     text_pair: str | None = None
-    """The second text of a pair."""
+    """Second text of a pair."""
 
     def has_texts(self, text: str, text_pair: str | None) -> bool:
-        """Whether its texts are these, as far as it tells."""
+        """Whether the record's texts, as far as it has them, are these."""
         told = [(self.text, text), (self.text_pair, text_pair or "")]
         return all(said is None or without_nul(said) == without_nul(there) for said, there in told)
 
@@ -113,29 +113,29 @@ class Sink(Protocol):
     """A dataset on an annotation server, or a file. All methods raise LossAuditError."""
 
     batch_size: int
-    """Records that are sent in one request."""
+    """Records per request."""
 
     @property
     def address(self) -> str:
-        """What is where, to tell the user."""
+        """What the sink is and where, for messages."""
 
     def find(self, *, create: bool) -> None:
-        """Finds the dataset, and makes it if it isn't there and `create` is set. To be called first."""
+        """Finds the dataset, or creates it if it doesn't exist and `create` is set. Call this first."""
 
     def held(self) -> Iterator[Held]:
         """All records that are there, whoever sent them."""
 
     def send(self, records: "Sequence[Record]") -> None:
-        """Adds records that aren't there yet; at most `batch_size`. When it fails, some of them may be in."""
+        """Adds at most `batch_size` records that aren't there yet. If it fails, some of them may have been stored."""
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Closes connections."""
 
 
 def connect(kind: str, place: Place, about: About) -> Sink:
-    """The sink of that name (one of SINKS), not looked at yet.
+    """The sink of a kind (one of SINKS); nothing is requested yet.
 
-    Raises LossAuditError for a URL or key that can't be one, and for a library that isn't installed.
+    Raises LossAuditError for an invalid URL or key, and for a library that isn't installed.
     """
     try:
         module = importlib.import_module(f"{__name__}.{SINKS[kind]}")
@@ -150,11 +150,11 @@ def connect(kind: str, place: Place, about: About) -> Sink:
 
 
 def without_nul(text: str) -> str:
-    """A text as any server's database can hold it: PostgreSQL has no NUL in texts."""
+    """A text that any server's database can store: PostgreSQL allows no NUL in texts."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def utc(time: str) -> str:
-    """A server's time with its zone; where it says none it is UTC."""
+    """A server's time with its time zone, UTC if it has none."""
     made_at = datetime.fromisoformat(time)
     return (made_at if made_at.tzinfo else made_at.replace(tzinfo=UTC)).isoformat()

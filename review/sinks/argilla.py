@@ -1,7 +1,7 @@
 """Argilla 2, through its own client, which the extra `argilla` installs.
 
-A record is a text, or two, with its given label or labels, the model's prediction as a suggestion, and metadata to sort
-and filter by.
+A record has a text, or two, with the given label or labels, the model's prediction as a suggestion, and metadata to
+sort and filter by.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"
 _QUESTION, _TEXT, _PAIR, _GIVEN, _GIVEN_TERM = "label", "text", "text_pair", "given_label", "given"
 _DOUBTED, _DOUBTED_TERM = "doubted_label", "doubted"
-"""Fields, questions and metadata share their names' room."""
+"""Names of fields, questions and metadata, which must all be different."""
 _LONGEST_AGENT, _LONGEST_TITLE = 200, 500
 _NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9_:./ -]")
 _PAGE = 500
@@ -43,7 +43,7 @@ _SETS_GUIDELINES = (
 )
 _Result = TypeVar("_Result")
 
-# Whatever the client logs it also raises.
+# The client also raises whatever it logs.
 logging.getLogger("argilla.sdk").setLevel(logging.CRITICAL)
 
 
@@ -99,7 +99,7 @@ class Argilla:
 
     @cached_property
     def _client(self) -> Any:
-        # The client asks this too, but when it doesn't like the answer it leaves its connection open.
+        # The client asks this too, but leaves its connection open if it doesn't understand the answer.
         with contextlib.closing(Server(self._account, headers={"X-Argilla-Api-Key": self._account.key})) as server:
             try:
                 me = server.get("/api/v1/me")
@@ -112,12 +112,12 @@ class Argilla:
         return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
 
     def _find_workspace(self) -> UUID:
-        """The id of the workspace that was named, or else of the only one that this user has."""
+        """The id of the named workspace, or else of the user's only one."""
         ids = {model.name: model.id for model in self._ask(self._client.api.workspaces.list)}
         names = ", ".join(sorted(ids)) or "none"
         if self._workspace is None:
             if len(ids) != 1:
-                raise LossAuditError("say ", Option("workspace"), f": this key's user has {names} on {self._account}")
+                raise LossAuditError("give ", Option("workspace"), f": this key's user has {names} on {self._account}")
             self._workspace = next(iter(ids))
         if self._workspace not in ids:
             raise LossAuditError(
@@ -152,7 +152,7 @@ class Argilla:
         )
 
     def _check(self, status: str) -> None:
-        """Refuses a dataset that isn't such a one as `_settings` makes."""
+        """Raises LossAuditError for a dataset without the parts that `_settings` makes."""
         if status != "ready":
             raise LossAuditError(
                 f"{self.address} is a draft that was never published; delete it there, or name another"
@@ -175,7 +175,7 @@ class Argilla:
         missing = [label for label in wanted if label not in question.labels]
         if missing:
             raise LossAuditError(
-                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another ", Option("name")
+                f"{self.address} lacks the labels {', '.join(map(repr, missing[:5]))}; give another ", Option("name")
             )
 
     def _record(self, record: Record) -> Any:
@@ -190,7 +190,7 @@ class Argilla:
         if (doubt := record.doubt) is not None:
             fields |= {_GIVEN: shown(doubt.given), _DOUBTED: doubt.told}
             terms = {_GIVEN_TERM: list(doubt.given) or [NO_LABEL], _DOUBTED_TERM: doubt.worst}
-        # The given label is no response: a response is one user's answer, and with it a record leaves their queue.
+        # The given label isn't a response: that is one user's answer, and it removes the record from their queue.
         return rg.Record(
             id=str(record.row),
             fields=fields,
@@ -200,7 +200,7 @@ class Argilla:
         )
 
     def _suggested(self, record: Record) -> tuple[str | list[str], float | list[float]]:
-        """What the model says, and how sure it is: a label, or a list of labels, which mustn't be empty there."""
+        """The predicted label, or a list of labels, which Argilla doesn't allow to be empty, and the probabilities."""
         if record.doubt is None:
             label, score = record.probabilities[0]
             return label, min(score, 1.0)
@@ -210,9 +210,9 @@ class Argilla:
         return list(record.doubt.predicted), [min(known.get(name, 0.5), 1.0) for name in record.doubt.predicted]
 
     def _page(self, offset: int) -> tuple[list[dict[str, Any]], int]:
-        """Records with their responses, and how many records there are.
+        """Records with their responses, and the number of all records.
 
-        As JSON: the client's own records lose the times of responses, and those that were discarded without a value.
+        They are JSON, since the client's own records lose the times of responses, and responses without a value.
         """
         path = f"/api/v1/datasets/{self._dataset.id}/records"
         params = {"offset": offset, "limit": _PAGE, "include": "responses"}
@@ -220,7 +220,7 @@ class Argilla:
         return said["items"], said["total"]
 
     def _people(self) -> dict[str, str]:
-        """Names by user id, as far as this key's user may see them."""
+        """Names by user id, as far as the key's user may see them."""
         try:
             return {str(user.id): user.username for user in self._ask(self._client.api.users.list)}
         except ServerError as error:
@@ -230,7 +230,7 @@ class Argilla:
             return {str(me.id): me.username}
 
     def _ask(self, call: Callable[[], _Result]) -> _Result:
-        """What a call of the client returns, tried again after failures that pass. Raises ServerError."""
+        """The result of a call of the client, retried after temporary failures. Raises ServerError."""
         return persistently(lambda: self._ask_once(call))
 
     def _ask_once(self, call: Callable[[], _Result]) -> _Result:
@@ -239,7 +239,7 @@ class Argilla:
         except httpx.TransportError as error:
             raise self._account.silence(error, passing=True) from error
         except Exception as error:
-            # The client has errors of many kinds; beneath those that the server caused lies its answer.
+            # The client has many kinds of errors; those that the server caused wrap its answer.
             answer = _answer_beneath(error)
             if answer is None:
                 raise self._account.failure(error.__cause__ or error) from error

@@ -1,6 +1,6 @@
-"""HTTP to an annotation server: requests go out with a key and again after passing failures, answers come in as JSON.
+"""HTTP for annotation servers: sends requests with a key, retries after temporary failures, and reads JSON.
 
-Failures are one line in which the key never stands. Redirects aren't followed, so that no other host sees the key.
+Errors are one line that never contains the key. Redirects aren't followed, so that no other host sees the key.
 """
 
 import contextlib
@@ -19,32 +19,32 @@ _TRIES = 6
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-"""Seconds. Bulks of long texts take servers long to store."""
+"""Timeouts in seconds. Servers take long to store bulks of long texts."""
 _REASONS = ("validation_errors", "detail", "params", "message")
 _Result = TypeVar("_Result")
 
 
 class ServerError(LossAuditError):
-    """A server said no, or nothing."""
+    """A server refused a request, or didn't answer."""
 
     def __init__(self, *parts: Part, status: int | None = None, wait_s: float | None = None) -> None:
         super().__init__(*parts)
         self.status = status
-        """The HTTP status, None if there was no answer."""
+        """HTTP status, None if there was no answer."""
         self.wait_s = wait_s
-        """How long to wait before trying again, in seconds; None if it makes no sense."""
+        """Seconds to wait before a retry; None if a retry is pointless."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """A server and a key to it, and how their failures are told."""
+    """A server and the key for it; makes the errors for their failures."""
 
     kind: str
-    """What the server is called in messages."""
+    """Name of the server in messages."""
     url: str
     key: str
     key_variable: str
-    """The environment's name for the key."""
+    """Environment variable of the key."""
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.url}"
@@ -53,25 +53,25 @@ class Account:
         return f"Account({self.kind!r}, {self.url!r})"
 
     def silence(self, error: Exception, *, passing: bool) -> ServerError:
-        """The error for a server that doesn't answer. passing: whether waiting may help."""
+        """The error for a server that doesn't answer. passing: whether a retry may help."""
         return ServerError(
-            f"{self} can't be reached ({self._without_key(brief(error))}); is it up, and is ",
+            f"{self} can't be reached ({self._without_key(brief(error))}); is it running, and is ",
             Option("url"),
             " right?",
             wait_s=0.0 if passing else None,
         )
 
     def failure(self, error: BaseException) -> ServerError:
-        """The error for anything else that went wrong between us and the server."""
+        """The error for any other failure between us and the server."""
         return ServerError(f"{self}: {self._without_key(brief(error, 300))}")
 
     def nonsense(self) -> ServerError:
         """The error for an answer that this kind of server wouldn't give."""
-        return ServerError(f"{self} answers with something else than {self.kind} would; is ", Option("url"), " right?")
+        return ServerError(f"{self} doesn't answer as {self.kind} would; is ", Option("url"), " right?")
 
     @contextlib.contextmanager
     def understood(self) -> Iterator[None]:
-        """Around the reading of answers: what isn't there, or is of another type, is nonsense."""
+        """Around the reading of answers: missing values, or values of another type, raise the `nonsense` error."""
         try:
             yield
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -105,7 +105,7 @@ class Server:
     def __init__(
         self, account: Account, *, headers: dict[str, str] | None = None, auth: httpx.Auth | None = None
     ) -> None:
-        """headers, auth: how the key is sent."""
+        """headers, auth: the ways to send the key."""
         self.account = account
         self._reached = False
         self._client = httpx.Client(
@@ -113,17 +113,17 @@ class Server:
         )
 
     def get(self, path: str, **params: Any) -> Any:
-        """The JSON of a GET."""
+        """The JSON answer to a GET request."""
         return self._json(self.request("GET", path, params=params))
 
     def post(self, path: str, body: Any, *, again: bool = True) -> Any:
-        """The JSON of a POST. again: whether it may be sent twice, as the answer to the first may be lost."""
+        """The JSON answer to a POST request. again: whether it may be sent twice, since an answer may be lost."""
         return self._json(self.request("POST", path, body=body, again=again))
 
     def request(
         self, method: str, path: str, *, body: Any = None, params: Any = None, again: bool = True
     ) -> httpx.Response:
-        """A successful answer. Raises ServerError; after failures that pass, only when several tries failed."""
+        """A successful answer. Raises ServerError; after temporary failures, only once several tries have failed."""
 
         def attempt() -> httpx.Response:
             return self._attempt(method, path, body, params)
@@ -141,7 +141,7 @@ class Server:
         try:
             response = self._client.request(method, path, json=body, params=params or None)
         except httpx.TransportError as error:
-            # A server that never answered is down, or elsewhere; waiting wouldn't help.
+            # A server that has never answered is down or elsewhere; a retry wouldn't help.
             raise self.account.silence(error, passing=self._reached) from error
         self._reached = True
         if not response.is_success:
@@ -150,7 +150,7 @@ class Server:
 
 
 def persistently(attempt: Callable[[], _Result]) -> _Result:
-    """What `attempt` returns, tried again after ServerErrors that pass, with growing pauses; the last one is raised."""
+    """Returns the result of `attempt`, retried after temporary ServerErrors with growing pauses. Raises the last."""
     for tries in range(1, _TRIES):
         try:
             return attempt()
@@ -162,28 +162,28 @@ def persistently(attempt: Callable[[], _Result]) -> _Result:
 
 
 def pause(tries: int, asked_s: float) -> None:
-    """Waits before the next try: twice as long each time, a bit at random, and at least as long as was asked."""
+    """Waits before the next try: twice as long each time, slightly at random, and at least as long as requested."""
     time.sleep(max(_FIRST_WAIT_S * 2 ** (tries - 1) * random.uniform(0.8, 1.2), asked_s))
 
 
 def checked_url(url: str, variable: str) -> str:
-    """The URL without a slash at its end. Raises LossAuditError if no server can be there.
+    """The URL without a slash at its end. Raises LossAuditError if it can't be a server's.
 
-    variable: the environment's name for it. The message doesn't repeat the URL, which may hold a password.
+    variable: its environment variable. The message doesn't repeat the URL, which may contain a password.
     """
     try:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:
-        raise LossAuditError("the URL (", Option("url"), f" or {variable}) is none: {brief(error)}") from error
+        raise LossAuditError("the URL (", Option("url"), f" or {variable}) is invalid: {brief(error)}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise LossAuditError(
-            "the URL (", Option("url"), f" or {variable}) is none; write it like http://localhost:6900"
+            "the URL (", Option("url"), f" or {variable}) is invalid; write it like http://localhost:6900"
         )
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise LossAuditError(
             "the URL (",
             Option("url"),
-            f" or {variable}) holds more than an address (a user, password, query or fragment); give the key with ",
+            f" or {variable}) has more than an address (a user, password, query or fragment); give the key with ",
             Option("key"),
             " instead",
         )
@@ -191,21 +191,21 @@ def checked_url(url: str, variable: str) -> str:
 
 
 def checked_key(key: str | None, variable: str) -> str:
-    """The key without blanks around it. Raises LossAuditError if there is none, or no header could hold it."""
+    """The key without spaces around it. Raises LossAuditError if it is missing, or doesn't fit into a header."""
     key = (key or "").strip()
     if not key:
         raise LossAuditError("there is no key; give it with ", Option("key"), f" or {variable}")
     if not (key.isascii() and key.isprintable()):
         raise LossAuditError(
-            "the key (", Option("key"), f" or {variable}) has characters that no key has; copy it again"
+            "the key (", Option("key"), f" or {variable}) has characters that no key can have; copy it again"
         )
     return key
 
 
 def _wait_s(status: int, retry_after: str | None) -> float | None:
-    """The pause after an answer of this status in seconds, None if it won't pass.
+    """Seconds to wait after an answer with this status, None if a retry is pointless.
 
-    retry_after: the header of this name, seconds or a date (RFC 9110, 10.2.3).
+    retry_after: the header of that name, in seconds or as a date (RFC 9110, 10.2.3).
     """
     if status != httpx.codes.TOO_MANY_REQUESTS and status < 500:
         return None
@@ -220,12 +220,12 @@ def _wait_s(status: int, retry_after: str | None) -> float | None:
 
 
 def _detail(response: httpx.Response) -> str:
-    """What the server says of its refusal, in a line."""
+    """The server's reason for its refusal, in one line."""
     try:
         said = response.json()
     except ValueError:
-        said = None  # a page of HTML tells nothing that the status doesn't
-    # The reason lies some levels deep: {"detail": {"code": …, "params": {"message": …}}}.
+        said = None  # a page of HTML says no more than the status
+    # The reason is nested: {"detail": {"code": …, "params": {"message": …}}}.
     while isinstance(said, dict) and any(said.get(name) for name in _REASONS):
         said = next(said[name] for name in _REASONS if said.get(name))
     return brief(ValueError(said or response.reason_phrase or "no reason given"), 300)

@@ -1,6 +1,6 @@
-"""Records as a file of JSON Lines, for a program or a person to fill in `annotation`; docs/annotation-servers.md.
+"""Records as a file of JSON Lines, in which a program or a person fills in `annotation` (docs/annotation-servers.md).
 
-A file that is there keeps its lines as they are, and gets those that it lacks.
+An existing file keeps its lines unchanged and gets the missing ones.
 """
 
 import json
@@ -34,9 +34,9 @@ class JsonLines:
 
     def find(self, *, create: bool) -> None:
         if not create and not self._file.is_file():
-            raise LossAuditError(f"there is no file {self._file}; make one with `lossaudit log`")
+            raise LossAuditError(f"there is no file {self._file}; write it with `lossaudit log`")
         if self._file.exists() and not self._file.is_file():
-            raise LossAuditError(f"{self._file} is no file; name another")
+            raise LossAuditError(f"{self._file} isn't a file; name another")
 
     def held(self) -> Iterator[Held]:
         if not self._file.is_file():
@@ -65,17 +65,17 @@ class JsonLines:
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise LossAuditError(f"{self._file}, line {number}, is no JSON: {brief(error)}") from error
+            raise LossAuditError(f"{self._file}, line {number}, isn't JSON: {brief(error)}") from error
         if not isinstance(found, dict) or any(name not in found for name in _NEEDED):
             raise LossAuditError(
-                f"{self._file}, line {number}, is no record of `lossaudit log`: it lacks {' or '.join(_NEEDED)}"
+                f"{self._file}, line {number}, isn't a record of `lossaudit log`: it lacks {' or '.join(_NEEDED)}"
             )
         return found
 
     def _held(self, found: dict[str, Any], where: str, changed: str) -> Held:
         row, loss = found["id"], found.get("loss")
         if not isinstance(row, int) or isinstance(row, bool):
-            raise LossAuditError(f"{where}: id is {row!r}, not the number of a row")
+            raise LossAuditError(f"{where}: id is {row!r}, not a row number")
         return Held(
             row,
             _text(found, "text", where),
@@ -108,7 +108,7 @@ def _object(record: Record) -> dict[str, Any]:
 
 
 def _labels(record: Record) -> dict[str, Any]:
-    """What is given and predicted: a label each, or lists of them."""
+    """The given and the predicted label, or lists of them."""
     if (doubt := record.doubt) is None:
         return {"label": record.label, "prediction": record.prediction}
     return {"labels": list(doubt.given), "predictions": list(doubt.predicted), "worst_label": doubt.worst}
@@ -120,7 +120,7 @@ def _answers(found: dict[str, Any], where: str, changed: str, multi_label: bool)
     if label is None and verdict is None:
         return
     if label is not None and verdict is not None:
-        raise LossAuditError(f"{where}: it has both an annotation and a verdict; leave one out")
+        raise LossAuditError(f"{where}: it has both an annotation and a verdict; remove one")
     if verdict is not None and verdict not in _VERDICTS:
         raise LossAuditError(
             f"{where}: verdict is {verdict!r}, not one of {', '.join(_VERDICTS)}; a new label goes into annotation"

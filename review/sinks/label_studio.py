@@ -1,6 +1,6 @@
-"""Label Studio, over its HTTP interface: a project with a choice among the labels, tasks with predictions.
+"""Label Studio, over its HTTP interface: a project with a choice among the labels, and tasks with predictions.
 
-Its keys are personal access tokens, each of which fetches access tokens of five minutes, or legacy tokens.
+Its keys are legacy tokens, or personal access tokens, which fetch access tokens that are valid for five minutes.
 """
 
 import base64
@@ -26,9 +26,9 @@ _SHORTEST_TITLE, _LONGEST_TITLE = 3, 50
 _LONGEST_VERSION = 200
 _PAGE = 100
 _IMPORTS = 5
-"""How often a bulk of tasks is tried; each time only with those that aren't in."""
+"""Tries per bulk of tasks, each with only the tasks that aren't stored yet."""
 _SHOWN_AT_ONCE = 20
-"""With more labels than this, they are a list to search in, not buttons."""
+"""Most labels that are shown as buttons; more are shown as a list with a search."""
 _CONTROL, _OBJECT, _PAIR = "label", "text", "text_pair"
 _DOUBTED = '  <Header value="Doubted: $doubted_label" size="5"/>\n'
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,7 +52,7 @@ class LabelStudio:
 
     def find(self, *, create: bool) -> None:
         with self._server.account.understood():
-            # The server looks for the title as a part of titles.
+            # The server also finds projects whose titles only contain the title.
             same = [project for project in self._projects(title=self._title) if project["title"] == self._title]
             if len(same) > 1:
                 raise LossAuditError(
@@ -83,7 +83,7 @@ class LabelStudio:
                 number, seen = number + 1, seen + len(tasks)
 
     def send(self, records: Sequence[Record]) -> None:
-        """A bulk that got no clear answer may be in, and importing twice would double it, so that is looked up."""
+        """Sends records. After an unclear answer, checks which are stored: a second import would duplicate those."""
         rest = list(records)
         for tries in range(1, _IMPORTS + 1):
             try:
@@ -126,7 +126,7 @@ class LabelStudio:
             "title": self._title,
             "description": f"Labels of {self._about.dataset} that {self._about.model} doubts, most doubtful first",
             "label_config": labelling_configuration(self._about),
-            # Tasks are shown as they were imported: by falling loss.
+            # Tasks are shown in the order of their import: highest loss first.
             "sampling": "Sequential sampling",
             "show_skip_button": True,
         }
@@ -136,21 +136,21 @@ class LabelStudio:
         inputs = {source.get("value") for source in control.get("inputs") or []}
         if control.get("type") != "Choices" or _OBJECT not in inputs:
             raise LossAuditError(
-                f"{self.address} is for another task: it has no Choices {_CONTROL!r} of a text; give another ",
+                f"{self.address} is for another task: it has no Choices {_CONTROL!r} for a text; give another ",
                 Option("name"),
             )
         if self._about.multi_label != (self._about.none_of_these in control["labels"]):
             raise LossAuditError(
-                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
+                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} per text; "
                 "give another ",
                 Option("name"),
             )
         if self._about.text_pair and f'value="${_PAIR}"' not in project.get("label_config", ""):
-            raise LossAuditError(f"{self.address} shows one text a task, not two; give another ", Option("name"))
+            raise LossAuditError(f"{self.address} shows one text per task, not two; give another ", Option("name"))
         missing = [label for label in self._about.labels if label not in control["labels"]]
         if missing:
             raise LossAuditError(
-                f"{self.address} hasn't the labels {', '.join(map(repr, missing[:5]))}; give another ",
+                f"{self.address} lacks the labels {', '.join(map(repr, missing[:5]))}; give another ",
                 Option("name"),
             )
 
@@ -158,7 +158,7 @@ class LabelStudio:
         tasks = [self._task(record) for record in records]
         done = self._server.post(f"/api/projects/{self._project}/import", tasks, again=False)
         if not isinstance(done, dict) or done.get("task_count") != len(tasks):
-            raise ServerError(f"{self._server.account} doesn't say that it took {len(tasks)} tasks, but {done}")
+            raise ServerError(f"{self._server.account} doesn't confirm that it stored {len(tasks)} tasks: {done}")
 
     def _task(self, record: Record) -> dict[str, Any]:
         doubt = record.doubt
@@ -195,7 +195,7 @@ class LabelStudio:
 
 
 class _Token(httpx.Auth):
-    """Sends a key as Label Studio wants it: a personal access token fetches short-lived ones, others go as they are."""
+    """Sends a key as Label Studio expects it: personal access tokens fetch short-lived ones, others go directly."""
 
     requires_response_body = True
 
@@ -217,7 +217,7 @@ class _Token(httpx.Auth):
                 return
         refresh = httpx.Request("POST", self._url, json={"refresh": self._key}, extensions=request.extensions)
         response = yield refresh
-        if response.is_success:  # else this is the answer: why there is no token
+        if response.is_success:  # otherwise, this answer says why there is no token
             self._access = _access_token(response)
             request.headers["Authorization"] = f"Bearer {self._access or 'none'}"
             yield request
@@ -239,7 +239,7 @@ def connect(place: Place, about: About) -> LabelStudio:
 
 
 def labelling_configuration(about: About) -> str:
-    """The project's page as Label Studio's XML. Raises LossAuditError for what XML can't hold."""
+    """The project's page as Label Studio's XML. Raises LossAuditError for labels that XML can't represent."""
     labels = [*about.labels, *([about.none_of_these] if about.multi_label else [])]
     for label in labels:
         if not label or _NOT_IN_XML.search(label):
@@ -260,11 +260,11 @@ def labelling_configuration(about: About) -> str:
 
 
 def _texts(text_pair: tuple[str, str] | None) -> str:
-    """The text, or both, each under its column's name."""
+    """The text, or both texts, each under its column's name."""
     if text_pair is None:
         return f'  <Text name="{_OBJECT}" value="${_OBJECT}" valueType="text"/>\n'
     return "".join(
-        # A dollar would begin the name of a task's data.
+        # A dollar sign would refer to a field of the task's data.
         f'  <Header value={quoteattr(_NOT_IN_XML.sub("", column).replace("$", ""))} size="6"/>\n'
         f'  <Text name="{name}" value="${name}" valueType="text"/>\n'
         for name, column in zip((_OBJECT, _PAIR), text_pair, strict=True)
@@ -302,7 +302,7 @@ def _answers(task: dict[str, Any], people: dict[int, str], about: About) -> Iter
 
 
 def _access_token(response: httpx.Response) -> str:
-    """The token in the answer to a refresh, "" if there is none."""
+    """The token in the answer to a refresh request, "" if there is none."""
     try:
         token = str(response.json()["access"])
     except (ValueError, KeyError, TypeError):

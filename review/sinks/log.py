@@ -1,4 +1,4 @@
-"""Sends records to a sink: those that it lacks, so that a second run doubles none and leaves people's answers alone."""
+"""Sends a sink the records that it lacks, so that a second run duplicates none and doesn't touch people's answers."""
 
 import itertools
 import math
@@ -12,32 +12,32 @@ from ..records import Record
 from . import Held, Sink
 
 _TOLERANCE = 1e-6
-"""How far a server may round a loss."""
+"""Largest difference by which a server may round a loss."""
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What was sent."""
+    """The numbers of records."""
 
     sent: int
     there: int
-    """Records that were there already."""
+    """Records that were already there."""
     others: int
-    """Records there that weren't to be sent: of a longer list, or not lossaudit's."""
+    """Other records there: from a longer list, or not from lossaudit."""
 
 
 def log_records(records: Sequence[Record], sink: Sink, on_stage: Callable[[str, int], Callable[[int], None]]) -> Logged:
-    """Sends the records in their order, in bulks, unless they are there.
+    """Sends the records that aren't there yet, in order and in bulks.
 
-    on_stage: takes the name of what begins and how many records it has, returns what to tell of records done.
-    Raises LossAuditError, which says which records are in, if a bulk fails; and before anything is sent if the
+    on_stage: takes a stage's name and number of records, and returns the function that reports records as done.
+    Raises LossAuditError if a bulk fails, with the records that are stored; and before anything is sent, if the
     records there are about another losses file.
     """
     wanted = {record.row: _Wanted.of(record) for record in records}
     sink.find(create=True)
     there, others = _there(wanted, sink)
     tell = on_stage("Sending", len(wanted) - len(there))
-    # Made as they are sent: a hundred thousand records of a thousand classes don't fit into memory.
+    # Made only when they are sent: a hundred thousand records with a thousand classes don't fit into memory.
     missing = (record for record in records if record.row not in there)
     acknowledged = set(there)
     while bulk := list(itertools.islice(missing, sink.batch_size)):
@@ -52,7 +52,7 @@ def log_records(records: Sequence[Record], sink: Sink, on_stage: Callable[[str, 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is looked at of a record that is to be there."""
+    """The values by which a record to send is compared with one that is there."""
 
     rank: int
     text: str
@@ -66,13 +66,13 @@ class _Wanted:
         return cls(record.rank, record.text, record.text_pair, record.loss)
 
     def is_it(self, held: Held) -> bool:
-        """Whether a record with the same row is this one, as far as it tells."""
+        """Whether a record of the same row is this one, as far as it has values."""
         same_loss = held.loss is None or math.isclose(held.loss, self.loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
         return same_loss and held.has_texts(self.text, self.text_pair)
 
 
 def _there(wanted: Mapping[int, _Wanted], sink: Sink) -> tuple[set[int], int]:
-    """The rows of those records that are there, and how many other records are."""
+    """The rows of the wanted records that are there, and the number of other records."""
     there: set[int] = set()
     others = 0
     for held in sink.held():
@@ -90,15 +90,15 @@ def _there(wanted: Mapping[int, _Wanted], sink: Sink) -> tuple[set[int], int]:
 
 
 def _which_are_in(wanted: Mapping[int, _Wanted], sink: Sink, acknowledged: set[int]) -> str:
-    """A sentence for the user, from what the sink says now, or else from what it has confirmed."""
+    """A sentence for the user, based on what the sink holds now, or else on what it has confirmed."""
     try:
         rows, surely = {held.row for held in sink.held()}, True
     except LossAuditError:
         rows, surely = {*acknowledged}, False
     ranks = [record.rank for row, record in wanted.items() if row in rows]
-    which = f"the records of rank {_ranges(ranks)}" if ranks else "none"
-    sure = "In" if surely else "Surely in"
-    return f"{sure} of {len(wanted):,}: {which}. The same command, run again, sends the rest"
+    which = f"those of rank {_ranges(ranks)}" if ranks else "none"
+    sure = "stored" if surely else "known to be stored"
+    return f"Of {len(wanted):,} records, {which} are {sure}. Run the same command again to send the rest"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Brings people's answers back from a sink into the store of decisions; those that are there already stay single."""
+"""Brings people's answers back from a sink into the store of decisions, each of them once."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,36 +18,36 @@ from . import Answer, Held, Sink
 
 @dataclass
 class Pulled:
-    """What came back."""
+    """The numbers of what was pulled."""
 
     records: int = 0
-    """Records that the sink holds."""
+    """Records in the sink."""
     unanswered: int = 0
-    """Records of these without an answer."""
+    """Records without an answer."""
     new: Counter[str] = field(default_factory=Counter)
-    """Decisions that the store hadn't, by verdict."""
+    """Decisions that are new to the store, by verdict."""
     known: int = 0
     """Answers that were pulled before."""
     strangers: list[int | None] = field(default_factory=list)
-    """The rows of answered records that aren't of this losses file; None for one that lossaudit didn't send."""
+    """Rows of answered records that aren't in this losses file; None for a record that lossaudit didn't send."""
     unknown_labels: dict[str, list[int]] = field(default_factory=dict)
-    """Labels that aren't the model's, with the rows that were given them."""
+    """Labels that the model doesn't have, with the rows whose answers have them."""
 
 
 @dataclass(frozen=True)
 class _Row:
     given: str | None
-    """The given label, or the given set as decisions hold it."""
+    """Given label, or given set as decisions store it."""
     text: str | None
-    """None where the losses file has no texts."""
+    """Text; None where the losses file has no texts."""
     text_pair: str | None
 
 
 def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
-    """Adds to the losses file's store what people decided in the sink.
+    """Adds people's decisions in the sink to the store of the losses file.
 
-    origin: what the decisions' origin says. Raises LossAuditError if the sink can't be read, or if no answered
-    record of it is of this losses file; the store is untouched then.
+    origin: the origin of the decisions. Raises LossAuditError if the sink can't be read, or if none of its answered
+    records is in this losses file; the store then stays unchanged.
     """
     sink.find(create=False)
     pulled = Pulled()
@@ -63,8 +63,8 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
             pulled.strangers.append(held.row)
     if answered and len(pulled.strangers) == len(answered):
         raise LossAuditError(
-            f"none of the {len(answered):,} answered records of {sink.address} is of {losses.path}: they have other "
-            "rows or texts; pull them with the losses file that they were logged from"
+            f"none of the {len(answered):,} answered records of {sink.address} is in {losses.path}: their rows or "
+            "texts are different; pull them with the losses file that they were logged from"
         )
     read = _Reader(losses.label_names, losses.is_multi_label)
     decisions = [
@@ -83,7 +83,7 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
 
 
 def _rows(losses: LossesTable, wanted: set[int]) -> dict[int, _Row]:
-    """The given labels and texts of these rows, as far as the losses file has them."""
+    """The given labels and texts of the wanted rows, as far as the losses file has them."""
     texts = losses.text_columns
     sets = LabelSets(losses.label_names) if losses.is_multi_label else None
     given = "label_name" if sets is None else "labels"
@@ -108,7 +108,7 @@ def _is_ours(held: Held, rows: dict[int, _Row]) -> bool:
 def _decisions(
     row: int, answers: Sequence[Answer], given: str | None, read: "_Reader", origin: str, pulled: Pulled
 ) -> Iterator[Decision]:
-    """The last answer of each person about a row, as decisions; those with strange labels are noted instead."""
+    """Each person's last answer about a row, as decisions; answers with unknown labels are noted instead."""
     in_time = sorted(answers, key=lambda answer: datetime.fromisoformat(answer.made_at))
     for answer in {answer.annotator: answer for answer in in_time}.values():
         try:
@@ -120,18 +120,18 @@ def _decisions(
 
 
 class _UnknownLabelError(Exception):
-    """An answer's label that isn't one of the model's."""
+    """An answer has a label that the model doesn't have."""
 
 
 class _Reader:
-    """Reads answers about rows of a model."""
+    """Reads answers as verdicts, with the labels of a model."""
 
     def __init__(self, names: Sequence[str], multi_label: bool) -> None:
         self._names = names
         self._sets = LabelSets(names) if multi_label else None
 
     def verdict(self, answer: Answer, given: str | None) -> tuple[str, str | None]:
-        """What an answer means for a row with this given label or stored set: a verdict, and the new label or set.
+        """The verdict, and the new label or set, of an answer about a row with this given label or stored set.
 
         Raises _UnknownLabelError.
         """
@@ -142,9 +142,9 @@ class _Reader:
         return ("keep", None) if label == given else ("relabel", label)
 
     def _label(self, said: str | tuple[str, ...], given: str | None) -> str:
-        """A label, or a set, as decisions hold it."""
+        """A label, or a set, as decisions store it."""
         if self._sets is None:
-            # A dataset's own label may be none of the model's.
+            # The model may not have the label that the dataset gives.
             return self._known(str(said), self._names if given is None else [given, *self._names])
         chosen = [said] if isinstance(said, str) else said
         return self._sets.stored(self._known(label, self._names) for label in chosen)
@@ -157,7 +157,7 @@ class _Reader:
 
 
 def _match(label: str, names: Sequence[str]) -> str | None:
-    """The name that is meant: the same one, or the only one that is the same but for blanks around it."""
+    """The name that is meant: the same one, or the only one that differs just by spaces around it."""
     if label in names:
         return label
     close = {name for name in names if name.strip() == label.strip()}
@@ -165,9 +165,9 @@ def _match(label: str, names: Sequence[str]) -> str | None:
 
 
 def _is_known(decision: Decision, store: DecisionStore) -> bool:
-    """Whether this is the last that this person said of the row through this origin.
+    """Whether this is the person's last decision about the row from this origin.
 
-    Told by what was said, not by its time, which some servers move without a new answer.
+    The verdict and label decide, not the time, which some servers change without a new answer.
     """
     said = [
         earlier

@@ -1,6 +1,6 @@
-"""Rubrix 0.18, over its HTTP interface: its own client needs pandas 1 and httpx 0.15, which can't stand beside ours.
+"""Rubrix 0.18, over its HTTP interface: its own client needs pandas 1 and httpx 0.15, which conflict with ours.
 
-A record's JSON is what that client's `rb.log` sends for the same record (tests/contracts/rubrix holds it).
+A record's JSON equals what that client's `rb.log` sends for the same record (see tests/contracts/rubrix).
 """
 
 import json
@@ -19,7 +19,7 @@ from . import About, Answer, Held, Place, utc, without_nul
 from .http import Account, Server, ServerError, checked_key, checked_url
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
-"""What Rubrix' own client takes where nothing is said."""
+"""Defaults of Rubrix' own client."""
 _TASK, _TEXT = "TextClassification", "text"
 _LONGEST_LABEL = 128
 _LONGEST_AGENT = 64
@@ -55,7 +55,7 @@ class Rubrix:
             if task is None:
                 self._server.post("/api/datasets", {"name": self._name, "task": _TASK})
             elif task != _TASK:
-                raise LossAuditError(f"{self.address} is one of {task}, not of {_TASK}; give another ", Option("name"))
+                raise LossAuditError(f"{self.address} is for {task}, not for {_TASK}; give another ", Option("name"))
 
     def held(self) -> Iterator[Held]:
         last: str | None = None
@@ -72,7 +72,7 @@ class Rubrix:
         done = self._server.post(f"/api/datasets/{self._name}/{_TASK}:bulk", bulk)
         with self._server.account.understood():
             if done.get("failed") or done["processed"] != len(records):
-                raise ServerError(f"{self._server.account} stored some records of a bulk and not others: {done}")
+                raise ServerError(f"{self._server.account} stored only some records of a bulk: {done}")
 
     def close(self) -> None:
         self._server.close()
@@ -85,7 +85,7 @@ class Rubrix:
                 raise
             raise self._server.account.nonsense() from error
         theirs = [user.get("username"), *(user.get("workspaces") or [])]
-        # A server without workspaces of its own has a user who may use all of them.
+        # A user for whom the server lists no workspaces may use all of them.
         if self._workspace and user.get("workspaces") is not None and self._workspace not in theirs:
             raise LossAuditError(
                 f"there is no workspace {self._workspace} for the user {theirs[0]} on {self._server.account}; "
@@ -93,7 +93,7 @@ class Rubrix:
             )
 
     def _task(self) -> str | None:
-        """What the dataset of this name is for, None if there is none."""
+        """The task of the dataset of this name, None if there is no such dataset."""
         try:
             return str(self._server.get(f"/api/datasets/{self._name}")["task"])
         except ServerError as error:
@@ -117,8 +117,8 @@ class Rubrix:
                 "labels": [{"class": label, "score": min(score, 1.0)} for label, score in record.probabilities],
             },
             "annotation": {"agent": self._agent, "labels": [{"class": label, "score": 1.0} for label in given]},
-            # Not validated, which Rubrix' client takes for an annotated record: nobody has looked at it yet, and on a
-            # validated record the page offers no button to say that the label is right.
+            # Rubrix' client would mark an annotated record as validated. But nobody has looked at it yet, and for a
+            # validated record, the page has no button that confirms the label.
             "status": "Default",
             "metadata": {"loss": record.loss, "rank": record.rank, "row_id": record.row, **worst},
             "multi_label": doubt is not None,
@@ -133,7 +133,7 @@ class Rubrix:
         return dict(zip(self._fields, map(without_nul, texts), strict=True))
 
     def _page(self, last: str | None) -> list[dict[str, Any]]:
-        """The next records by id, as lines of JSON; the server also tells of a failure in such a line."""
+        """The next records by id. They are lines of JSON, in which the server also reports failures."""
         params = {"limit": _PAGE} | ({"id_from": last} if last is not None else {})
         response = self._server.request("POST", f"/api/datasets/{self._name}/{_TASK}/data", body={}, params=params)
         page = [json.loads(line) for line in response.text.split("\n") if line.strip()]
@@ -147,7 +147,7 @@ class Rubrix:
     def _held(self, record: dict[str, Any]) -> Held:
         if bool(record.get("multi_label")) != self._about.multi_label:
             raise LossAuditError(
-                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} a text; "
+                f"{self.address} is for {'one label' if self._about.multi_label else 'several labels'} per text; "
                 "give another ",
                 Option("name"),
             )
@@ -169,10 +169,10 @@ class Rubrix:
         made_at = utc(record["last_updated"])
         if record.get("status") == "Discarded":
             yield Answer(None, "discard", annotator, made_at)
-        # What the dataset itself says is the given label, not a person's answer; "Edited" isn't saved yet.
+        # An annotation by the dataset itself is the given label, not a person's answer; "Edited" isn't saved yet.
         elif record.get("status") == "Validated" and not ours:
             labels = [str(label["class"]) for label in annotation.get("labels") or []]
-            if self._about.multi_label:  # a person who validates a record without labels says that it has none
+            if self._about.multi_label:  # validating a record without labels means that it has none
                 yield Answer(tuple(labels), None, annotator, made_at)
             elif labels:
                 yield Answer(labels[0], None, annotator, made_at)
@@ -201,12 +201,12 @@ def connect(place: Place, about: About) -> Rubrix:
 
 
 def _agent(name: str) -> str:
-    """A name as an agent, of which Rubrix makes the name of a field: dots part it, and no part may be empty."""
+    """A name as an agent. Rubrix makes a field's name of it: dots separate its parts, none of which may be empty."""
     return shortened(re.sub(r"\.{2,}", ".", name).strip("."), _LONGEST_AGENT, "end") or "lossaudit"
 
 
 def _fields(text_pair: tuple[str, str] | None) -> tuple[str, ...]:
-    """What the inputs of a record are called: for two texts, as their columns. Dots would part a field's name."""
+    """The names of a record's inputs: for two texts, those of their columns. Dots would split a field's name."""
     if text_pair is None:
         return (_TEXT,)
     first, second = (name.replace(".", "_").strip() or _TEXT for name in text_pair)
@@ -216,4 +216,4 @@ def _fields(text_pair: tuple[str, str] | None) -> tuple[str, ...]:
 def _check_labels(labels: Sequence[str]) -> None:
     for label in labels:
         if not 1 <= len(label) <= _LONGEST_LABEL:
-            raise LossAuditError(f"Rubrix takes labels of 1 to {_LONGEST_LABEL} characters; {label[:60]!r} isn't one")
+            raise LossAuditError(f"Rubrix accepts labels of 1 to {_LONGEST_LABEL} characters, so not {label[:60]!r}")

@@ -1,4 +1,4 @@
-"""How the command's tests call it: in this process."""
+"""Helpers that run the command in this process."""
 
 import pytest
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""`lossaudit audit`: what it says and what it writes."""
+"""`lossaudit audit`: its messages and its output."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_names_and_numbers_give_the_same_losses(audit, data_jsonl):
 
 def test_columns_that_were_asked_for_are_taken(audit, data_jsonl):
     said, table = audit("--text-column", "headline", "--label-column", "topic", dataset=data_jsonl)
-    assert "asked for" in said
+    assert "specified" in said
     assert len(table) == 60
 
 
@@ -62,7 +62,9 @@ def test_the_ending_decides_the_format(ending, audit, tmp_path):
 
 
 def test_a_new_folder_is_made_for_the_output(audit, tmp_path):
-    audit(output=tmp_path / "new" / "folder" / "losses.csv")
+    said, _ = audit(output=tmp_path / "new" / "folder" / "losses.csv")
+    assert "60 rows" in said
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["losses.csv"]
 
 
 def test_a_limit(audit):
@@ -80,9 +82,9 @@ def test_a_maximum_length(audit):
 def test_more_threads_than_cpus_are_capped_and_that_is_said(audit):
     said, _ = audit("--threads", 1000)
     assert f"Threads: {usable_cpus()}" in said
-    assert "1000 asked for" in said
+    assert "1000 specified" in said
     said, _ = audit("--threads", 1)
-    assert "asked for" not in said
+    assert "specified" not in said
 
 
 def test_a_label_map(audit, write_file):
@@ -143,7 +145,9 @@ def test_an_output_in_a_closed_folder_fails(run, bundle_folder, data_csv, tmp_pa
 
 def test_a_bundle_may_lie_anywhere(audit, bundle_folder, tmp_path):
     moved = shutil.copytree(bundle_folder, tmp_path / "a folder with [odd] name")
-    audit(model=moved)
+    _, table = audit(model=moved)
+    _, expected = audit()
+    assert table["loss"].to_pylist() == expected["loss"].to_pylist()
 
 
 def test_the_top_is_that_of_fp32(audit, run, bundle_folder, data_csv, tmp_path):
@@ -162,3 +166,8 @@ def test_int8_marks_its_rows(run, bundle_folder, data_csv, tmp_path):
     result = run("audit", bundle_folder, data_csv, "-o", output, "--precision", "int8", "--no-tune")
     assert result.exit_code == 0, result.output
     assert set(read_table(output)["precision"].to_pylist()) == {"int8"}
+
+
+@pytest.mark.parametrize("named", [("--ray", "10.0.0.1:6379"), ("--parts", "s3://bucket/parts")])
+def test_offline_goes_with_no_address(named, bundle_folder, data_csv, tmp_path, fails):
+    fails(("audit", bundle_folder, data_csv, "-o", tmp_path / "x.csv", "--offline", *named), named[1], "leave one")

@@ -1,4 +1,4 @@
-"""Bad input through the command: each row has its outcome and is counted, or one line says what is wrong where."""
+"""Bad input to the command: each row gets an outcome and is counted, or one line says what is wrong and where."""
 
 import gzip
 import json
@@ -71,7 +71,6 @@ MISSING, UNKNOWN = "missing_label", "label_not_in_model"
         pytest.param([0, 1.0, "1"], [OK] * 3, ["World", "Sports", "Sports"], id="number, float and string"),
         pytest.param(["0", "1", "3"], [OK] * 3, ["World", "Sports", "Sci/Tech"], id="number in a string"),
         pytest.param(["WORLD", "sports", "sci_tech"], [OK] * 3, ["World", "Sports", "Sci/Tech"], id="other case"),
-        pytest.param([True, False], [OK] * 2, ["Sports", "World"], id="bool"),
         pytest.param(["World", "", "Sports"], [OK, MISSING, OK], ["World", None, "Sports"], id="empty name"),
         pytest.param([["World"], [], ["sports"]], [OK, MISSING, OK], ["World", None, "Sports"], id="lists of one"),
         pytest.param([0, [1], 2], [OK, UNKNOWN, OK], ["World", "[1]", "Business"], id="list among numbers"),
@@ -93,6 +92,7 @@ def test_labels(labels, statuses, names, audit, write_file):
     ("labels", "says"),
     [
         pytest.param([1, 2, 3, 4], "numbers from 1 to 4, but the model's are numbered from 0 to 3", id="from 1"),
+        pytest.param([True, False], "the labels are false and true, but the model has 4 labels", id="bool"),
         pytest.param([None, None], "no row has a label", id="none at all"),
         pytest.param([-1, -1], "no row has a label", id="-1 everywhere"),
         pytest.param([7, 8, 0], "'7' of row 0 is not in the model (2 of 3 rows", id="mostly out of range"),
@@ -117,7 +117,8 @@ def test_labels_that_cannot_be(labels, says, fails, bundle_folder, write_file, t
         pytest.param(["a", ["b"], {"c": "d"}], [OK, "bad_text", "bad_text"], id="a list"),
         pytest.param(["a", True], [OK, "bad_text"], id="a bool"),
         pytest.param(["a", "the bank " * 600_000], [OK, "truncated"], id="5 MB"),
-        pytest.param(["\0", "a\0b"], [OK, OK], id="NUL"),
+        pytest.param(["\0", "a\0b"], ["empty_text", OK], id="NUL"),
+        pytest.param(["\ufeff", "\u200b \u3164", "\u00ada"], ["empty_text", "empty_text", OK], id="invisible"),
         pytest.param(["שלום עולם", "\u202emarket\u202c"], [OK, OK], id="right to left"),
         pytest.param(["😞", "👩‍👩‍👧‍👦🏳️‍🌈"], [OK, OK], id="emoji"),
         pytest.param(["bank " * 100_000], ["truncated"], id="100,000 × the same token"),
@@ -133,6 +134,16 @@ def test_texts(values, statuses, audit, write_file):
         for text, value, status in zip(table["text"].to_pylist(), values, statuses, strict=True):
             if isinstance(value, str) and status != "empty_text":
                 assert text == value
+
+
+def test_other_label_columns_are_shown_with_their_first_values(run, fails, bundle_folder, write_file, tmp_path):
+    rows = "text,category,target\nthe bank,train,0\nteam cup,test,1\n"
+    arguments = ["audit", bundle_folder, write_file("rows.csv", rows), "-o", tmp_path / "x.csv", "--no-tune"]
+    fails(
+        arguments, "'train' of row 0", "aren't in 'category', name another column, target (0, 1 …), with --label-column"
+    )
+    write_file("rows.csv", rows.replace("train", "World").replace("test", "World"))
+    assert "might be in another column: target (0, 1 …); see --label-column" in run(*arguments).stdout
 
 
 @pytest.mark.parametrize("values", [[None, None], ["", " "]])

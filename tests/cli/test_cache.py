@@ -1,4 +1,4 @@
-"""`lossaudit cache ls` and `clear`, in a cache of the test's own."""
+"""`lossaudit cache ls` and `clear`, on a temporary cache."""
 
 import shutil
 
@@ -41,7 +41,7 @@ def test_ls_of_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
     result = run("cache", "ls")
     assert result.exit_code == 0
-    assert "Nothing is in" in result.stdout
+    assert "The cache is empty" in result.stdout
 
 
 @pytest.mark.parametrize(("what", "after"), [(["bundles"], [0, 1]), (["plans"], [2, 0]), ([], [0, 0])])
@@ -64,7 +64,7 @@ def test_clear_asks(cache, answer, after):
 def test_clear_without_anybody_to_ask_deletes_nothing(cache):
     result = CliRunner().invoke(main, ["cache", "clear"], input="")
     assert result.exit_code == 2
-    assert "give --yes" in result.stderr
+    assert "use --yes" in result.stderr
     assert left(cache) == [2, 1]
 
 

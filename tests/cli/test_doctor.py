@@ -1,18 +1,16 @@
-"""`lossaudit doctor`: what is printed, and the exit code."""
+"""`lossaudit doctor`: its output and exit code."""
 
 import json
 
 import pytest
 
-from lossaudit.engine.doctor import checks as doctor
+from lossaudit.engine.doctor import speed
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Speed tests of hundredths of a second: only that there are figures matters here."""
-    from lossaudit.engine.doctor import speed as doctor_bundle
-
-    monkeypatch.setattr(doctor_bundle.speed_test, "__defaults__", (0.04,))
+    monkeypatch.setattr(speed, "SECONDS", 0.04)
 
 
 def test_of_a_bundle(run, bundle_folder):
@@ -55,9 +53,11 @@ def test_names_with_markup_are_only_text(run, bundle_copy):
     assert "[red]model[/red]" in run("doctor", bundle_copy).stdout
 
 
-def test_advice_is_shown(run, monkeypatch):
-    check = doctor.Check("onnxruntime", doctor.PROBLEM, "two of them", doctor.TO_CPU)
-    monkeypatch.setattr(doctor, "_onnxruntime", lambda runtime, has_gpu: check)
+def test_advice_is_shown(run, write_file, monkeypatch, tmp_path):
+    write_file("onnxruntime_gpu-1.32.0.dist-info/METADATA", "Name: onnxruntime-gpu\nVersion: 1.32.0\n")
+    write_file("onnxruntime_gpu-1.32.0.dist-info/RECORD", "onnxruntime/lost.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
     result = run("doctor")
     assert result.exit_code == 2
-    assert doctor.TO_CPU in " ".join(result.stdout.split())
+    advice = "pip install --force-reinstall --no-deps onnxruntime-gpu==1.32.0"
+    assert advice in " ".join(result.stdout.split())

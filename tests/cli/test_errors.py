@@ -1,4 +1,4 @@
-"""A user's mistakes: one line that says what, where and what to do, and exit code 2."""
+"""Users' mistakes: one line that says what is wrong, where and what to do, and exit code 2."""
 
 import json
 
@@ -22,7 +22,7 @@ def audit_fails(fails, out):
 
 
 def test_an_unknown_model(audit_fails, data_csv):
-    audit_fails("no/such/model", data_csv, "no/such/model", "is no checkpoint")
+    audit_fails("no/such/model", data_csv, "no/such/model", "isn't a checkpoint")
     audit_fails("nosuchmodel", data_csv, "there is no folder nosuchmodel")
 
 
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_onnx(audit_fails, bundle_copy, data_csv):
     manifest = json.loads((bundle_copy / "manifest.json").read_text())
     manifest["files"]["model.onnx"] = hashlib.sha256(b"no graph").hexdigest()
     (bundle_copy / "manifest.json").write_text(json.dumps(manifest))
-    audit_fails(bundle_copy, data_csv, "model.onnx is refused, since it is no ONNX file")
+    audit_fails(bundle_copy, data_csv, "model.onnx is refused, since it is not an ONNX file")
 
 
 def test_a_bundle_of_a_newer_format(audit_fails, bundle_copy, data_csv):
@@ -152,10 +152,10 @@ def test_an_export_over_other_files(fails, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", "x\n1\n", "is no losses table"),
+        ("a.csv", "x\n1\n", "is not a losses table"),
         ("a.json", "[1]", "can't be read"),
         ("a.parquet", "nothing", "can't be read"),
-        ("a.doc", "", "is no losses table"),
+        ("a.doc", "", "is not a losses table"),
     ],
 )
 def test_a_top_of_what_is_no_losses_table(name, content, says, fails, write_file):

@@ -1,4 +1,4 @@
-"""`lossaudit fit`: what it says, what it writes, and its one line for each mistake."""
+"""`lossaudit fit`: its messages, its output, and one line per mistake."""
 
 import pytest
 
@@ -54,13 +54,13 @@ def test_a_checkpoint_is_taken(kind, fit, encoder_checkpoint, checkpoint):
     encoder = {"an encoder": encoder_checkpoint, "a classifier": checkpoint}[kind]
     said = fit(encoder=encoder)
     assert "60 rows" in said
-    assert ("its states know their labels" in said) == (kind == "a classifier")
+    assert ("the states know their labels" in said) == (kind == "a classifier")
 
 
 def test_an_exported_encoder_is_taken(fit, run, encoder_checkpoint, tmp_path):
     exported = run("export", encoder_checkpoint, "-o", tmp_path / "encoder", "--encoder")
     assert exported.exit_code == 0, exported.output
-    assert "BertModel, 32 numbers a text" in exported.stdout
+    assert "BertModel, 32 numbers per text" in exported.stdout
     assert "Parity with PyTorch" in exported.stdout
     assert "60 rows" in fit(encoder=tmp_path / "encoder")
     refused = run("export", encoder_checkpoint, "-o", tmp_path / "other", "--encoder", "--multi-label")
@@ -73,11 +73,29 @@ def test_labels_of_few_rows_are_said(fit, topics):
     assert "Fewer rows than folds: odd (1 rows)" in fit("--folds", 3)
 
 
+def test_spellings_and_words_for_nothing_are_said(fit, topics):
+    topics.write_text(topics.read_text() + "ice planet,Sport\nice, SPORT\nplanet,N/A\n")
+    said = fit()
+    assert "2 labels: money (30 rows), sport (32 rows)" in said
+    assert "Spellings of one label: sport (also 'Sport', ' SPORT'); --exact-labels keeps them apart" in said
+    assert "Taken for missing labels: 'N/A' (1 rows); --exact-labels makes them labels" in said
+    assert "missing_label: 1 (first: row 62 of" in said
+    exact = fit("--exact-labels", "--folds", 2)
+    assert "5 labels:" in exact
+    assert "Spellings" not in exact
+
+
 def test_rows_that_are_not_ranked_are_said(fit, topics):
     topics.write_text(topics.read_text() + "ice planet,\n,money\n")
     said = fit()
     assert "missing_label: 1 (first: row 60 of" in said
     assert "empty_text: 1 (first: row 61 of" in said
+
+
+def test_the_same_text_with_different_labels_is_said(fit, topics, tmp_path):
+    topics.write_text(topics.read_text() + "ice planet odd,money\nice  planet odd,sport\n")
+    said = "1 text has different given labels, in 2 rows, so at least 1 of these labels is wrong"
+    assert f"{said}: lossaudit top {tmp_path / 'fitted' / 'losses.parquet'} --conflicts" in fit()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +122,7 @@ def test_a_folder_of_something_else_is_refused(fails, encoder_folder, topics, tm
 
 
 def test_an_encoder_that_is_not_there_is_refused(fails, topics, tmp_path):
-    fails(("fit", tmp_path / "nothing", topics, "-o", tmp_path / "fitted"), "nothing is no checkpoint")
+    fails(("fit", tmp_path / "nothing", topics, "-o", tmp_path / "fitted"), "nothing isn't a checkpoint")
 
 
 def test_audit_sends_an_encoder_to_fit(fails, encoder_folder, encoder_checkpoint, topics, tmp_path):

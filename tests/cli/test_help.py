@@ -1,4 +1,4 @@
-"""The help: each command shows examples."""
+"""The help texts: each command shows examples."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`lossaudit log` and `lossaudit pull`: what they say, which options go together, and that no key is ever shown."""
+"""`lossaudit log` and `lossaudit pull`: their messages, which options go together, and that no key is ever shown."""
 
 import json
 import subprocess
@@ -70,11 +70,11 @@ def test_records_go_out_and_decisions_come_back(said, losses, tmp_path):
     assert [line["id"] for line in lines] == [0, 1]
     file.write_text("".join(json.dumps(line | {"annotation": "b"}) + "\n" for line in lines))
     out = said("log", losses, "--to", "jsonl", "-o", file)
-    assert f"Sent 1 record to {file}; 2 were there already" in out
-    assert f"{losses} has 3 rows with a loss, not 500" in out
+    assert f"Sent 1 record to {file}; 2 were already there" in out
+    assert f"{losses} has only 3 rows with a loss, not 500" in out
     out = said("pull", losses, file, "--from", "jsonl")
     assert f"Pulled 2 new decisions from {file}: 2 relabel" in out
-    assert "Without an answer yet: 1 of 3 records." in out
+    assert "Not yet answered: 1 of 3 records." in out
     assert "Pulled 0 new decisions" in said("pull", losses, file, "--from", "jsonl")
 
 
@@ -83,8 +83,8 @@ def test_what_does_not_fit_is_warned_of(said, losses, write_file):
     file = write_file("answers.jsonl", "".join(json.dumps(answer) + "\n" for answer in answers))
     out = said("pull", losses, file, "--from", "jsonl")
     assert "Pulled 1 new decision from" in out
-    assert "Warning: left out 1 answered record that this losses file doesn't have (rows 77)" in out
-    assert "Warning: left out 1 answer '[red]c', which isn't a label of the model (rows 1)" in out
+    assert "Warning: skipped 1 answered record that this losses file doesn't have (rows 77)" in out
+    assert "Warning: skipped 1 answer '[red]c', which isn't a label of the model (rows 1)" in out
 
 
 def test_a_name_is_enough_for_a_file(said, losses, tmp_path, monkeypatch):
@@ -110,12 +110,12 @@ def test_the_losses_file_is_not_written_over(ending, run, losses, tmp_path):
         (["log", "l.parquet", "--to", "excel"], "'rubrix', 'argilla', 'label-studio', 'jsonl'"),
         (["log", "l.parquet", "--to", "rubrix"], "rubrix needs --name"),
         (["log", "l.parquet", "--to", "jsonl"], "jsonl needs -o"),
-        (["log", "l.parquet", "--to", "jsonl", "-o", "x", "--key", "k"], "go with a server"),
-        (["log", "l.parquet", "--to", "rubrix", "--name", "x", "-o", "x"], "-o goes with jsonl"),
-        (["log", "l.parquet", "--to", "label-studio", "--name", "x", "--workspace", "w"], "--workspace goes with"),
+        (["log", "l.parquet", "--to", "jsonl", "-o", "x", "--key", "k"], "are for servers"),
+        (["log", "l.parquet", "--to", "rubrix", "--name", "x", "-o", "x"], "-o is for jsonl"),
+        (["log", "l.parquet", "--to", "label-studio", "--name", "x", "--workspace", "w"], "--workspace is for"),
         (["log", "l.parquet", "--to", "rubrix", "--name", "x", "-n", "0"], "-n"),
         (["pull", "l.parquet", "--from", "jsonl"], "jsonl needs FILE"),
-        (["pull", "l.parquet", "x.jsonl", "--from", "argilla", "--name", "x"], "FILE goes with jsonl"),
+        (["pull", "l.parquet", "x.jsonl", "--from", "argilla", "--name", "x"], "FILE is for jsonl"),
         (["pull", "l.parquet", "--from", "argilla"], "argilla needs --name"),
     ],
 )

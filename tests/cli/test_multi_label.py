@@ -1,4 +1,4 @@
-"""Multi-label models from the command line: what is said of labels, and how the top reads."""
+"""Multi-label models on the command line: what is printed about labels, and how the top reads."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ def test_the_audit_says_how_labels_were_found_and_what_the_model_doubts(audited,
     said, _ = audited(data)
     assert "Label column: labels (guessed)" in said
     assert "Labels matched by name, in lists: World → World, Sports → Sports" in said
-    assert "Predicted as given: " in said
+    assert "Prediction equals the given labels: " in said
     assert "the model would" in said
     assert {line.split()[1] for line in said.splitlines() if line.split()[:1] in ([name] for name in LABELS)} <= {
         "add",

@@ -1,4 +1,4 @@
-"""`audit` of pairs and of long texts from the command line."""
+"""`audit` of pairs and of long texts on the command line."""
 
 import csv
 
@@ -37,8 +37,8 @@ PAIR = ("--text-column", "premise", "--text-pair-column", "hypothesis", "--no-tu
 
 def test_it_says_both_columns(said_by, bundle_folder, pairs_csv, tmp_path):
     said = said_by("audit", bundle_folder, pairs_csv, "-o", tmp_path / "losses.parquet", *PAIR)
-    assert "Text column: premise (asked for)" in said
-    assert "Second text column: hypothesis (asked for)" in said
+    assert "Text column: premise (specified)" in said
+    assert "Second text column: hypothesis (specified)" in said
     assert "has no template for pairs" not in said
     assert LossesTable.open(tmp_path / "losses.parquet").facts.text_pair_column == "hypothesis"
 
@@ -64,7 +64,7 @@ def test_it_says_that_a_tokenizer_puts_nothing_between(said_by, pairs_csv, tmp_p
         ((), "name them with --text-column premise --text-pair-column hypothesis"),
         (("--text-pair-column", "nothing"), "there is no column 'nothing'; name one with --text-pair-column"),
         (("--text-pair-column", "label"), "column 'label' holds int64, not text"),
-        ((*PAIR, "--stride", "8"), "--stride doesn't go with --text-pair-column"),
+        ((*PAIR, "--stride", "8"), "--stride can't be combined with --text-pair-column"),
         (("--text-column", "premise", "--stride", "62"), "--stride 62 must be from 0 to 61"),
         (("--text-column", "premise", "--stride", "8", "--max-length", "10"), "--stride 8 must be from 0 to 7"),
     ],

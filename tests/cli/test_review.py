@@ -1,4 +1,4 @@
-"""`lossaudit review` as a command: what it says, where it listens, how it ends."""
+"""`lossaudit review` as a command: its messages, where it listens, and how it ends."""
 
 import re
 import signal
@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_is_said(losses):
         running = Running(losses, "--port", port)
         assert running.port > port
         _, _, err = running.stop()
-    assert err == f"Port {port} is taken; this is on {running.port}.\n"
+    assert err == f"Port {port} is taken; using {running.port}.\n"
 
 
 def test_a_host_that_others_reach_is_warned_of(losses):

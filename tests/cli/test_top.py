@@ -83,7 +83,7 @@ def test_the_table_is_one_line_a_row_within_the_width(run, losses, top_rows):
 
 
 def test_the_table_says_when_fewer_pass(run, losses):
-    assert "0 of 60 rows pass." in run("top", losses, "--min-loss", 1e9).stdout
+    assert "0 of 60 rows match." in run("top", losses, "--min-loss", 1e9).stdout
 
 
 def test_nothing_in_a_text_reaches_the_terminal_as_code(run, write_file):
@@ -98,3 +98,28 @@ def test_nothing_in_a_text_reaches_the_terminal_as_code(run, write_file):
 def test_a_table_without_text_shows_the_rest(run, write_file):
     row = {"id": 0, "label_name": "a", "prediction_name": "b", "probability": 1, "loss": 2.5}
     assert "2.50" in run("top", write_file("a.jsonl", json.dumps(row) + "\n")).stdout
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_conflicts_are_the_same_texts_with_different_labels(ending, run, top_rows, write_file, bundle_folder, tmp_path):
+    given = [("the bank", 0), ("the team", 1), ("the  bank", 2), ("the team", 1), ("the bank", 0), ("peace", 3)]
+    data = write_file("rows.csv", "text,label\n" + "".join(f"{text},{label}\n" for text, label in given))
+    losses = tmp_path / f"losses{ending}"
+    said = run("audit", bundle_folder, data, "-o", losses, "--no-tune", "--precision", "fp32").stdout
+    wrong = "1 text has different given labels, in 3 rows, so at least 1 of these labels is wrong"
+    assert f"{wrong}: lossaudit top {losses} --conflicts\n" in said
+    rows = top_rows("--conflicts", path=losses)
+    assert sorted(row["id"] for row in rows) == [0, 2, 4]
+    assert [row["loss"] for row in rows] == sorted((row["loss"] for row in rows), reverse=True)
+    assert "3 of 6 rows match." in run("top", losses, "--conflicts").stdout
+
+
+def test_no_conflicts_are_no_rows_and_not_told(run, losses, bundle_folder, data_csv, tmp_path):
+    assert "0 of 60 rows match." in run("top", losses, "--conflicts").stdout
+    assert "--conflicts" not in run("audit", bundle_folder, data_csv, "-o", tmp_path / "x.csv", "--no-tune").stdout
+
+
+def test_conflicts_without_texts_are_refused(fails, write_file):
+    row = {"id": 0, "label_name": "a", "prediction_name": "b", "probability": 1, "loss": 2.5}
+    path = write_file("a.jsonl", json.dumps(row) + "\n")
+    fails(["top", path, "--conflicts"], "a.jsonl has no column with texts; leave --conflicts out")

@@ -1,4 +1,4 @@
-"""One error, two readers: the library names arguments, the command names flags that can be pasted into a shell."""
+"""One error, two audiences: the library names arguments, the command names flags that can be pasted into a shell."""
 
 import json
 import pickle

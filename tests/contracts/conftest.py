@@ -1,6 +1,6 @@
-"""Contracts with the real annotation servers: each runs in an environment of its own, made from a package registry.
+"""Contracts with the real annotation servers; each runs in its own environment, made from a package registry.
 
-They are run by `make contracts`, or with LOSSAUDIT_CONTRACTS=1, and skipped otherwise: the first run installs 2 GB.
+`make contracts` or LOSSAUDIT_CONTRACTS=1 runs them; otherwise they are skipped, since the first run installs 2 GB.
 Environments are kept in .build/contracts, or in the folder that LOSSAUDIT_CONTRACTS_FOLDER names.
 """
 

@@ -1,7 +1,7 @@
-"""Argilla 2.8: its real server on SQLite takes our dataset and records, and gives back what people answer.
+"""Argilla 2.8: its real server on SQLite accepts our dataset and records, and returns people's answers.
 
-The search engine finds nothing (argilla/server.py), so sorting and filtering on the page isn't run. What is said here
-between the client and the server is kept in tests/review/sinks/argilla_exchange.jsonl, which the ordinary tests replay.
+The search engine finds nothing (argilla/server.py), so sorting and filtering on the page aren't tested. The exchange
+between client and server is kept in tests/review/sinks/argilla_exchange.jsonl, which the ordinary tests replay.
 """
 
 import itertools
@@ -135,7 +135,7 @@ def test_the_round_trip(server, exchange, ask, losses, lossaudit, decided):
     respond(server, records[1296], "draft", "x")
     again = lossaudit("log", losses, "--to", "argilla", *where, "-n", 5, **OWNER)
     assert "Sent 1 record " in again
-    assert "4 were there already" in again
+    assert "4 were already there" in again
     assert len(records_of(ask)) == 5
     assert records_of(ask)[1299]["status"] == "completed"
     assert "Pulled 3 new decisions" in lossaudit("pull", losses, "--from", "argilla", *where, **OWNER)
@@ -170,7 +170,7 @@ def test_sets_of_labels_over_two_texts(server, exchange, ask, sets, lossaudit, d
         respond(server, records[row], "submitted", labels)
     respond(server, records[3], "discarded")
     respond(server, records[5], "submitted", ["None of these"])
-    assert "6 were there already" in lossaudit("log", sets, "--to", "argilla", *where, **OWNER)
+    assert "6 were already there" in lossaudit("log", sets, "--to", "argilla", *where, **OWNER)
     lossaudit("pull", sets, "--from", "argilla", *where, **OWNER)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 3: "discard", 5: []}
     compare(said, RECORDED_SETS)
@@ -179,7 +179,7 @@ def test_sets_of_labels_over_two_texts(server, exchange, ask, sets, lossaudit, d
 def test_many_records(server, ask, losses, lossaudit):
     where = ("--name", NAME, "--url", server)
     lossaudit("log", losses, "--to", "argilla", *where, "-n", 1100, **OWNER)
-    assert "1,100 were there already" in lossaudit("log", losses, "--to", "argilla", *where, "-n", 1200, **OWNER)
+    assert "1,100 were already there" in lossaudit("log", losses, "--to", "argilla", *where, "-n", 1200, **OWNER)
     assert len({*records_of(ask)}) == 1000  # a page
     assert ask.get(f"{dataset_of(ask)}/records").json()["total"] == 1200
 

@@ -1,4 +1,4 @@
-"""Label Studio 1.23: a real server on SQLite takes our project and tasks, and gives back what people annotate."""
+"""Label Studio 1.23: a real server on SQLite accepts our project and tasks, and returns people's annotations."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_the_round_trip(studio, losses, lossaudit, decided):
 
     said = lossaudit("log", losses, "--to", "label-studio", *where, "-n", 310, **environment)
     assert "Sent 10 records" in said
-    assert "300 were there already" in said
+    assert "300 were already there" in said
     assert list(studio.tasks()) == list(range(1299, 989, -1))
 
     said = lossaudit("pull", losses, "--from", "label-studio", *where, **environment)
@@ -75,11 +75,11 @@ def test_sets_of_labels_over_two_texts(studio, sets, losses, lossaudit, decided_
     studio.annotate(tasks[3], was_cancelled=True)
     studio.annotate(tasks[4])
     studio.annotate(tasks[5], "None of these")
-    assert "6 were there already" in lossaudit("log", sets, "--to", "label-studio", *where, **environment)
+    assert "6 were already there" in lossaudit("log", sets, "--to", "label-studio", *where, **environment)
     lossaudit("pull", sets, "--from", "label-studio", *where, **environment)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 3: "unsure", 5: []}
     refused = lossaudit("log", losses, "--to", "label-studio", *where, fails=True, **environment)
-    assert "is for several labels a text" in refused
+    assert "is for several labels per text" in refused
 
 
 def test_keys_and_projects_of_other_tasks(studio, losses, lossaudit):

@@ -1,4 +1,4 @@
-"""The whole way on TREC, decided on the page and in a real Label Studio: that is corrected, and nothing else."""
+"""The whole workflow on TREC, decided on the page and in a real Label Studio: those labels change, and no others."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""Rubrix 0.18: our requests are those of its official client, and its real server takes them.
+"""Rubrix 0.18: our requests equal those of its official client, and its real server accepts them.
 
-The server's storage is replaced below its request models, as there is no OpenSearch here (rubrix/server.py).
+The server's storage is replaced below its request models, since there is no OpenSearch here (rubrix/server.py).
 """
 
 import dataclasses
@@ -119,13 +119,13 @@ def test_the_real_server_takes_them_and_gives_back_what_people_say(server, ask, 
 
     again = lossaudit("log", losses, "--to", "rubrix", *where, "-n", 1200)
     assert "Sent 100 records" in again
-    assert "1,100 were there already" in again
+    assert "1,100 were already there" in again
     assert len(listed(ask)) == 1200
     assert listed(ask)[1299]["annotation"]["agent"] == "alice"
 
     said = lossaudit("pull", losses, "--from", "rubrix", *where)
     assert "Pulled 3 new decisions" in said
-    assert "left out 1 answer 'Politics', which isn't a label of the model" in said
+    assert "skipped 1 answer 'Politics', which isn't a label of the model" in said
     assert decided() == {
         1299: ("keep", None, "alice"),
         1298: ("relabel", "x ", "alice"),
@@ -145,10 +145,10 @@ def test_sets_of_labels_over_two_texts(server, ask, sets, losses, lossaudit, dec
         annotation = {"agent": "alice", "labels": [{"class": label, "score": 1.0} for label in labels]}
         changed = stored[row] | {"status": "Validated", "annotation": annotation, "annotations": {}}
         assert ask.post(BULK, json={"records": [changed]}).json()["processed"] == 1
-    assert "6 were there already" in lossaudit("log", sets, "--to", "rubrix", *where)
+    assert "6 were already there" in lossaudit("log", sets, "--to", "rubrix", *where)
     lossaudit("pull", sets, "--from", "rubrix", *where)
     assert decided_sets() == {0: "keep", 1: ["World", "😀"], 2: "keep", 5: []}
-    assert "is for several labels a text" in lossaudit("log", losses, "--to", "rubrix", *where, fails=True)
+    assert "is for several labels per text" in lossaudit("log", losses, "--to", "rubrix", *where, fails=True)
 
 
 def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):
@@ -161,4 +161,4 @@ def test_keys_workspaces_and_tasks(server, ask, losses, lossaudit):
     log("--name", NAME, "--key", "alice.apikey", "--workspace", "team", fails=False)
     assert ask.get(f"/api/datasets/{NAME}?workspace=team").json()["owner"] == "team"
     ask.post("/api/datasets", json={"name": "tokens", "task": "TokenClassification"}).raise_for_status()
-    assert "is one of TokenClassification" in log("--name", "tokens")
+    assert "is for TokenClassification" in log("--name", "tokens")

@@ -1,4 +1,4 @@
-"""How the end-to-end tests call the command: as its own process."""
+"""Helpers that run the command as its own process."""
 
 import subprocess
 import sys

@@ -98,8 +98,8 @@ def test_a_killed_audit_goes_on_to_the_same_table(lossaudit, bundle_folder, writ
     assert not killed.exists()
     again = lossaudit("audit", bundle_folder, data, "-o", killed, *options)
     assert again.returncode == 0, again.stderr
-    assert "Going on with an interrupted audit" in again.stdout
-    assert "of them before" in again.stdout
+    assert "Resuming an interrupted audit" in again.stdout
+    assert "of them earlier" in again.stdout
     assert read_table(killed) == read_table(whole)
     assert not parts.exists()
 

@@ -1,4 +1,4 @@
-"""`lossaudit demo` as a new user runs it, on the real corpus with the real encoder. Nobody on the network is asked."""
+"""`lossaudit demo` as a new user runs it, on the real corpus with the real encoder and without the network."""
 
 import os
 import re
@@ -17,5 +17,5 @@ def test_the_demo_finds_the_planted_mistakes(tmp_path):
     seen = watched([sys.executable, "-m", "lossaudit", "demo", "-o", tmp_path / "demo"], tmp_path, **caches)
     assert seen.returncode == 0, seen.output
     assert seen.quiet, seen
-    planted, found = map(int, re.search(r"Of the (\d+) planted mistakes, (\d+) stand in the top", seen.output).groups())
+    planted, found = map(int, re.search(r"Of the (\d+) planted mistakes, (\d+) are in the top", seen.output).groups())
     assert found > 0.8 * planted > 0

@@ -1,4 +1,4 @@
-"""`lossaudit fit` as its own process: killed, it goes on; and on a real encoder it finds planted mistakes."""
+"""`lossaudit fit` as its own process: it resumes after being killed, and finds planted mistakes with a real encoder."""
 
 import gzip
 import json
@@ -36,8 +36,8 @@ def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write
     assert not (killed / "losses.parquet").exists()
     again = lossaudit("fit", encoder_folder, data, "-o", killed, *options)
     assert again.returncode == 0, again.stderr
-    assert "Going on with an interrupted run" in again.stdout
-    assert "of them before" in again.stdout
+    assert "Resuming an interrupted run" in again.stdout
+    assert "of them earlier" in again.stdout
     assert read_table(killed / "losses.parquet") == read_table(whole / "losses.parquet")
     assert sorted(path.name for path in killed.iterdir()) == ["bundle", "losses.parquet"]
 

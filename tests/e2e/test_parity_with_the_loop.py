@@ -1,4 +1,4 @@
-"""The usual PyTorch loop and ours, on real text: the same losses and the same top, in fp32 and by way of int8."""
+"""The usual PyTorch loop and lossaudit on real text: the same losses and the same top, in fp32 and with int8 first."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`audit --ray`: two real nodes, of which one dies, give the table that one machine gives; who may run code on them."""
+"""`audit --ray`: two real nodes, one of which dies, give one machine's table; and who may run code on them."""
 
 import contextlib
 import importlib.metadata
@@ -146,7 +146,7 @@ def test_a_node_that_dies_changes_nothing(lossaudit, bundle_folder, data, nodes,
     said = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 0, said
     assert "2 nodes with 1 + 1 CPUs" in said
-    assert "accepts anybody" not in said
+    assert "accepts anyone" not in said
     happened = [json.loads(line)["event"] for line in events.read_text().splitlines()]
     assert (happened[0], happened[-1]) == ("started", "finished")
     here, ray = (LossesTable.open(tmp_path / f"{name}.parquet") for name in ("here", "ray"))
@@ -157,7 +157,7 @@ def test_a_cluster_without_a_token_is_warned_of(lossaudit, bundle_folder, data_c
     address, *_ = begin({"RAY_AUTH_MODE": "disabled"})
     said = lossaudit("audit", bundle_folder, data_csv, "-o", tmp_path / "losses.csv", "--no-tune", "--ray", address)
     assert said.returncode == 0, said.stderr
-    assert f"Warning: the Ray at {address} accepts anybody who reaches it" in said.stderr
+    assert f"Warning: the Ray cluster at {address} accepts anyone who reaches it" in said.stderr
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The whole way on TREC: planted mistakes are found, decided on by the page and in a file of records, and corrected."""
+"""The whole workflow on TREC: planted mistakes are found, decided by page and by records file, and corrected."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""A short form of `make torture`: what it finds to be lost, or to go wrong otherwise, is shown."""
+"""A short form of `make torture`: it reports lost work and other failures."""
 
 import pytest
 

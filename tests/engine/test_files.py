@@ -1,4 +1,4 @@
-"""Files and folders that are written beside their place and renamed into it."""
+"""Files and folders that are written beside their final place and renamed into it."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Scratch folders: for one user's eyes, gone with their object, and cleared by the next when a process was killed."""
+"""Scratch folders: private, removed with their object, and cleaned up by the next run if a process was killed."""
 
 import signal
 import subprocess

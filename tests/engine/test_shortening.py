@@ -1,4 +1,4 @@
-"""Long texts in few characters."""
+"""Shortening long texts to a few characters."""
 
 import pytest
 

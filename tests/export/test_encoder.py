@@ -1,4 +1,4 @@
-"""Encoders as bundles: what a text's state is, whose can be taken, and that the graph gives PyTorch's states."""
+"""Encoders as bundles: how a text's state is made, which encoders work, and that the states are PyTorch's."""
 
 import json
 import shutil
@@ -134,7 +134,7 @@ def test_what_is_no_text_encoder_is_refused(encoder_checkpoint, tmp_path, refuse
     config = transformers.CLIPConfig(text_config=small, vision_config=small | {"image_size": 8, "patch_size": 4})
     folder = shutil.copytree(encoder_checkpoint, tmp_path / "clip")
     transformers.CLIPModel(config).save_pretrained(folder)
-    with refused("CLIPModel is no text encoder"):
+    with refused("CLIPModel isn't a text encoder"):
         export_encoder(str(folder), tmp_path / "encoder")
 
 
@@ -142,7 +142,7 @@ def test_an_encoder_without_all_its_weights_is_refused(encoder_checkpoint, tmp_p
     folder = shutil.copytree(encoder_checkpoint, tmp_path / "deeper")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
-    with refused("holds no whole BertModel", "layer.2"):
+    with refused("isn't a complete BertModel", "layer.2"):
         export_encoder(str(folder), tmp_path / "encoder")
 
 

@@ -1,4 +1,4 @@
-"""What judges the rows of a fit: heads alone, or heads and the labels of the nearest texts."""
+"""The scores of a fit: from heads alone, or from heads and the labels of the nearest texts."""
 
 import datasets
 import numpy as np

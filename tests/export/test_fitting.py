@@ -1,4 +1,4 @@
-"""A fit: which labels are its classes, whose heads judge which row, what it refuses, and what it writes."""
+"""A fit: its classes, which head judges which row, what it refuses, and what it writes."""
 
 import dataclasses
 
@@ -134,7 +134,10 @@ class TestClasses:
     @pytest.mark.parametrize(
         ("labels", "expected"),
         [
-            (["b", "a", "B", "a"], ["B", "a", "b"]),
+            (["b", "a", "c", "a"], ["a", "b", "c"]),
+            (["b", "a", "B", "a "], ["B", "a"]),
+            (["a", "nan", "b", "N/A"], ["a", "b"]),
+            (["10.0", "2.0", "1.0", "2.0"], ["1.0", "2.0", "10.0"]),
             ([10, 2, -1, 2], ["-1", "2", "10"]),
             (["10", "2", "1", "2"], ["1", "2", "10"]),
             ([True, False, True, True], ["False", "True"]),
@@ -146,7 +149,9 @@ class TestClasses:
             prepared = Fit(encoder, dataset, FP32)
             assert list(prepared.classes) == expected
             assert list(prepared.task.labels) == expected
-            assert sum(prepared.classes.values()) == 40
+            assert sum(prepared.classes.values()) == 10 * len(
+                [label for label in labels if label not in ("nan", "N/A")]
+            )
             assert prepared.labels.alignment.not_in_model == {}
 
     def test_of_a_class_label_are_its_names_in_their_order_but_for_those_without_a_row(self, encoder):
@@ -155,6 +160,19 @@ class TestClasses:
         )
         dataset = datasets.Dataset.from_dict({"text": ["x", "y"] * 10, "label": [2, 0] * 9 + [-1, 0]}, features)
         assert Fit(encoder, dataset, FP32).classes == {"z": 10, "a": 9}
+
+    def test_of_several_spellings_are_one_in_losses_and_bundle(self, fit, frame, tmp_path):
+        spelled = [[label, label.upper(), f" {label}", label][n % 4] for n, label in enumerate(frame["label"])]
+        fitted, table = fit(frame | {"label": [*spelled[:-1], "nan"]})
+        assert set(table["label_name"].to_pylist()) == {*TOPICS, None}
+        assert set(table["prediction_name"].to_pylist()) <= {*TOPICS}
+        assert table["status"].to_pylist()[-1] == "missing_label"
+        assert fitted.bundle.manifest.labels == tuple(sorted(TOPICS))
+        assert LossesTable.open(tmp_path / "out" / "losses.parquet").facts.given.values == tuple(sorted(TOPICS))
+
+    def test_of_exact_labels_are_as_they_stand(self, encoder):
+        dataset = datasets.Dataset.from_dict({"text": ["the bank"] * 40, "label": ["a", "A", "nan", "A"] * 10})
+        assert Fit(encoder, dataset, FP32, exact_labels=True).classes == {"A": 20, "a": 10, "nan": 10}
 
     def test_of_few_rows_are_said_and_ranked(self, fit, frame, encoder):
         columns = {"text": [*frame["text"], "water ice", "vote"], "label": [*frame["label"], "odd", "spotr"]}
@@ -205,7 +223,8 @@ class TestRefusals:
             ([None] * 20, 5, ("'label' has no labels",)),
             (["a", "b"] * 2, 5, ("only 4 rows have a label", "folds=5", "lower it")),
             (["a", "b"] * 10, 1, ("folds=1", "at least 2")),
-            ([f"id {n}" for n in range(200)], 5, ("200 different labels in 200 rows", "label_column")),
+            ([f"id {n}" for n in range(16)], 5, ("16 different values in 16 rows", "label_column")),
+            ([f"id {n}" for n in range(200)], 5, ("200 different values in 200 rows", "label_column")),
             (["a", " "] * 10, 5, ("the label of row 1 is blank",)),
             ([["a"], ["b"]] * 10, 5, ("the label column holds list",)),
         ],
@@ -216,7 +235,7 @@ class TestRefusals:
             Fit(encoder, dataset, FP32, folds)
 
     def test_fewer_different_texts_than_folds(self, fit, refused, tmp_path):
-        with refused("2 different texts can't be dealt out to 5 folds"):
+        with refused("2 different texts can't be split into 5 folds"):
             fit({"text": ["the bank", "oil"] * 10, "label": ["a", "b"] * 10})
         assert list((tmp_path / "out").glob("losses.parquet.parts/part-*")), "the states stay"
 
@@ -241,7 +260,7 @@ class TestRefusals:
 
         (tmp_path / "out").mkdir()
         la.audit(bundle_folder, data_csv, output=tmp_path / "out" / "losses.parquet", precision="fp32", tune=False)
-        with refused("isn't of a fit"):
+        with refused("isn't from a fit"):
             check_target(tmp_path / "out")
 
     def test_a_file_in_its_place(self, tmp_path, refused):
@@ -253,7 +272,7 @@ class TestRefusals:
 class TestInterruptions:
     def test_what_cant_be_had_lets_go_of_the_folder(self, fit, frame, refused):
         pytest.importorskip("openvino")
-        with refused("openvino runs int8 alone"):
+        with refused("openvino only runs int8"):
             fit(frame, provider="openvino")
         fit(frame)
 

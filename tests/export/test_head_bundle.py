@@ -1,4 +1,4 @@
-"""A head on an encoder's bundle: every form gives the head of the states, and what doesn't is left out or refused."""
+"""A head on an encoder's bundle: every form gives the head's logits on the states, or is left out or refused."""
 
 import dataclasses
 import json

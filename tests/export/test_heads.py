@@ -1,4 +1,4 @@
-"""Heads: what they learn, that no row's logits come from a head that saw it, and classes of few rows."""
+"""Heads: what they learn, that no row's logits come from a head that saw it, and classes with few rows."""
 
 import numpy as np
 import pytest

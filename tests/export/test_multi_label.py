@@ -1,4 +1,4 @@
-"""Multi-label models: by their config or by the user's word, as checkpoints and as ONNX folders."""
+"""Multi-label models: marked by their config or by the user, as checkpoints and as ONNX folders."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_they_may_not_contradict_each_other(problem_type, says, copy, tmp_path, 
 
 def test_one_logit_is_a_regression_whatever_the_user_says(make_checkpoint, tmp_path, refused):
     folder = make_checkpoint(labels=("score",))
-    with refused("regression model", "two classes or more"):
+    with refused("regression model", "at least two classes"):
         export_bundle(str(folder), tmp_path / "bundle", multi_label=True)
 
 

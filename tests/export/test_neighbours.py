@@ -1,4 +1,4 @@
-"""The second opinion: what neighbours say, who is no neighbour, and when they are heard."""
+"""The second opinion: how neighbours vote, who isn't a neighbour, and when their votes count."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pairs of texts: every family's graphs read them as PyTorch does, or the bundle says why it reads none."""
+"""Pairs of texts: every family's graphs read them like PyTorch, or the bundle says why it can't read pairs."""
 
 import json
 import shutil
@@ -24,7 +24,6 @@ from lossaudit.export import exporter
 from lossaudit.export.adopted import adopt_bundle
 from lossaudit.export.comparison import reference_texts
 from lossaudit.export.exporter import export_bundle
-from lossaudit.export.graph import write_graph
 
 TELLING_APART = ("BERT", "ALBERT", "ELECTRA")
 """Families whose models are told which of a pair's texts a token is of."""
@@ -53,20 +52,6 @@ def change(path, **changes):
 def pairs(rows):
     texts = [row["text"] for row in rows]
     return list(zip(["Ünïcode 価格は安い 😞", *texts[:14]], ["one", *texts[14:28]], strict=True))
-
-
-@pytest.fixture
-def onnx_folder(export, tmp_path):
-    """Writes a family's model as Optimum does, and gives the folder and the checkpoint that it came from."""
-
-    def make(family):
-        checkpoint = export(family)[0]
-        folder = Path(shutil.copytree(checkpoint, tmp_path / "onnx", ignore=shutil.ignore_patterns("*.safetensors")))
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
-        write_graph(model, folder / "model.onnx")
-        return folder, checkpoint
-
-    return make
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -107,7 +92,7 @@ class TestModelsThatReadNone:
             Audit(bundle, rows, AuditOptions(text_column="a", text_pair_column="b"))
 
     def test_one_that_was_onnx_already_and_knows_one_type(self, onnx_folder, tmp_path, refused):
-        folder = onnx_folder("BERT")[0]
+        folder = Path(shutil.copytree(onnx_folder("BERT"), tmp_path / "onnx"))
         model = onnx.load(folder / "model.onnx")
         (types,) = (tensor for tensor in model.graph.initializer if "token_type_embeddings" in tensor.name)
         types.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(types)[:1], types.name))
@@ -121,9 +106,8 @@ class TestModelsThatReadNone:
 
 
 @pytest.mark.parametrize("family", ["BERT", "RoBERTa", "GPT-2"])
-def test_an_adopted_folder_reads_them_as_its_checkpoint_does(family, onnx_folder, tmp_path, pairs):
-    folder, checkpoint = onnx_folder(family)
-    bundle = adopt_bundle(folder, tmp_path / "bundle")
+def test_an_adopted_folder_reads_them_as_its_checkpoint_does(family, export, adopt, pairs):
+    checkpoint, bundle = export(family)[0], adopt(family)
     assert PAIRS not in bundle.manifest.left_out
     np.testing.assert_allclose(graph_logits(bundle, pairs), torch_logits(checkpoint, pairs), atol=1e-4)
 

@@ -1,4 +1,4 @@
-"""int8 of graphs that aren't rewritten: which products are found, and that branches keep what they read."""
+"""int8 of graphs that aren't rewritten: which products are found, and that branches keep their inputs."""
 
 import numpy as np
 import onnx

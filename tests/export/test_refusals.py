@@ -1,4 +1,4 @@
-"""Checkpoints that can't be exported: each is refused with the reason, and nothing of it is run."""
+"""Checkpoints that can't be exported: each is refused with the reason, and none of its code runs."""
 
 import json
 import os
@@ -150,7 +150,7 @@ def test_a_tokenizer_without_fast_form(copy, refuse):
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c", "config.json"])
 def test_a_path_that_is_no_folder(name, copy, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(copy)
-    with refused(name, "is no checkpoint"):
+    with refused(name, "isn't a checkpoint"):
         export_bundle(name, tmp_path / "bundle")
 
 

@@ -1,4 +1,4 @@
-"""The Python API: datasets, frames and arrays in, the same losses as the command out."""
+"""The Python API: datasets, frames and arrays give the same losses as the command."""
 
 import subprocess
 import sys
@@ -70,6 +70,27 @@ def test_the_top_can_be_filtered(losses):
     assert set(top["label_name"]) == {"Sports"}
     with pytest.raises(la.LossAuditError, match="no such label"):
         losses.top(5, given="nothing")
+
+
+def test_the_same_text_with_different_labels(bundle, rows, tmp_path):
+    one, two = dict(rows[0]), dict(rows[1])
+    more = [{**one, "label": (one["label"] + 1) % 4}, one, two, {**two, "text": f" {two['text']}\n"}]
+    losses = la.audit(bundle, pd.DataFrame([*rows, *more]), output=tmp_path / "losses.parquet", **FP32)
+    assert (losses.summary().conflicting_texts, losses.summary().conflicting_rows) == (1, 3)
+    found = losses.top(9, conflicts=True)
+    assert sorted(found.to_arrow()["id"].to_pylist()) == [0, 60, 61]
+    for ending in (".csv", ".jsonl", ".json"):
+        again = la.load(losses.save(tmp_path / f"losses{ending}"))
+        assert (again.summary().conflicting_texts, again.summary().conflicting_rows) == (1, 3)
+        assert again.top(9, conflicts=True).to_arrow()["id"].equals(found.to_arrow()["id"])
+
+
+def test_of_pairs_both_texts_must_be_the_same(bundle, rows):
+    texts = [row["text"] for row in rows[:4]]
+    frame = pd.DataFrame({"a": [*texts, *texts], "b": [*texts, *texts[:3], "other"], "label": [0] * 4 + [1] * 4})
+    losses = la.audit(bundle, frame, text_column="a", text_pair_column="b", **FP32)
+    assert (losses.summary().conflicting_texts, losses.summary().conflicting_rows) == (3, 6)
+    assert set(losses.top(9, conflicts=True).to_arrow()["id"].to_pylist()) == {0, 1, 2, 4, 5, 6}
 
 
 def test_rows_that_failed_are_in_the_summary(losses):

@@ -1,4 +1,4 @@
-"""`la.fit`: frames, datasets and paths in, out-of-sample losses and a bundle out."""
+"""`la.fit`: from frames, datasets and paths to out-of-sample losses and a bundle."""
 
 import datasets
 import pandas as pd

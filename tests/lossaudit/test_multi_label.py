@@ -46,6 +46,14 @@ def test_a_frame_of_0_and_1_gives_the_same(bundle, texts, matrix, losses):
     assert found.to_arrow()["loss"].to_pylist() == losses.to_arrow()["loss"].to_pylist()
 
 
+def test_sets_of_labels_of_the_same_text_conflict_in_any_order(bundle):
+    sets = [["World", "Sports"], ["Sports", "World"], ["World"], [], None]
+    dataset = datasets.Dataset.from_dict({"text": ["a", "a", "b", "b", "a"], "labels": sets})
+    losses = la.audit(bundle, dataset, precision="fp32", tune=False)
+    assert (losses.summary().conflicting_texts, losses.summary().conflicting_rows) == (1, 2)
+    assert set(losses.top(conflicts=True).to_arrow()["id"].to_pylist()) == {2, 3}
+
+
 def test_the_summary_names_labels_to_add_and_to_drop(losses):
     summary = losses.summary()
     assert summary.doubts

@@ -1,4 +1,4 @@
-"""docs/api.md is what the docstrings say now, describes every public name, and its examples run."""
+"""docs/api.md matches the current docstrings and describes every public name, and its examples run."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What users write type-checks: the Python of the documents, and a program that uses every public name."""
+"""Users' code type-checks: the Python of the documents, and a program that uses every public name."""
 
 import os
 import re

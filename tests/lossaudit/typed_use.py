@@ -28,7 +28,7 @@ def tables(bundle: la.Bundle, frame: pd.DataFrame, dataset: datasets.Dataset, pa
     assert_type(la.audit(bundle, frame), la.Losses)
     assert_type(la.audit("bundle", dataset, label_map={"a": "b"}, top=5, strict=True, tune=False), la.Losses)
     assert_type(la.audit(path, path, output=path, limit=5, max_length=8, stride=0, threads=1), la.Losses)
-    assert_type(la.fit(bundle, frame, "fitted", folds=3, score="loss"), la.Losses)
+    assert_type(la.fit(bundle, frame, "fitted", folds=3, score="loss", exact_labels=True), la.Losses)
     assert_type(la.load(path), la.Losses)
 
 
@@ -41,7 +41,7 @@ def scores(bundle: la.Bundle, texts: Sequence[str], labels: list[list[str]]) -> 
 def members(losses: la.Losses) -> None:
     assert_type(len(losses), int)
     assert_type(losses.facts, dict[str, Any])
-    assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True), la.Losses)
+    assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True, conflicts=True), la.Losses)
     assert_type(losses.summary(), Summary)
     assert_type(losses.ids(), NDArray[np.int64])
     assert_type(losses.labels(), NDArray[np.int64])

@@ -1,4 +1,4 @@
-"""What the tests in a browser share: the command as a process, and what a person does on its page."""
+"""Shared by the browser tests: the command as a process, and what a person does on its page."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""What the tests of the review share: losses files, the page's server without a network, and a browser."""
+"""Shared by the tests of the review: losses files, the page's server without a network, and a browser."""
 
 import shutil
 

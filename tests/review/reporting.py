@@ -1,4 +1,4 @@
-"""What the tests of the report share: losses files made of labels and probabilities."""
+"""Shared by the tests of the report: losses files made from labels and probabilities."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Requests to the review page's server without a network, as the page sends them."""
+"""Requests to the review page's server as the page sends them, without a network."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the tests of multi-label reviews share: losses files made of given sets of labels and probabilities."""
+"""Shared by the tests of multi-label reviews: losses files made from given label sets and probabilities."""
 
 import math
 

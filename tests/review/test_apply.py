@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from dataclasses import replace
 
 import datasets
@@ -73,6 +74,14 @@ def test_a_csv_keeps_every_other_cell_as_it_is(decided, write_file, tmp_path):
     assert set(cleaned.changes) == {Change("Business", "World", 1), Change("Business", "Sports", 1)}
     saved = json.loads((tmp_path / "cleaned.csv.changes.json").read_text())
     assert saved["relabelled"] == 2
+
+
+def test_a_label_is_written_in_its_usual_spelling_not_in_the_first_rows(decided, write_file, tmp_path):
+    labels = ["business", "Business ", "Business", "World", "WORLD"]
+    source = write_file("source.csv", "text,label\n" + "".join(f"the bank,{label}\n" for label in labels))
+    apply_decisions(decided(source, {3: ("relabel", "Business")}), tmp_path / "cleaned.csv")
+    written = [row["label"] for row in csv.DictReader(io.StringIO((tmp_path / "cleaned.csv").read_text()))]
+    assert written == ["business", "Business ", "Business", "Business", "WORLD"]
 
 
 def test_discarded_rows_may_be_flagged_and_decisions_shown(decided, write_file, tmp_path):
@@ -182,8 +191,9 @@ class TestRefuses:
     def test_but_not_one_that_was_only_touched(self, decided, write_file, tmp_path):
         source = write_file("source.csv", CSV)
         losses = decided(source, DECISIONS)
-        source.touch()
+        os.utime(source, (0, 0))
         apply_decisions(losses, tmp_path / "cleaned.csv")
+        assert (tmp_path / "cleaned.csv").is_file()
 
     def test_to_write_over_the_source(self, decided, write_file, refused):
         source = write_file("source.csv", CSV)

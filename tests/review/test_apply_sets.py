@@ -1,4 +1,4 @@
-"""Apply on multi-label datasets: sets are written as the source has them, in lists, in texts or in 0/1 columns."""
+"""Apply on multi-label datasets: sets are written in the source's form, as lists, texts or 0/1 columns."""
 
 import csv
 import json
@@ -213,7 +213,7 @@ class TestRefuses:
     def test_several_labels_in_a_number(self, decided, tmp_path, refused):
         pq.write_table(pa.table({"text": list(TEXTS), "labels": [0, 1, 2, 3, 0]}), tmp_path / "source.parquet")
         losses = decided(tmp_path / "source.parquet", {1: ["Sports", "World"], 2: ["World"]})
-        with refused("row 1", "one number a row", "Sports, World"):
+        with refused("row 1", "one number per row", "Sports, World"):
             apply_decisions(losses, tmp_path / "cleaned.parquet")
         assert not (tmp_path / "cleaned.parquet").exists()
 

@@ -1,4 +1,4 @@
-"""Who may talk to the page's server: the token, the host, the origin, and what every answer carries."""
+"""Access to the page's server: the token, the host, the origin, and the headers of every answer."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_without_the_token_there_is_nothing(path, serving):
     for cookie in ("", "lossaudit_8765=wrong", f"lossaudit_8765={TOKEN}é", f"lossaudit_1={TOKEN}"):
         answer = client.get(path, headers={"Cookie": cookie.encode()})
         assert answer.status_code == 403
-        assert "open the link that it printed" in answer.text
+        assert "open the link that the review printed" in answer.text
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", "é"])

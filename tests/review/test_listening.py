@@ -1,4 +1,4 @@
-"""Where the page listens."""
+"""The address and port that the page listens on."""
 
 from lossaudit.review.listening import listen
 

@@ -1,4 +1,4 @@
-"""The review page in a real browser: what a person does there, and that nothing gets lost."""
+"""The review page in a real browser: what a person does there, and that no decision is lost."""
 
 import signal
 import sqlite3
@@ -76,7 +76,7 @@ def test_undo_by_key_and_by_control_z(page, losses_file):
     assert decided(losses_file) == {0: ("relabel", "Sports")}
     press(page, "z")
     page.keyboard.press("z")
-    expect(page.locator("#said")).to_have_text("There is nothing of Ada to undo")
+    expect(page.locator("#said")).to_have_text("Ada has nothing to undo")
     assert decided(losses_file) == {}
 
 
@@ -94,7 +94,7 @@ def test_one_label_of_a_thousand(make_losses, serve, visit):
     assert decided(path) == {0: ("relabel", "intent 870")}
     page.keyboard.press("/")
     page.keyboard.type("nothing like it")
-    expect(page.locator("#picker-note")).to_contain_text("No label of 1,000")
+    expect(page.locator("#picker-note")).to_contain_text("None of the 1,000 labels")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     page.keyboard.press("1")
@@ -125,7 +125,7 @@ def test_filters_find_and_a_reload_keeps_them(page):
     title(page, "Record 1 of 1")
     expect(page.locator("#filter-text")).to_have_value("NUMBER 8")
     page.locator("#filter-text").fill("no such text")
-    expect(page.locator("#empty")).to_have_text("No record passes these filters.")
+    expect(page.locator("#empty")).to_have_text("No record matches these filters.")
     page.click("#clear")
     title(page, "Record 1 of 12")
 
@@ -167,7 +167,7 @@ def test_a_bulk_says_how_many_and_one_undo_takes_it_back(page, losses_file):
     assert decided(losses_file) == {0: ("unsure", None)}
     page.keyboard.press("b")
     page.click("#bulk-confirm")
-    expect(page.locator("#said")).to_have_text("Decided 3 records; undo takes all of it back")
+    expect(page.locator("#said")).to_have_text("Decided 3 records; one undo takes all of it back")
     assert decided(losses_file) == dict.fromkeys((0, 4, 8), ("relabel", "Sports"))
     page.keyboard.press("z")
     expect(page.locator("#said")).to_have_text("Took back 3 decisions")
@@ -191,7 +191,7 @@ def test_a_bulk_hits_only_what_was_confirmed(page, losses_file):
     with DecisionStore.open(LossesTable.open(losses_file)) as other:
         other.add([Decision(3, "keep", None, "Bob", "page", utc_now())])
     page.click("#bulk-confirm")
-    expect(page.locator("#failure")).to_contain_text("the filters find 11 records now, not 12")
+    expect(page.locator("#failure")).to_contain_text("the filters now find 11 records, not 12")
     assert decided(losses_file) == {3: ("keep", None)}
 
 
@@ -211,12 +211,12 @@ def test_a_killed_server_is_said_loses_nothing_and_is_taken_up_again(serve, visi
     press(page, "a", "k")
     server.stop(signal.SIGKILL)
     page.keyboard.press("d")
-    expect(page.locator("#failure")).to_contain_text("Not confirmed as stored. The server doesn't answer.")
+    expect(page.locator("#failure")).to_contain_text("May not be stored. The server doesn't answer.")
     title(page, "Record 3 of 12")
     expect(page.locator("#counts")).to_have_text("2 of 12 decided")
     assert decided(losses_file) == {0: ("relabel", "Sports"), 1: ("keep", None)}
     again = serve(port=server.port)
-    expect(page.locator("#failure")).to_contain_text("open the link that it printed")
+    expect(page.locator("#failure")).to_contain_text("open the link that the review printed")
     new = visit(again.link, page.context)
     title(new, "Record 3 of 12")
     # The old tab has the new cookie now.
@@ -273,7 +273,7 @@ def test_several_annotators_by_name(serve, visit, losses_file):
     page.keyboard.press("Enter")
     press(page, "p", "k", "p")
     expect(page.locator("#decision")).to_contain_text("Kept by Bob")
-    expect(page.locator("#decision")).to_contain_text("before that: Relabelled as Sports by Grace 🙂")
+    expect(page.locator("#decision")).to_contain_text("earlier: Relabelled as Sports by Grace 🙂")
     press(page, "j")
     with DecisionStore.open(LossesTable.open(losses_file)) as store:
         assert store.annotators() == ["Bob", "Grace 🙂"]

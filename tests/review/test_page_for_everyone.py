@@ -118,7 +118,7 @@ def test_keyboard_and_screen_reader_alone(page):
     )
     expect(page.get_by_role("progressbar", name="Decided")).to_have_attribute("aria-valuenow", "1")
     expect(page.get_by_role("region", name="Record 2 of 12")).to_be_visible()
-    option = page.get_by_role("listbox", name="Records of this list").get_by_role("option", selected=True)
+    option = page.get_by_role("listbox", name="Records in this list").get_by_role("option", selected=True)
     assert page.locator("#list").get_attribute("aria-activedescendant") == option.get_attribute("id")
     assert option.get_attribute("aria-posinset") == "2"
     page.keyboard.press("?")

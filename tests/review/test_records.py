@@ -1,4 +1,4 @@
-"""Records: the top of a losses file, whatever file it is."""
+"""Records: the top of a losses file in any format."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""The report's figures, against straightforward computations over the whole table."""
+"""The report's figures, compared with straightforward computations over the whole table."""
 
 import numpy as np
 import pandas as pd
@@ -286,7 +286,7 @@ def test_losses_that_are_no_numbers_are_not_ranked(tmp_path):
 def test_a_row_without_a_labels_name_is_refused(tmp_path, refused):
     table = losses_table([0], [[0.9, 0.1]], "ab", label_name=[None])
     losses = LossesTable.open(write_losses(table, tmp_path / "l.parquet", "ab"))
-    with refused("l.parquet", "without a label's name"):
+    with refused("l.parquet", "without a label name"):
         make_report(losses)
 
 
@@ -296,3 +296,28 @@ def test_the_top_is_the_audits_own_where_none_is_asked_for(table, tmp_path):
     assert make_report(LossesTable.open(path), 50).figures.top == 50
     assert make_report(LossesTable.open(path), 10_000).figures.top == 3000
     assert isinstance(wrong_of(LossesTable.open(path)), WrongLabels)
+
+
+def test_same_texts_with_different_labels_are_counted_and_the_worst_shown(tmp_path):
+    texts = ["one", "one", "one", "two", "two", "alone", "same", "same"]
+    given = [0, 1, 0, 0, 1, 0, 2, 2]
+    own = [0.1, 0.6, 0.2, 0.01, 0.9, 0.001, 0.5, 0.4]
+    losses = -np.log(np.array(own))
+    table = losses_table(given, [[0.5, 0.3, 0.2]] * 8, "abc", text=texts, loss=losses)
+    for ending in (".parquet", ".csv"):
+        path = write_losses(table, tmp_path / f"l{ending}", "abc" if ending == ".parquet" else None)
+        found = make_report(LossesTable.open(path)).conflicts
+        assert (found.texts, found.rows) == (2, 5)
+        assert [(text.rows, text.labels, [e.row for e in text.examples]) for text in found.shown] == [
+            (2, 2, [3, 4]),
+            (3, 2, [0, 1]),
+        ]
+
+
+def test_of_many_texts_and_labels_only_some_are_shown(tmp_path):
+    names = [f"label {n}" for n in range(9)]
+    chances = np.full((9 * 30, 9), 1 / 9)
+    table = losses_table([row % 9 for row in range(270)], chances, names, text=[f"t{row // 9}" for row in range(270)])
+    found = make_report(LossesTable.open(write_losses(table, tmp_path / "l.parquet", names))).conflicts
+    assert (found.texts, found.rows, len(found.shown)) == (30, 270, 12)
+    assert {(text.rows, text.labels, len(text.examples)) for text in found.shown} == {(9, 9, 4)}

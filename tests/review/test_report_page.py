@@ -1,4 +1,4 @@
-"""The report as a page: what it shows of hostile, huge and empty losses files, and which files it may replace."""
+"""The report as a page: what it shows for hostile, huge and empty losses files, and which files it may replace."""
 
 import base64
 import hashlib
@@ -107,14 +107,14 @@ def test_five_thousand_classes(page_of):
     page = page_of(losses_table(np.where(draw.random(600) < 0.1, 7, true), chances, names), names)
     assert len(page.encode()) < 300_000
     said = words(page)
-    assert re.search(r"Only the labels of the most frequent pairs, 12 of \d+", said)
+    assert re.search(r"only 12 of \d+ labels, those of the most frequent pairs", said)
     assert re.search(r"The 25 of \d+ given labels", said)
     assert re.search(r"the 12 most frequent pairs of \d+", said)
 
 
 def test_one_class(page_of):
     said = words(page_of(losses_table([0] * 20, [[1.0]] * 20, ["only"]), ["only"]))
-    assert "The model has one class only" in said
+    assert "The model has only one class" in said
     assert "so there are no suspicious pairs" in said
     assert "20 rows, all with a loss" in said
 
@@ -142,18 +142,18 @@ def test_no_rows_at_all(page_of):
 def test_losses_beyond_the_scale_are_counted_at_its_ends(page_of):
     assert "less than 1.6e-06 1" in words(page_of(losses_table([0], [[1.0, 0.0]], "ab", loss=[0.0]), "ab"))
     said = words(page_of(losses_table([0] * 3, [[1.0, 0.0]] * 3, "ab", loss=[0.0, 1e-300, 690.0]), "ab"))
-    assert "less than 1.6e-06 2 63 and more 1" in said
+    assert "less than 1.6e-06 2 63 or more 1" in said
 
 
 def test_without_probabilities_it_says_why(page_of, table):
     said = words(page_of(table.drop_columns(["probabilities"])))
-    assert "not estimated The losses file doesn't say the probabilities of all classes" in said
+    assert "not estimated The losses file lacks the probabilities of all classes" in said
     assert "Wrong labels aren't estimated" in said
 
 
 def test_a_file_without_facts_says_so(page_of, table):
     said = words(page_of(table, None, "losses.csv"))
-    assert "The file says nothing more of its run" in said
+    assert "The file says nothing else about its run" in said
     assert "probably wrong" in said
     assert "not estimated" not in said
 
@@ -169,7 +169,7 @@ def test_the_facts_of_the_run(page_of, table):
         "Split train",
         "Rows read the first 300",
         "Longest text 512 tokens",
-        "Precision exact-top: the first 50 rows are as fp32 gives them",
+        "Precision exact-top: the top 50 rows are those of fp32",
         "Graph int8 on cpu",
         "Speed 200 rows/s (300 rows in 1.5 s)",
         "Versions lossaudit 1.2, onnxruntime 3.4",
@@ -192,7 +192,7 @@ def test_decisions_are_told_with_their_interval(table, tmp_path):
     said = words(render(make_report(LossesTable.open(path))))
     assert "6 of 8 judged labels were wrong" in said
     assert "75.0%, 95 % interval: 40.9% to 92.9%" in said
-    assert "10 rows reviewed: 6 relabelled, 2 found right, 1 unsure, 1 discarded." in said
+    assert "10 rows reviewed: 6 relabelled, 2 kept, 1 unsure, 1 discarded." in said
 
 
 def test_decisions_about_another_file_are_not_told(table, tmp_path):
@@ -246,7 +246,7 @@ def test_a_report_is_replaced_and_nothing_else(table, tmp_path, refused):
     write_report(losses, path, 5)
     assert path.read_text() != first
     path.write_text("<!doctype html>\n<p>my own page")
-    with refused("report.html", "no report of lossaudit", "name another"):
+    with refused("report.html", "isn't a lossaudit report", "name another file"):
         write_report(losses, path)
     assert path.read_text() == "<!doctype html>\n<p>my own page"
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
@@ -287,5 +287,16 @@ def test_audit_writes_it_in_one_go(bundle_folder, data_csv, tmp_path):
     report.write_text("mine")
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 2
-    assert "no report of lossaudit" in again.stderr
+    assert "isn't a lossaudit report" in again.stderr
     assert not output.exists(), "refused before the work"
+
+
+def test_the_page_shows_conflicts_or_says_that_there_are_none(page_of, table):
+    assert "None: rows with the same text have the same given label." in page_of(table)
+    texts = [HOSTILE] * 2 + [f"t{row}" for row in range(298)]
+    page = page_of(table.set_column(table.column_names.index("text"), "text", [texts]))
+    assert "<b>1 text has</b> different given labels, in 2 rows, so at least 1 of these labels is wrong" in page
+    assert "lossaudit top losses.parquet --conflicts -n 2" in page
+    assert "<script" not in page
+    without = page_of(table.drop_columns(["text"]), text_column=None)
+    assert "The losses file has no column with the texts." in without

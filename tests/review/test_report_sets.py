@@ -1,4 +1,4 @@
-"""The report of a multi-label table, and of one whose examples are pairs of texts."""
+"""The report on a multi-label table, and on one whose examples are pairs of texts."""
 
 import numpy as np
 import pyarrow as pa
@@ -78,7 +78,7 @@ def test_the_page_says_what_it_leaves_out_and_escapes_the_rest(tmp_path):
         store.add([Decision(0, "relabel", "[]", "Ada", "page", utc_now())])
     page = render(make_report(LossesTable.open(path)))
     assert "the given set of labels for 33.3%" in page
-    assert page.count("both are of one label a row") == 1
+    assert page.count("both need one label per row") == 1
     assert "Can the model" not in page
     assert "<b>joy</b>" not in page
     assert "&lt;b&gt;joy&lt;/b&gt;, anger" in page
@@ -86,7 +86,7 @@ def test_the_page_says_what_it_leaves_out_and_escapes_the_rest(tmp_path):
     assert "the model says 1.0%" in page
     assert "(no label)" in page
     assert "of 1 judged labels were wrong" in page
-    assert "4, any of which a row may have" in page
+    assert "4, any number per row" in page
 
 
 def test_a_table_without_any_loss(tmp_path):

@@ -1,4 +1,4 @@
-"""The page's server without a browser: what it tells, what it stores, what it refuses."""
+"""The page's server without a browser: what it returns, stores and refuses."""
 
 import math
 import sqlite3
@@ -121,7 +121,7 @@ def test_a_bulk_of_other_records_than_were_confirmed_is_refused(client):
     values = {**NAMES, "query": {"status": "undecided"}, "verdict": "discard", "label": None, "expected": 12}
     client.decide(0, "keep")
     answer = client.post_json("decide-all", values)
-    assert (answer.status_code, answer.json()["error"]) == (409, "the filters find 11 records now, not 12; look again")
+    assert (answer.status_code, answer.json()["error"]) == (409, "the filters now find 11 records, not 12; look again")
     assert client.view(status="decided")["ranks"] == [1]
 
 

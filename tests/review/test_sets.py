@@ -1,4 +1,4 @@
-"""Sets of labels and pairs of texts at the page's server: what it tells of them, and what it stores."""
+"""Sets of labels and pairs of texts on the page's server: what it returns and what it stores."""
 
 import json
 
@@ -182,7 +182,7 @@ def test_sets_are_equal_texts():
 
 @pytest.mark.parametrize("stored", ["joy", '"joy"', "[1]", "{}", "[" * 100_000])
 def test_what_is_no_set_is_refused(stored, refused):
-    with refused("no set of labels"):
+    with refused("isn't a set of labels"):
         names_of(stored)
 
 

@@ -74,7 +74,7 @@ def test_changes_that_nobody_confirmed_are_not_stored_and_that_is_said(sets_page
     sets_page.keyboard.press("2")
     press(sets_page, "j")
     expect(sets_page.locator("#said")).to_have_text(
-        "The labels of the record before weren't confirmed: they are as they were"
+        "The changes to the previous record weren't confirmed and are discarded"
     )
     press(sets_page, "p")
     ticked(sets_page, "joy")
@@ -109,7 +109,7 @@ def test_filters_and_bulk_on_sets(sets_page, sets_file):
     expect(page.locator("#bulk-label")).to_be_hidden()
     page.select_option("select[aria-label='Label to add']", label="fear")
     page.click("#bulk-confirm")
-    expect(page.locator("#said")).to_have_text("Decided 2 records; undo takes all of it back")
+    expect(page.locator("#said")).to_have_text("Decided 2 records; one undo takes all of it back")
     assert decided(sets_file) == {1: ("relabel", '["joy", "fear"]'), 4: ("relabel", '["joy", "fear", "love"]')}
 
 

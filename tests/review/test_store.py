@@ -1,4 +1,4 @@
-"""The store of decisions: what is added stays, the latest counts, a step is taken back whole."""
+"""The store of decisions: entries are never lost, the latest one counts, and undo takes back a whole step."""
 
 import multiprocessing
 import os
@@ -138,13 +138,13 @@ def test_a_store_where_none_may_be_made(losses_file, refused):
 
 def test_files_that_are_no_store(losses_file, refused):
     store_path(losses_file).write_bytes(b"something else entirely" * 100)
-    with refused("no store of decisions", "move it away"):
+    with refused("isn't a decision store", "move it away"):
         DecisionStore.open(LossesTable.open(losses_file))
     store_path(losses_file).unlink()
     with sqlite3.connect(store_path(losses_file)) as other:
         other.execute("CREATE TABLE cats (name)")
     other.close()
-    with refused("a database of something else", "move it away"):
+    with refused("another program's database", "move it away"):
         DecisionStore.open(LossesTable.open(losses_file))
     store_path(losses_file).unlink()
     DecisionStore.open(LossesTable.open(losses_file)).close()

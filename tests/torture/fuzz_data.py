@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 _WORDS = "the bank shares rose fell oil peace army team cup season water planet chip new 😞 é שלום 1".split()  # noqa: SIM905
+_INVISIBLE_TEXTS = ("\0", "\ufeff", "\u200b \u3164", "\u00ad")
 _ODD_TEXTS: tuple[Any, ...] = (
-    *(None, "", " ", "\t\n", "\u3000", "\0", "a\0b", "\u202eabc", "👩‍👩‍👧", "\x1b[31m", "\ufffd"),
+    *_INVISIBLE_TEXTS,
+    *(None, "", " ", "\t\n", "\u3000", "a\0b", "\u202eabc", "👩‍👩‍👧", "\x1b[31m", "\ufffd"),
     *("x" * 3000, "bank " * 500, "[CLS]", "</s>", "=1+1", "nan", "None", "null", "0", "-1", "1e5", "True"),
     *('"', '""', "'", ",", "\r", "a\rb", "a\r\nb", "\\"),
 )
@@ -109,7 +111,7 @@ def _status(text: Any, label: Any, named: bool) -> str:
     """What must become of a row of JSON whose labels are names, or numbers."""
     if text is not None and not isinstance(text, str):
         return "bad_text"
-    if text is None or not text or text.isspace():
+    if text is None or not text or text.isspace() or text in _INVISIBLE_TEXTS:
         return "empty_text"
     if label is None or label == "":
         return "missing_label"

@@ -1,7 +1,7 @@
-"""Backends run a bundle's graphs: padded token ids come in, logits go out.
+"""Backends run a bundle's graphs, from padded token ids to logits.
 
-A backend is one module with a class as `Backend`, which refuses what `check_signature` refuses, and one line in
-`_BACKENDS`. ONNX Runtime is the default and the reference: fp32 always runs there.
+A backend is one module with a class like `Backend`, which refuses what `check_signature` refuses, and one line in
+`BACKENDS`. ONNX Runtime is the default and the reference: fp32 always runs there.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ class Backend(Protocol):
         ...
 
     def version(self) -> str:
-        """Of the library that runs it."""
+        """The version of the library that runs graphs."""
         ...
 
     def load(self, model: Path, workers: int, threads: int) -> Runner:
@@ -41,27 +41,28 @@ class Backend(Protocol):
         ...
 
 
-_BACKENDS: dict[str, Backend] = {
+BACKENDS: dict[str, Backend] = {
     CPU: onnxruntime.Cpu(),
     CUDA: onnxruntime.Cuda(),
     OPENVINO: openvino.OpenVino(),
 }
-NAMES = tuple(_BACKENDS)
+"""By name. Tests put stand-ins here for what a machine doesn't have."""
+NAMES = tuple(BACKENDS)
 
 
 def available() -> tuple[str, ...]:
     """The backends that can be used here."""
-    return tuple(name for name, backend in _BACKENDS.items() if backend.missing() is None)
+    return tuple(name for name, backend in BACKENDS.items() if backend.missing() is None)
 
 
 def versions() -> tuple[str, ...]:
     """The versions of the libraries behind `available()`."""
-    return tuple(_BACKENDS[name].version() for name in available())
+    return tuple(BACKENDS[name].version() for name in available())
 
 
 def check_available(name: str) -> None:
     """Raises LossAuditError, which says what is missing, if a backend can't be used here."""
-    reason = _BACKENDS[name].missing()
+    reason = BACKENDS[name].missing()
     if reason is not None:
         raise LossAuditError(f"{name} can't be used: {reason}")
 
@@ -80,4 +81,4 @@ def cuda_works(model: Path) -> bool:
 def load(backend: str, model: Path, workers: int, threads: int) -> Runner:
     """Loads a graph with a backend (see `Backend.load`)."""
     check_available(backend)
-    return _BACKENDS[backend].load(model, workers, threads)
+    return BACKENDS[backend].load(model, workers, threads)

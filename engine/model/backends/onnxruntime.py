@@ -19,11 +19,11 @@ CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SLOWER = ("BiasGeluFusion", "LayerNormFusion", "SkipLayerNormFusion")
 """Fusions whose CPU kernels are slower than what they fuse; export has undone them (export/lowering.py)."""
 _CUDA_OPTIONS = {
-    # The longest batch comes first, so that nothing is gained by reserving twice as much as is asked for.
+    # The longest batch comes first, so reserving twice as much as is asked for gains nothing.
     "arena_extend_strategy": "kSameAsRequested",
-    # fp32 is what is reported: TF32 would keep 10 of its 23 bits.
+    # fp32 must be exact: TF32 would keep 10 of its 23 bits.
     "use_tf32": "0",
-    # Else the squares of a normalisation are summed in fp16 and overflow.
+    # Otherwise the squares of a normalisation are summed in fp16 and overflow.
     "enable_skip_layer_norm_strict_mode": "1",
 }
 
@@ -39,7 +39,7 @@ class Session:
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # what goes wrong is raised too
+        options.log_severity_level = 4  # errors are raised too
         on_cpu = provider == CPU_PROVIDER
         try:
             self._session = ort.InferenceSession(
@@ -51,7 +51,7 @@ class Session:
         except Exception as error:  # ONNX Runtime's errors share no public base class
             if is_out_of_memory(error):
                 raise LossAuditError(
-                    f"there is not enough memory to load {model}: {brief(error)}; end other programs that use it"
+                    f"there is not enough memory to load {model}: {brief(error)}; close other programs"
                 ) from error
             raise LossAuditError(
                 f"{model} is not an ONNX file that this onnxruntime can run: {brief(error)}; export the model again"
@@ -59,7 +59,7 @@ class Session:
         if self._session.get_providers()[0] != provider:
             raise LossAuditError(
                 "cuda can't be used: onnxruntime-gpu is installed, but CUDA or cuDNN doesn't load; "
-                "install the versions that it asks for, or use ",
+                "install the versions that it needs, or use ",
                 Option("provider", "cpu"),
             )
         inputs, outputs = (
@@ -81,7 +81,7 @@ class BoundSession(Session):
     """
 
     def __init__(self, model: Path, provider: str, threads: int, device: str) -> None:
-        """device: ONNX Runtime's name of the provider's, such as `cuda`."""
+        """device: ONNX Runtime's name of the provider's device, such as `cuda`."""
         super().__init__(model, provider, threads)
         self._device = device
         self._own = threading.local()
@@ -93,7 +93,7 @@ class BoundSession(Session):
         for name, array in batch.inputs(self.inputs).items():
             on_device = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device)
             binding.bind_ortvalue_input(name, on_device)
-        binding.bind_output(LOGITS)  # anew, since its shape is another
+        binding.bind_output(LOGITS)  # again, since its shape has changed
         binding.synchronize_inputs()
         self._session.run_with_iobinding(binding)
         logits: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
@@ -101,7 +101,7 @@ class BoundSession(Session):
 
 
 class Cpu:
-    """ONNX Runtime's CPU provider: in the base install, and everywhere."""
+    """ONNX Runtime's CPU provider: part of the base install, and available everywhere."""
 
     def missing(self) -> str | None:
         return None
@@ -114,17 +114,17 @@ class Cpu:
 
 
 class Cuda(Cpu):
-    """ONNX Runtime's CUDA provider: onnxruntime-gpu in the place of onnxruntime."""
+    """ONNX Runtime's CUDA provider: needs onnxruntime-gpu in place of onnxruntime."""
 
     def missing(self) -> str | None:
         if CUDA_PROVIDER in ort.get_available_providers():
             return None
         return (
-            "the installed onnxruntime has no CUDA provider; write onnxruntime-gpu over it: "
+            "the installed onnxruntime has no CUDA provider; replace it with onnxruntime-gpu: "
             "pip uninstall --yes onnxruntime && pip install --force-reinstall --no-deps onnxruntime-gpu"
         )
 
     def load(self, model: Path, workers: int, threads: int) -> Session:  # noqa: ARG002 - workers share the session
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it can't find; the session says it too
-            ort.preload_dlls()  # CUDA and cuDNN as NVIDIA's packages bring them
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it can't find; the session reports it too
+            ort.preload_dlls()  # CUDA and cuDNN from NVIDIA's packages
         return BoundSession(model, CUDA_PROVIDER, threads, "cuda")

@@ -15,7 +15,7 @@ from ..encoding import Batch
 from .signature import LOGITS, Tensor, check_signature
 
 _TYPES = {"i64": "int64", "i32": "int32", "f32": "float", "f16": "float16", "f64": "double"}
-"""Of OpenVINO, as ONNX Runtime calls them."""
+"""ONNX Runtime's names of OpenVINO's types."""
 
 
 class CompiledGraph:
@@ -34,7 +34,7 @@ class CompiledGraph:
             self._compiled = openvino.Core().compile_model(read, "CPU", settings)
         except LossAuditError:
             raise
-        except Exception as error:  # OpenVINO raises RuntimeError and what lies below it
+        except Exception as error:  # OpenVINO raises RuntimeError and its subclasses
             raise LossAuditError(
                 f"OpenVINO can't run {model}: {brief(error)}; use ", Option("provider", "cpu")
             ) from error
@@ -69,7 +69,7 @@ def _tensors(ports: Iterable[Any]) -> list[Tensor]:
 
 
 def _name(port: Any) -> str:
-    """An output may have several."""
+    """A port's name, of which an output may have several."""
     names = port.get_names()
     return LOGITS if LOGITS in names else min(names, default="")
 

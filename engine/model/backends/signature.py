@@ -1,4 +1,4 @@
-"""What a graph must take and give to be a text classifier's. Its inputs and outputs come in; others' are refused."""
+"""Refuses graphs whose inputs and outputs aren't those of a text classifier."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Tensor:
 
     name: str
     type: str
-    """As ONNX Runtime calls it, such as `tensor(int64)`."""
+    """ONNX Runtime's name of the type, such as `tensor(int64)`."""
     shape: Sequence[int | str | None]
-    """Sizes, and something else for those that may be any; [] where not even their number is known."""
+    """Fixed sizes as integers, variable ones as anything else; [] if even their number is unknown."""
 
 
 def check_signature(model: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
@@ -27,7 +27,8 @@ def check_signature(model: Path, inputs: Sequence[Tensor], outputs: Sequence[Ten
     found = [tensor for tensor in outputs if tensor.name == LOGITS]
     if {tensor.name for tensor in inputs} - set(KNOWN_INPUTS) or not found:
         raise LossAuditError(
-            f"{model} is no text classifier's graph: it must take some of {', '.join(KNOWN_INPUTS)} and give {LOGITS}"
+            f"{model} is not a text classifier's graph: it must take some of "
+            f"{', '.join(KNOWN_INPUTS)} and give {LOGITS}"
         )
     for i in inputs:
         if i.type != "tensor(int64)" or len(i.shape) != 2 or any(isinstance(size, int) for size in i.shape):
@@ -38,5 +39,5 @@ def check_signature(model: Path, inputs: Sequence[Tensor], outputs: Sequence[Ten
     logits = found[0]
     if logits.type not in _FLOATS or len(logits.shape or [0, 0]) != 2:
         raise LossAuditError(
-            f"{model} gives {LOGITS} as {logits.type} of {logits.shape}; it must give a row of floats a text"
+            f"{model} gives {LOGITS} as {logits.type} of {logits.shape}; it must give one row of floats per text"
         )

@@ -1,4 +1,4 @@
-// Asks the server. Every failure is an Error whose message can be shown as it is.
+// Requests to the server. Every failure is an Error whose message can be shown unchanged.
 
 export class Failure extends Error {
   constructor(message, status) {
@@ -14,7 +14,7 @@ export const post = (path, body) =>
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
-    keepalive: true, // a decision goes through though its tab is closed
+    keepalive: true, // a decision is sent even if its tab is closed
   });
 
 async function ask(url, options) {
@@ -26,5 +26,5 @@ async function ask(url, options) {
   }
   if (answer.ok) return answer.json();
   const told = await answer.json().catch(() => ({}));
-  throw new Failure(told.error ?? `The server has failed (${answer.status}).`, answer.status);
+  throw new Failure(told.error ?? `The server failed (${answer.status}).`, answer.status);
 }

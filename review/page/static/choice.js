@@ -1,16 +1,16 @@
-// The labels that are ticked for a multi-label record: its decision's or else its prediction's, until they are changed.
+// The ticked labels of a multi-label record: those of its decision, else of its prediction, until a person changes them.
 
 export class Choice {
   #places; // label → place in the model's order
   #row; // of the record, null for none
   #chosen = new Set();
-  isChanged = false; // by hand, and not yet confirmed
+  isChanged = false; // by a person, and not yet confirmed
 
   constructor(labels) {
     this.#places = new Map(labels.map((label, place) => [label, place]));
   }
 
-  /** Takes up a record; what is changed by hand stays while the record does. True if such a change is dropped. */
+  /** Starts with a record; unconfirmed changes are kept while the record stays. True if such changes are discarded. */
   begin(record) {
     if (this.isChanged && record.row === this.#row) return false;
     const dropped = this.isChanged;
@@ -20,7 +20,7 @@ export class Choice {
     return dropped;
   }
 
-  /** To be called when the changes are stored. */
+  /** Call it when the changes are stored. */
   done() {
     this.isChanged = false;
   }
@@ -34,7 +34,7 @@ export class Choice {
     return this.#chosen.has(label);
   }
 
-  /** Those that are ticked, in the model's order. */
+  /** The ticked labels, in the model's order. */
   get labels() {
     return [...this.#chosen].sort((one, other) => this.#places.get(one) - this.#places.get(other));
   }
@@ -44,7 +44,7 @@ export class Choice {
   }
 }
 
-/** The labels that were decided on, null where there is no such decision. */
+/** The labels that were decided, null without such a decision. */
 function decided({ history, doubt }) {
   const last = history.at(-1);
   return last?.verdict === "relabel" ? last.label : last?.verdict === "keep" ? doubt.given : null;

@@ -5,10 +5,10 @@ import { $, count, labelText, records } from "./dom.js";
 const KEPT_NAME = "lossaudit.annotator";
 const KEPT_KEYS = "lossaudit.single-keys";
 
-/** The annotator's name: `given` by the command, else as last time in this browser; null if there is none. */
+/** The annotator's name: `given` by the command, else the last one used in this browser; null if there is none. */
 export const keptName = (given) => given ?? localStorage.getItem(KEPT_NAME);
 
-/** Asks for the name. known: who has decided so far; onName: told of the answer. */
+/** Asks for the name. known: who has decided so far; onName: called with the answer. */
 export function askName(current, known, onName) {
   const dialog = $("name-dialog");
   $("names").replaceChildren(...known.map((name) => new Option(name)));
@@ -37,9 +37,9 @@ export function askBulk(found, decided, narrow, labels, onDecision) {
   }
   $("bulk-title").textContent = found === 1 ? "Decide 1 record" : `Decide ${narrow ? "these" : "all"} ${records(found)}`;
   $("bulk-note").textContent =
-    (narrow ? "All that the filters find. " : "No filter is set: these are all records under review. ") +
+    (narrow ? "These are all records that match the filters. " : "No filter is set: these are all records under review. ") +
     (decided ? `${count(decided)} of them ${decided === 1 ? "has a decision, which this replaces. " : "have a decision, which this replaces. "}` : "") +
-    "One undo takes it back.";
+    "One undo takes all of it back.";
   $("bulk-confirm").textContent = `Decide ${records(found)}`;
   $("bulk-cancel").onclick = () => dialog.close("");
   dialog.onclose = () => {

@@ -1,4 +1,4 @@
-// Makes elements. Texts go in as text nodes alone: nothing on the page is ever parsed as HTML.
+// Makes elements. Texts are only ever inserted as text nodes: nothing on the page is parsed as HTML.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -9,7 +9,7 @@ export const fixed = (value) => (value === null ? "–" : value.toFixed(2));
 const NO_LABEL = "(no label)";
 export const records = (n) => `${count(n)} ${n === 1 ? "record" : "records"}`;
 
-/** An element with attributes (false and null leave one out) and children (texts or elements). */
+/** An element with attributes (those that are false or null are omitted) and children (texts or elements). */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -19,7 +19,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** A label's name apart from the text around it, its outer spaces shown, since labels may differ in those alone. */
+/** A label's name, isolated from the text around it; outer spaces are shown, since labels may differ only in those. */
 export function labelName(name) {
   const element = make("bdi", { class: "name" });
   const [, before, middle, after] = /^(\s*)([^]*?)(\s*)$/u.exec(name);
@@ -38,11 +38,11 @@ export function labelNames(names) {
 
 const spaces = (run) => make("span", { class: "faint", title: "spaces" }, "␣".repeat(run.length));
 
-/** A text with the places marked where `part` stands, in any case. */
+/** A text in which all occurrences of `part`, in upper or lower case, are marked. */
 export function marked(text, part) {
   const lower = text.toLowerCase();
   const wanted = part.toLowerCase();
-  // Where lower case has another length, places don't carry over; then nothing is marked.
+  // If lower case changes the length, positions differ; then nothing is marked.
   if (!wanted || lower.length !== text.length) return [text];
   const pieces = [];
   let start = 0;
@@ -54,7 +54,7 @@ export function marked(text, part) {
   return pieces;
 }
 
-/** The same where only text can stand: of a label, or of a set of labels. */
+/** The same for places that take only text: the name of a label, or the names of a set. */
 export const labelText = (name) =>
   Array.isArray(name)
     ? name.map(labelText).join(", ") || NO_LABEL

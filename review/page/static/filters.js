@@ -1,16 +1,16 @@
-// The filters and the order: a form, the query that it makes, and the same in the page's address.
+// The filters and the order: a form, the query that it makes, and the query in the page's address.
 
 import { $, count, labelText } from "./dom.js";
 
 const LABELS = ["given", "predicted", "doubted"];
 const DEFAULTS = { given: null, predicted: null, doubted: null, status: "all", text: "", sort: "loss" };
-const TYPING_MS = 150; // a search begins when no key was pressed for so long
+const TYPING_MS = 150; // a search starts after so long without a key press
 
 export class Filters {
   #names;
   #timer;
 
-  /** counts: {given, predicted, doubted}, each [[label, records], …]; onChange: told when the query is another one. */
+  /** counts: {given, predicted, doubted}, each [[label, records], …]; onChange: called when the query changes. */
   constructor(counts, onChange) {
     this.#names = Object.fromEntries(LABELS.map((name) => [name, fill($(`filter-${name}`), counts[name])]));
     this.#read(new URLSearchParams(location.search));
@@ -18,7 +18,7 @@ export class Filters {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(onChange, TYPING_MS);
     });
-    // A choice made with the mouse is over; one made with the keyboard goes through the others on its way.
+    // A choice made with the mouse is final; the keyboard passes through other options on the way.
     let byMouse = false;
     $("filters").addEventListener("pointerdown", () => (byMouse = true));
     $("filters").addEventListener("keydown", () => (byMouse = false));
@@ -35,7 +35,7 @@ export class Filters {
     });
   }
 
-  /** What differs from the defaults, as the server takes it. */
+  /** What differs from the defaults, as the server expects it. */
   get query() {
     const values = {
       ...Object.fromEntries(LABELS.map((name) => [name, this.#names[name][$(`filter-${name}`).selectedIndex]])),
@@ -50,7 +50,7 @@ export class Filters {
     return $("filter-text").value;
   }
 
-  /** Whether any record may be left out. */
+  /** Whether a filter may leave out records. */
   get isNarrow() {
     return Object.keys(this.query).some((name) => name !== "sort");
   }
@@ -82,7 +82,7 @@ export class Filters {
   }
 }
 
-/** Fills a choice of labels; returns the label of each option, null for any. */
+/** Fills a menu of labels; returns the label of each option, null for any label. */
 function fill(select, counts) {
   select.replaceChildren(new Option("Any label"), ...counts.map(([name, n]) => new Option(`${labelText(name)} · ${count(n)}`)));
   return [null, ...counts.map(([name]) => name)];

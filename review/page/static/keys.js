@@ -1,4 +1,4 @@
-// Which key does what: a key press comes in, the name of an action goes out.
+// Which key does what: turns key presses into the names of actions.
 
 import { $, make } from "./dom.js";
 
@@ -6,12 +6,12 @@ const ONE_LABEL = [
   ["accept", ["Enter", "a"], "Accept the prediction"],
   ["keep", ["k"], "Keep the given label"],
   ["class", ["0–9"], "Choose the class with this digit"],
-  ["find", ["/"], "Find another label by its name"],
+  ["find", ["/"], "Find another label by name"],
 ];
 const SETS = [
-  ["confirm", ["Enter"], "Confirm the ticked labels; at first they are the predicted ones"],
+  ["confirm", ["Enter"], "Confirm the ticked labels; the predicted ones are ticked at first"],
   ["class", ["0–9"], "Tick the label with this digit, or untick it"],
-  ["find", ["/"], "Tick another label by its name"],
+  ["find", ["/"], "Tick another label by name"],
   ["accept", ["a"], "Accept the predicted labels"],
   ["keep", ["k"], "Keep the given labels"],
 ];
@@ -20,26 +20,26 @@ const KEYS = [
   ["discard", ["d"], "Discard the example from the dataset"],
   ["undo", ["z", "Ctrl+Z"], "Take back your last step"],
   ["next", ["→", "j"], "Next record"],
-  ["back", ["←", "p"], "Record before"],
+  ["back", ["←", "p"], "Previous record"],
   ["scroll", ["Space"], "Scroll a long text"],
   ["search", ["s"], "Search the texts"],
-  ["bulk", ["b"], "Decide all records of the list"],
+  ["bulk", ["b"], "Decide all records in the list"],
   ["help", ["?"], "This help"],
 ];
 const NAMES = { ArrowRight: "→", ArrowLeft: "←" };
-const SCROLLS = { " ": 0.8, PageDown: 0.8, PageUp: -0.8, ArrowDown: 0.12, ArrowUp: -0.12 }; // heights of what scrolls
+const SCROLLS = { " ": 0.8, PageDown: 0.8, PageUp: -0.8, ArrowDown: 0.12, ArrowUp: -0.12 }; // in heights of the scrolled element
 const REPEATABLE = ["next", "back"]; // a key held down must not decide what nobody has seen
 const TYPED_IN = "input, select, textarea, [contenteditable]";
 
-/** Calls act(action, digit) for each key that means something where it is pressed, and fills the help's table.
- * multiLabel: whether records have sets of labels; singleKeys(): whether letters and digits mean anything. */
+/** Calls act(action, key) for each key that has a meaning where it is pressed, and fills the table of the help.
+ * multiLabel: whether records have sets of labels; singleKeys(): whether letters and digits have a meaning. */
 export function listen(act, multiLabel, singleKeys) {
   const known = [...(multiLabel ? SETS : ONE_LABEL), ...KEYS];
   const actions = new Map(known.flatMap(([action, keys]) => keys.map((key) => [key, action])));
   describe(known);
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.altKey || document.querySelector("dialog[open]")) return;
-    // A dialog that was just closed has the focus until the next frame.
+    // A dialog that was just closed keeps the focus until the next frame.
     const target = event.target.closest("dialog") ? document.body : event.target;
     if (target.matches(TYPED_IN)) {
       if (event.key === "Escape" || (event.key === "Enter" && target.type === "search")) $("record").focus();
@@ -57,14 +57,14 @@ export function listen(act, multiLabel, singleKeys) {
   });
 }
 
-/** Scrolls the record, which scrolls by itself, or with the whole page where that is narrow. */
+/** Scrolls the record; on a narrow page it scrolls with the whole page. */
 function scroll(heights) {
   for (const box of [$("record"), document.querySelector("main")]) box.scrollBy({ top: heights * box.clientHeight });
 }
 
 function actionOf(event, actions, singleKeys) {
   if (event.ctrlKey || event.metaKey) return event.key.toLowerCase() === "z" && !event.shiftKey ? "undo" : null;
-  if (event.key === "Enter" && event.target.closest("button, a, summary")) return null; // that is pressed, then
+  if (event.key === "Enter" && event.target.closest("button, a, summary")) return null; // it presses that element
   const isCharacter = [...event.key].length === 1;
   if (isCharacter && !singleKeys) return null;
   if (/^[0-9]$/.test(event.key)) return "class";

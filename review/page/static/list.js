@@ -1,9 +1,9 @@
-// The list beside the record. Only the entries in sight are elements, so that 100,000 of them scroll like ten.
+// The list beside the record. Only visible entries are elements, so that 100,000 of them scroll like ten.
 
 import { fixed, labelName, make, marked, percent } from "./dom.js";
 
-const HEIGHT = 68; // of an entry in pixels; page.css says the same
-const MARGIN = 6; // entries kept above and below those in sight
+const HEIGHT = 68; // of an entry in pixels, as in page.css
+const MARGIN = 6; // entries drawn above and below the visible ones
 export const VERDICTS = { relabel: "Relabelled", keep: "Kept", unsure: "Unsure", discard: "Discarded" };
 const SIGNS = { relabel: "↻", keep: "✓", unsure: "?", discard: "✕" };
 
@@ -13,7 +13,7 @@ export class List {
   #space = make("div", { class: "space", role: "presentation" });
   #search = "";
 
-  /** onChoose(place, clicked): told of the place in the queue of an entry that was clicked or moved to. */
+  /** onChoose(place, clicked): called with the place in the queue of an entry that was clicked or moved to. */
   constructor(box, queue, onChoose) {
     this.#box = box;
     this.#queue = queue;
@@ -41,7 +41,7 @@ export class List {
     this.reveal();
   }
 
-  /** Scrolls as little as shows the current entry and one beside it, and draws. */
+  /** Scrolls just far enough to show the current entry and its neighbours, and draws. */
   reveal() {
     const box = this.#box;
     const top = (this.#queue.index - 1) * HEIGHT;
@@ -51,7 +51,7 @@ export class List {
     this.draw();
   }
 
-  /** Draws the entries in sight, and again when the server has sent those that were missing. */
+  /** Draws the visible entries, and again once the server has sent the missing ones. */
   draw() {
     const { ranks, index } = this.#queue;
     const box = this.#box;
@@ -100,7 +100,7 @@ export class List {
   }
 }
 
-/** What is doubted: a given label that may be another, or one of a set. */
+/** What is doubted: the given label, which may be another, or one label of a set. */
 function doubted({ label, prediction, doubt }) {
   const said = (text) => make("span", { class: "arrow" }, text);
   if (!doubt) return [labelName(label), said(" → "), labelName(prediction)];

@@ -1,4 +1,4 @@
-// The page: wires the list, the record, the filters and the keys to the server's answers.
+// The page: connects the list, the record, the filters and the keys with the server.
 
 import { get, post } from "./api.js";
 import { Choice } from "./choice.js";
@@ -14,10 +14,10 @@ import { showChoice, showDecision, showNothing, showRecord } from "./record.js";
 import { showTexts } from "./text.js";
 
 const POLL_MS = 1500;
-const SLOW_MS = 150; // storing that takes longer is shown
+const SLOW_MS = 150; // longer storing is shown on the page
 
 const queue = new Queue();
-let start; // what the server told at the start
+let start; // the server's answer at the start
 let filters;
 let list;
 let picker;
@@ -25,7 +25,7 @@ let choice = null; // of a multi-label record
 let annotator = null;
 let version = 0; // of the decisions that the page shows
 let view = { decided: 0 };
-let busy = false; // while a change is under way; keys pressed meanwhile would speak of a record not yet seen
+let busy = false; // while a change is stored; keys pressed meanwhile would decide a record that nobody has seen
 let searches = 0;
 
 try {
@@ -51,7 +51,7 @@ function begin() {
     if (!button) return;
     if (button.dataset.action) act(button.dataset.action);
     else if (button.dataset.label !== undefined) take(button.dataset.label);
-    // A button that was clicked would take the next Enter; one that was reached by keyboard keeps the focus.
+    // A clicked button would receive the next Enter; a button reached by keyboard keeps the focus.
     if (event.detail > 0 && !button.closest("dialog")) button.blur();
   });
   $("help-open").addEventListener("click", openHelp);
@@ -66,14 +66,14 @@ function begin() {
   window.addEventListener("focus", poll);
 }
 
-/** Sets the page up for records that have sets of labels, or one label each. */
+/** Sets up the page for records with sets of labels, or with one label each. */
 function beginSets(multiLabel) {
   for (const part of document.querySelectorAll("[data-for]")) part.hidden = (part.dataset.for === "sets") !== multiLabel;
   if (!multiLabel) return;
   choice = new Choice(start.labels);
   document.body.classList.add("sets");
   $("accept").dataset.action = "confirm";
-  $("sort-pair").textContent = "Doubt, frequent first";
+  $("sort-pair").textContent = "Most frequent doubt";
   say("Digits tick labels, Enter confirms, K keeps the given ones; ? shows all keys");
 }
 
@@ -95,7 +95,7 @@ function act(action, key) {
   return change(() => decide(record, action, null));
 }
 
-/** Gives the record a label, or ticks it where a record has several. */
+/** Gives the record a label, or ticks the label where records have several. */
 function take(label) {
   const { record } = queue;
   if (!record || label === undefined || busy) return;
@@ -104,19 +104,19 @@ function take(label) {
   choice.toggle(label);
   showChoice(record, choice);
   say(`${labelText(label)}: ${choice.has(label) ? "ticked" : "not ticked"}; Enter confirms`);
-  // It was drawn anew.
+  // The labels were redrawn.
   if (byKeyboard) [...$("classes").querySelectorAll("button")].find((one) => one.dataset.label === label).focus();
   return undefined;
 }
 
-/** Gives the record a label or a set of them; what is given is kept. */
+/** Gives the record a label or a set of labels; choosing what is given keeps it. */
 function choose(label) {
   const { record } = queue;
   if (!choice && label === record.label) change(() => decide(record, "keep", null));
-  else change(() => decide(record, "relabel", label)); // the server knows a set that is the given one
+  else change(() => decide(record, "relabel", label)); // the server recognises the given set
 }
 
-/** Does one change at a time; what fails is said and changes nothing on the page. */
+/** Makes one change at a time; a failure is shown and changes nothing else on the page. */
 async function change(work) {
   if (busy) return;
   if (annotator === null) return void askWho();
@@ -125,7 +125,7 @@ async function change(work) {
   try {
     await work();
   } catch (error) {
-    fail(`${error.status === 0 ? "Not confirmed as stored" : "Not stored"}. ${error.message}`);
+    fail(`${error.status === 0 ? "May not be stored" : "Not stored"}. ${error.message}`);
   } finally {
     busy = false;
     clearTimeout(slow);
@@ -149,7 +149,7 @@ async function decide(record, verdict, label) {
 async function undo() {
   const { undone, first, ...answer } = await post("undo", { annotator });
   recover();
-  if (!undone) return say(`There is nothing of ${annotator} to undo`);
+  if (!undone) return say(`${annotator} has nothing to undo`);
   queue.forget();
   note(answer);
   const place = queue.ranks.indexOf(first.rank);
@@ -163,7 +163,7 @@ async function undo() {
 
 async function bulk() {
   if (annotator === null) return askWho();
-  if (!(await search(queue.rank)) || !queue.ranks.length) return undefined; // what is confirmed is what is there now
+  if (!(await search(queue.rank)) || !queue.ranks.length) return undefined; // confirm the records that are there now
   const { query } = filters;
   const expected = queue.ranks.length;
   return askBulk(expected, view.decided, filters.isNarrow, start.labels, (verdict, label) =>
@@ -173,7 +173,7 @@ async function bulk() {
       queue.forget();
       note(answer);
       await search(queue.rank);
-      say(`Decided ${records(answer.decided)}; undo takes all of it back`);
+      say(`Decided ${records(answer.decided)}; one undo takes all of it back`);
     }),
   );
 }
@@ -182,7 +182,7 @@ async function bulk() {
 async function atTheEnd() {
   if (!(await search())) return;
   if (view.first_undecided !== null) say("End of the list: back to the first undecided record");
-  else if (queue.ranks.length) say(filters.isNarrow ? "All records of this list are decided" : allDone());
+  else if (queue.ranks.length) say(filters.isNarrow ? "All records in this list are decided" : allDone());
 }
 
 function allDone() {
@@ -191,7 +191,7 @@ function allDone() {
 
 // What is shown.
 
-/** Runs the query; shows the record of that rank if it is found, else the first undecided one. True if it was shown. */
+/** Runs the query and shows the record of that rank, or else the first undecided one. True if it was shown. */
 async function search(rank = null) {
   const mine = ++searches;
   let answer;
@@ -201,7 +201,7 @@ async function search(rank = null) {
     fail(error.message);
     return false;
   }
-  if (mine !== searches) return false; // another search has begun since
+  if (mine !== searches) return false; // another search has started since
   recover();
   view = answer;
   if (view.version > version) {
@@ -226,11 +226,11 @@ function go(place) {
   return show();
 }
 
-/** Shows the current record, at once if it is here. */
+/** Shows the current record, at once if it is loaded. */
 async function show() {
   const { rank } = queue;
   filters.remember(rank);
-  if (rank === undefined) return showNothing("No record passes these filters.");
+  if (rank === undefined) return showNothing("No record matches these filters.");
   if (queue.record) draw();
   const had = queue.record;
   try {
@@ -244,7 +244,7 @@ async function show() {
 
 function draw() {
   const { record } = queue;
-  if (choice?.begin(record)) say("The labels of the record before weren't confirmed: they are as they were");
+  if (choice?.begin(record)) say("The changes to the previous record weren't confirmed and are discarded");
   showTexts(record, start.text_columns, filters.search);
   showRecord(record, queue.index, queue.ranks.length, choice);
   $("find").hidden = record.classes.length >= start.labels.length;
@@ -261,14 +261,14 @@ function spokenLabels({ label, prediction, classes, doubt }) {
 
 // What other tabs and people do.
 
-/** Takes the progress and the version that a change of ours has led to. */
+/** Takes over the progress and the version after one of our own changes. */
 function note(answer) {
   showProgress(answer.progress);
   if (answer.version === version + 1) version = answer.version;
   else catchUp(answer.version);
 }
 
-/** Fetches anew what others have changed since the version that the page shows. */
+/** Fetches again what others have changed since the version that the page shows. */
 function catchUp(latest) {
   if (latest <= version) return false;
   version = latest;
@@ -297,7 +297,7 @@ async function poll() {
   }
 }
 
-// What is said.
+// Messages.
 
 function say(message) {
   $("said").textContent = message;
@@ -315,7 +315,7 @@ function recover() {
 function setName(name) {
   annotator = name;
   $("who").textContent = name ?? "Name…";
-  $("who").setAttribute("aria-label", name === null ? "Say who is reviewing" : `Reviewing as ${name}; change`);
+  $("who").setAttribute("aria-label", name === null ? "Enter who is reviewing" : `Reviewing as ${name}; change`);
 }
 
 function askWho() {
@@ -328,7 +328,7 @@ function focusSearch() {
   $("filter-text").select();
 }
 
-/** Shows or hides the list where there is no room for both. */
+/** Shows or hides the list where the page is too narrow for both. */
 function showList(shown) {
   document.body.classList.toggle("with-list", shown);
   $("list-toggle").setAttribute("aria-expanded", String(shown));

@@ -1,8 +1,8 @@
-// Finds one label among a thousand: type a part of its name, Enter takes it.
+// Finds one label among a thousand: type part of its name, then Enter chooses it.
 
 import { $, count, labelName, make } from "./dom.js";
 
-const MOST = 50; // labels in sight; the rest is found by typing more
+const MOST = 50; // labels shown; typing more finds the others
 
 export class Picker {
   #labels;
@@ -21,7 +21,7 @@ export class Picker {
     });
   }
 
-  /** Opens it. likely: labels to show first; onPick: told of the label that is taken. */
+  /** Opens it. likely: labels to show first; onPick: called with the chosen label. */
   open(likely, onPick) {
     const first = new Set(likely);
     this.#order = [...first, ...this.#labels.filter((label) => !first.has(label))];
@@ -41,7 +41,7 @@ export class Picker {
     this.#draw();
     const left = found.length - this.#found.length;
     $("picker-note").textContent = !found.length
-      ? `No label of ${count(this.#labels.length)} has that in its name.`
+      ? `None of the ${count(this.#labels.length)} labels has that in its name.`
       : left ? `${count(left)} more; type to find them.` : "";
   }
 
@@ -67,7 +67,7 @@ export class Picker {
       this.#draw();
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
-      event.stopPropagation(); // once the dialog is closed it would decide, too
+      event.stopPropagation(); // once the dialog is closed, it would also decide
       this.#pick(this.#chosen);
     }
   }

@@ -1,4 +1,4 @@
-// How far the review is, and the share of wrong labels so far, in the page's head.
+// The header's progress and share of wrong labels so far.
 
 import { $, count, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
@@ -26,5 +26,5 @@ function showEstimate(estimate) {
   if (!estimate) return;
   const low = Math.round(100 * estimate.low);
   box.replaceChildren("Wrong labels ", make("b", {}, percent(estimate.share)), ` (${low}–${percent(estimate.high)})`);
-  box.title = `${count(estimate.wrong)} of ${count(estimate.judged)} that were relabelled or kept; 95 % interval`;
+  box.title = `${count(estimate.wrong)} of ${count(estimate.judged)} relabelled or kept records; 95 % interval`;
 }

@@ -1,8 +1,8 @@
-// The records of one query, in order, and which of them is shown. Keeps what the server told, and fetches ahead.
+// The records of one query, in order, and the one that is shown. Keeps the server's answers, and fetches ahead.
 
 import { get } from "./api.js";
 
-const AHEAD = 8; // records after the current one that are fetched before they are wanted
+const AHEAD = 8; // records after the current one that are fetched early
 const CHUNK = 100; // list entries that are fetched at once
 const MOST_KEPT = 200; // records kept; a text may be a megabyte
 
@@ -12,14 +12,14 @@ export class Queue {
   #records = new Map(); // rank → record, with the version of the decisions that it shows
   #items = new Map(); // rank → list entry, likewise
   #asked = new Map(); // rank → promise of its record
-  #fresh = new Set(); // ranks of entries that are as the server has them
+  #fresh = new Set(); // ranks of up-to-date entries
 
   /** The rank of the record that is shown, or undefined if the query finds nothing. */
   get rank() {
     return this.ranks[this.index];
   }
 
-  /** The current record, undefined while it isn't here. */
+  /** The current record, undefined until it is loaded. */
   get record() {
     return this.#records.get(this.rank);
   }
@@ -28,24 +28,24 @@ export class Queue {
     return this.#items.get(rank);
   }
 
-  /** Begins with the ranks of a new query. */
+  /** Starts with the ranks of a new query. */
   begin(ranks, index) {
     this.ranks = ranks;
     this.index = Math.max(0, Math.min(index, ranks.length - 1));
   }
 
-  /** Fetches everything anew when it is next wanted; entries are shown as they were until then. */
+  /** Has everything fetched again when it is next needed; until then, entries are shown as they were. */
   forget() {
     this.#records.clear();
     this.#asked.clear();
     this.#fresh.clear();
   }
 
-  /** Takes a record as the server had it at a version; what is known of a later one stays. */
+  /** Stores a record as of a version, unless a later one is known. */
   learn(record, version) {
     const known = this.#records.get(record.rank);
     if (known && known.version > version) return;
-    this.#records.delete(record.rank); // the oldest stands first
+    this.#records.delete(record.rank); // the oldest comes first
     this.#records.set(record.rank, { ...record, version });
     const item = this.#items.get(record.rank);
     if (item) this.#learnItem({ ...item, decision: record.history.at(-1) ?? null }, version);
@@ -60,12 +60,12 @@ export class Queue {
     if (!known || known.version <= version) this.#items.set(item.rank, { ...item, version });
   }
 
-  /** Sees to it that the current record is here, and fetches its neighbours. */
+  /** Loads the current record, and fetches its neighbours. */
   async load() {
     const { rank } = this;
     if (rank !== undefined) await this.#fetch([rank]);
     const near = this.ranks.slice(Math.max(0, this.index - 1), this.index + 1 + AHEAD);
-    this.#fetch(near).catch(() => {}); // each is asked for again once it is the current one
+    this.#fetch(near).catch(() => {}); // each is requested again once it is current
   }
 
   async #fetch(ranks) {
@@ -81,7 +81,7 @@ export class Queue {
     await Promise.all(ranks.map((rank) => this.#asked.get(rank)));
   }
 
-  /** Sees to it that the list entries from one place to another are here; true if any is new. */
+  /** Loads the list entries from one place to another; true if any is new. */
   async loadItems(from, to) {
     const start = Math.floor(from / CHUNK) * CHUNK;
     const wanted = this.ranks.slice(start, Math.ceil(to / CHUNK) * CHUNK).filter((rank) => !this.#fresh.has(rank));

@@ -1,11 +1,11 @@
-// The record in the middle: its labels as bars, and what was decided about it.
+// The record in the middle: its labels as bars, and the decisions about it.
 
 import { $, count, fixed, labelName, labelNames, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
 import { hideTexts } from "./text.js";
 
-/** Shows a record, but for its texts. place: where it stands in the list, from 0, of `total`; choice: the labels that
- * are ticked, where records have sets of labels. */
+/** Shows a record without its texts. place: its place in the list, from 0, of `total`; choice: the ticked labels, where
+ * records have sets of labels. */
 export function showRecord(record, place, total, choice) {
   document.body.classList.remove("nothing");
   $("title").replaceChildren(`Record ${count(place + 1)} of ${count(total)}`);
@@ -29,7 +29,7 @@ function showLabels(record) {
   showClasses(record.classes, (name) => ({ given: name === label, predicted: name === prediction, doubted: false }));
 }
 
-/** Shows which labels are ticked, and what confirming them says. */
+/** Shows which labels are ticked, and what confirming them means. */
 export function showChoice(record, choice) {
   const { given, predicted, worst, is_given: isGiven, probability } = record.doubt;
   $("doubt").hidden = false;
@@ -60,7 +60,7 @@ export function showNothing(why) {
   $("empty").textContent = why;
 }
 
-/** What was decided: the decision that counts, and those that others made before. */
+/** Shows the decision that counts, and earlier ones. */
 export function showDecision(record, choice) {
   const last = record.history.at(-1);
   $("decision").hidden = !last;
@@ -69,7 +69,7 @@ export function showDecision(record, choice) {
     make(
       "div",
       { class: index ? "earlier" : "latest", "data-verdict": decision.verdict },
-      ...(index ? ["before that: "] : []),
+      ...(index ? ["earlier: "] : []),
       make("b", {}, VERDICTS[decision.verdict]),
       ...(decision.label === null ? [] : [" as ", ...labelNames([decision.label].flat())]),
       make("span", { class: "by" }, " by ", make("bdi", {}, decision.annotator), " ", time(decision.made_at)),

@@ -2,10 +2,10 @@
 
 import { $, count, make, marked } from "./dom.js";
 
-const SHOWN = 20_000; // characters of a text that are laid out at once
+const SHOWN = 20_000; // characters of a text that are shown at first
 const LONG = 600;
 
-/** names: the columns' names, one for each text; search: what to mark. */
+/** names: the names of the texts' columns; search: what to mark. */
 export function showTexts({ text, text_pair: pair }, names, search) {
   const isLong = text.length + (pair?.length ?? 0) > LONG;
   showText("text", text, pair === null ? null : names[0], isLong, search);
@@ -31,7 +31,7 @@ function showText(id, text, name, isLong, search) {
     $(`${id}-name`).replaceChildren(make("bdi", {}, name));
     box.setAttribute("aria-label", name);
   }
-  // Never between the halves of one character.
+  // Never cut between the halves of one character.
   const beginning = text.length <= SHOWN ? text : text.slice(0, SHOWN).replace(/[\uD800-\uDBFF]$/u, "");
   box.classList.toggle("long", isLong);
   box.replaceChildren(...(text ? marked(beginning, search) : [make("span", { class: "faint" }, "(empty text)")]));

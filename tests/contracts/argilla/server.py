@@ -1,8 +1,8 @@
-"""Runs in an environment of its own: Argilla's real server on SQLite, with a search engine that finds nothing.
+"""Argilla's real server on SQLite, with a search engine that finds nothing; runs in its own environment.
 
-Arguments: port, an empty folder. Users are `argilla`, the owner, and `ann` of the workspace `argilla`; their keys are
-`argilla.apikey` and `ann.apikey`. Redis, which holds jobs for changed datasets and webhooks, is one in memory, and no
-worker runs them.
+Arguments: a port and an empty folder. Users are `argilla`, the owner, and `ann` of the workspace `argilla`; their keys
+are `argilla.apikey` and `ann.apikey`. Redis, which holds jobs for changed datasets and webhooks, is replaced by one in
+memory, and no worker runs the jobs.
 """
 
 # ruff: noqa: ARG001, E402 - the signatures are the server's own, which is imported once it is set up

@@ -1,4 +1,4 @@
-"""Runs in Rubrix' own environment: logs records, read from standard input, with its official client.
+"""Logs records from standard input with Rubrix' official client; runs in Rubrix' own environment.
 
 Arguments: URL, key, name of the dataset, name of the model, name of the audited dataset.
 """

@@ -1,8 +1,8 @@
-"""Runs in Rubrix' own environment: its real server, whose documents are kept in memory instead of in OpenSearch.
+"""Rubrix' real server, with its documents in memory instead of in OpenSearch; runs in Rubrix' own environment.
 
-The argument is the port. Users are `rubrix`, who may do everything, and `alice` of the workspace `team`; their keys
-are `rubrix.apikey` and `alice.apikey`. What is replaced lies below the request models, the services and the records'
-own checks: only what would go to the search engine stays here, as the JSON that it would be.
+The argument is the port. Users are `rubrix`, who may do everything, and `alice` of the workspace `team`; their keys are
+`rubrix.apikey` and `alice.apikey`. The replaced part is below the request models, the services and the checks of
+records: only what would go to the search engine stays here, as the JSON that would be sent.
 """
 
 # ruff: noqa: ARG002, E402 - the signatures are the server's own, which is imported once it is set up

@@ -1,4 +1,4 @@
-"""Which column is the text and which the label."""
+"""Which columns hold the text and the label."""
 
 import pytest
 from datasets import ClassLabel, Features, Json, List, Value
@@ -53,7 +53,7 @@ def test_what_was_asked_for_is_taken():
         ({"label": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with label_column: text, label"),
         ({"text": "n"}, {"text": TEXT, "n": NUMBER, "label": NUMBER}, "holds int64, not text"),
         ({"text": "n"}, {"n": List(TEXT), "label": NUMBER}, "holds List, not text"),
-        ({"text": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be text and label both"),
+        ({"text": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be both text and label"),
         (
             {"pair": "x"},
             {"text": TEXT, "label": NUMBER},
@@ -64,7 +64,7 @@ def test_what_was_asked_for_is_taken():
             {"text": TEXT, "n": NUMBER, "label": NUMBER},
             "int64, not text; name another with text_pair_column",
         ),
-        ({"pair": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be text and label both"),
+        ({"pair": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be both text and label"),
         ({"text": "t", "pair": "t"}, {"t": TEXT, "label": NUMBER}, "can't be both texts of a pair"),
         ({"pair": "t"}, {"t": TEXT, "label": NUMBER}, "which column holds the text"),
         ({"pair": "c"}, {"a": TEXT, "b": TEXT, "c": TEXT, "label": NUMBER}, "which column holds the text"),

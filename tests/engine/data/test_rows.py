@@ -1,4 +1,4 @@
-"""Rows: whatever the dataset lies in, they come in its order, whole, and a shard at a time."""
+"""Rows: from any kind of dataset, complete and in its order, one shard at a time."""
 
 import datasets
 import numpy as np

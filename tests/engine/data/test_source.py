@@ -1,4 +1,4 @@
-"""Opening datasets: what opens, in which order, and how what doesn't is said."""
+"""Opening datasets: what can be opened, in which row order, and the errors for the rest."""
 
 import gzip
 import json
@@ -153,7 +153,7 @@ class TestSavedDataset:
 
     def test_damaged_is_refused(self, folder, tmp_path, refused):
         (tmp_path / "saved" / "state.json").write_text("{")
-        with refused("can not be read"):
+        with refused("cannot be read"):
             open_dataset(folder)
 
 
@@ -174,7 +174,7 @@ class TestSavedDataset:
         ("bad.jsonl", '{"text": "a"}\n{"text":\n', ": line 2 "),
         ("late.jsonl", '{"text": "a"}\n' * 200_000 + "{\n", ": line 200001 "),
         ("surrogate.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', ": line 2 "),
-        ("list.jsonl", '{"text": "a"}\n[1]\n', "is no JSON object"),
+        ("list.jsonl", '{"text": "a"}\n[1]\n', "is not a JSON object"),
         ("bad.json", '[{"text": "a"},', "bad.json"),
         ("bad.parquet", b"PAR1 and then nothing", "bad.parquet"),
         ("rows.txt", "a", "must end in .csv, .tsv, .json, .jsonl, .ndjson, .parquet"),
@@ -193,7 +193,7 @@ def test_a_truncated_or_false_gzip_is_refused(name, tmp_path, refused):
     whole = gzip.compress(os.urandom(20_000))
     for content in (whole[: len(whole) // 2], b"text,label\na,0\n"):
         (tmp_path / name).write_bytes(content)
-        with refused(name, "can not be read"):
+        with refused(name, "cannot be read"):
             open_dataset(str(tmp_path / name))
 
 
@@ -234,7 +234,7 @@ def test_files_of_different_columns_are_refused(write_file, tmp_path, refused):
 
 def test_a_folder_of_files_says_how_to_name_them(write_file, tmp_path, refused):
     write_file("rows.csv", CSV)
-    with refused("no saved dataset", "/*.csv"):
+    with refused("not a saved dataset", "/*.csv"):
         open_dataset(str(tmp_path))
 
 
@@ -313,3 +313,13 @@ def test_a_disk_without_room_for_the_copy_is_told(name, write_file, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert f"cannot write a working copy of {path} in {tmp_path / 'losses.csv.parts'}" in done.stderr
     assert not (tmp_path / "losses.csv.parts").exists()
+
+
+def test_an_error_raised_from_itself_is_told_all_the_same(write_file, monkeypatch, refused):
+    def load(*_, **__):
+        error = OSError("no luck")
+        raise error from error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with refused("a.csv", "no luck"):
+        open_dataset(str(write_file("a.csv", CSV)))

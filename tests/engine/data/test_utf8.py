@@ -1,4 +1,4 @@
-"""Strings that other readers can read, whatever a file says of them, and arrays that stay inside themselves."""
+"""Strings that other readers can read, whatever a file claims, and arrays that stay within their bounds."""
 
 import struct
 

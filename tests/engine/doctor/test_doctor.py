@@ -1,9 +1,12 @@
-"""The doctor: facts of the machine and of installed distributions, the checks made of them, and the speed test."""
+"""The doctor: facts about the machine and installed distributions, the checks on them, and the speed test."""
 
 import hashlib
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from lossaudit.engine.doctor import checks as doctor
 from lossaudit.engine.doctor import machine as doctor_machine
 from lossaudit.engine.doctor import software as doctor_software
 from lossaudit.engine.doctor import speed as doctor_bundle
+from lossaudit.engine.doctor.checks import BundleFacts, Facts, judged, judged_bundle
 from lossaudit.engine.doctor.machine import Cpus, Memory
 from lossaudit.engine.doctor.software import Build, CudaLibraries, Package, Runtime
 from lossaudit.engine.model.bundle import Bundle, Graph
@@ -23,6 +27,20 @@ RESULTS = Path(__file__).parents[3] / "bench" / "results"
 CORE = "onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so"
 IN_ORDER = Runtime((), (), "1.32.0", ("CPUExecutionProvider",), None, None)
 CPU = Cpus("A CPU", {"AVX2": True, "AVX-512 VNNI": True, "AVX-VNNI": False}, 8, 8, 8)
+FACTS = Facts(CPU, Memory(8 * 10**9, 4 * 10**9, None), IN_ORDER, None, None, ())
+GPU = CudaLibraries("12.8", driver=True, found=(), missing=())
+
+
+def judge(name, **facts):
+    """The check of this name where these facts are otherwise than in order."""
+    (check,) = [check for check in judged(replace(FACTS, **facts)) if check.name == name]
+    return check
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Speed tests of hundredths of a second: only that there are figures matters here."""
+    monkeypatch.setattr(doctor_bundle, "SECONDS", 0.04)
 
 
 @pytest.fixture
@@ -93,12 +111,12 @@ class TestOnnxRuntime:
             "onnxruntime": False,
             "onnxruntime-gpu": True,
         }
-        check = doctor._onnxruntime(runtime, has_gpu=False)
+        check = judge("onnxruntime", onnxruntime=runtime)
         assert check.state == doctor.PROBLEM
         assert "onnxruntime and onnxruntime-gpu own the same files" in check.finding
-        assert "the files that are there are onnxruntime-gpu's" in check.finding
+        assert "the files now there are onnxruntime-gpu's" in check.finding
         assert check.advice == doctor.TO_CPU
-        assert doctor._onnxruntime(runtime, has_gpu=True).advice == doctor.TO_GPU
+        assert judge("onnxruntime", onnxruntime=runtime, cuda=GPU).advice == doctor.TO_GPU
 
     def test_the_repair_is_that_of_the_documents(self):
         assert doctor.TO_GPU in (RESULTS.parents[1] / "docs" / "install.md").read_text(encoding="utf-8")
@@ -108,12 +126,12 @@ class TestOnnxRuntime:
             install("onnxruntime", files={"onnxruntime/__init__.py": b"", CORE: b"x"})
         )
         assert runtime.clash == ()
-        assert doctor._onnxruntime(runtime, has_gpu=False).state == doctor.OK
+        assert judge("onnxruntime", onnxruntime=runtime).state == doctor.OK
 
     def test_files_that_another_build_took_away(self, install, tmp_path):
         path = install("onnxruntime-gpu", files={"onnxruntime/__init__.py": b"", CORE: b"x"})
         (tmp_path / "site-packages" / CORE).unlink()
-        check = doctor._onnxruntime(doctor_software.onnxruntime(path), has_gpu=True)
+        check = judge("onnxruntime", onnxruntime=doctor_software.onnxruntime(path), cuda=GPU)
         assert check.state == doctor.PROBLEM
         assert "1 files of onnxruntime-gpu are missing" in check.finding
         assert check.advice == "pip install --force-reinstall --no-deps onnxruntime-gpu==1.32.0"
@@ -123,7 +141,7 @@ class TestOnnxRuntime:
         assert doctor_software.onnxruntime(path).builds == ()
 
     def test_a_module_that_cannot_be_imported(self):
-        check = doctor._onnxruntime(replace(IN_ORDER, fault="cannot open shared object file"), has_gpu=False)
+        check = judge("onnxruntime", onnxruntime=replace(IN_ORDER, fault="cannot open shared object file"))
         assert check.state == doctor.PROBLEM
         assert "cannot open shared object file" in check.finding
 
@@ -138,20 +156,38 @@ class TestOnnxRuntime:
 
 
 class TestCuda:
-    def test_a_build_for_a_later_cuda_needs_its_libraries(self):
-        assert "libcufft.so.12" in doctor_software._cuda_libraries("13.0")
-        assert {"libcufft.so.11", "libcudnn.so.9"} < set(doctor_software._cuda_libraries("12.8"))
+    @pytest.mark.parametrize(
+        ("built_for", "needed"),
+        [
+            ("13.0", {"libcudart.so.13", "libcufft.so.12"}),
+            ("12.8", {"libcudart.so.12", "libcufft.so.11", "libcudnn.so.9"}),
+        ],
+    )
+    def test_a_build_for_a_later_cuda_needs_its_libraries(self, built_for, needed):
+        cuda = doctor_software.cuda(built_for)
+        assert needed < {*cuda.found, *cuda.missing} or sys.platform != "linux"
 
-    def test_a_library_of_the_system_is_found(self):
-        assert doctor_software._loads("libc.so.6") or doctor_machine.system().split()[0] != "Linux"
-        assert not doctor_software._loads("libnosuchlibrary.so.1")
+    @pytest.mark.skipif(sys.platform != "linux", reason="nothing is known of CUDA elsewhere")
+    def test_a_library_that_the_system_loads_is_found(self, tmp_path):
+        """Any library will do: the loader goes by the file's name."""
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        library = next(line.split()[-1] for line in maps if "libm.so.6" in line)
+        shutil.copy(library, tmp_path / "libcurand.so.10")
+        code = "from lossaudit.engine.doctor.software import cuda; print(cuda('12.8').found)"
+        environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        assert "libcurand.so.10" in found.stdout
 
     def test_a_library_in_a_package_is_found(self, write_file, tmp_path, monkeypatch):
+        before = doctor_software.cuda("12.8")
         write_file("nvidia/cudnn/lib/libcudnn.so.9", b"")
         write_file("nvidia/__init__.py", "")
         monkeypatch.syspath_prepend(tmp_path)
-        assert doctor_software._in_wheels("libcudnn.so.9")
-        assert not doctor_software._in_wheels("libcublas.so.12")
+        cuda = doctor_software.cuda("12.8")
+        assert "libcudnn.so.9" in cuda.found or sys.platform != "linux"
+        assert set(cuda.missing) == set(before.missing) - {"libcudnn.so.9"}
 
     @pytest.mark.parametrize(
         ("cuda", "state", "said"),
@@ -162,7 +198,7 @@ class TestCuda:
         ],
     )
     def test_what_is_said_of_it(self, cuda, state, said):
-        check = doctor._cuda(cuda, IN_ORDER)
+        check = judge("cuda", cuda=cuda)
         assert check.state == state
         assert said in check.finding
 
@@ -191,23 +227,23 @@ class TestPackages:
             ("torch", "demo", True),
             ("corpus", "demo", False),
         ]
-        assert doctor._packages(found).state == doctor.OK
+        assert judge("packages", packages=found).state == doctor.OK
         assert [(extra.name, extra.installed, extra.missing) for extra in doctor_software.extras(found)] == [
             ("export", True, ()),
             ("demo", False, ("corpus",)),
         ]
 
     def test_one_that_is_too_old_and_one_that_is_missing(self, install):
-        check = doctor._packages(self.packages(install, click="7.1"))
+        check = judge("packages", packages=self.packages(install, click="7.1"))
         assert check.state == doctor.PROBLEM
         assert "click 7.1 (wanted: >=8)" in check.finding
         assert "onnxruntime is missing" in check.finding
         assert check.advice == "pip install 'click>=8' 'onnxruntime>=1.22'"
 
     def test_one_that_only_an_extra_wants_otherwise_is_a_note(self, install):
-        check = doctor._packages(self.packages(install, click="8.5", onnxruntime="1.32", torch="2.0"))
+        check = judge("packages", packages=self.packages(install, click="8.5", onnxruntime="1.32", torch="2.0"))
         assert check.state == doctor.NOTE
-        assert "torch 2.0 (wanted: >=2.6); that is for the extra demo, export" in check.finding
+        assert "torch 2.0 (wanted: >=2.6); needed for the extra demo, export" in check.finding
 
     def test_another_build_of_onnxruntime_does_as_well(self, install):
         install("onnxruntime-gpu", "1.32.0", files={"onnxruntime/__init__.py": b""})
@@ -217,31 +253,32 @@ class TestPackages:
 
 class TestChecks:
     def test_why_fewer_cpus_may_be_used(self):
-        assert doctor._cpus(CPU).state == doctor.OK
-        check = doctor._cpus(replace(CPU, by_affinity=4, usable=2))
+        assert judge("cpus").state == doctor.OK
+        check = judge("cpus", cpu=replace(CPU, by_affinity=4, usable=2))
         assert check.state == doctor.NOTE
         assert "2 of 8 CPUs" in check.finding
         assert "4 of them (affinity)" in check.finding
         assert "quota is 2" in check.finding
 
     def test_instructions(self):
-        assert doctor._instructions(CPU).state == doctor.OK
-        assert doctor._instructions(replace(CPU, features={"AVX2": True, "AVX-512 VNNI": False})).state == doctor.NOTE
-        assert "can't be known" in doctor._instructions(replace(CPU, features=None)).finding
+        assert judge("instructions").state == doctor.OK
+        without = replace(CPU, features={"AVX2": True, "AVX-512 VNNI": False})
+        assert judge("instructions", cpu=without).state == doctor.NOTE
+        assert "can't be known" in judge("instructions", cpu=replace(CPU, features=None)).finding
 
     def test_memory(self):
-        assert doctor._memory(Memory(8 * 10**9, 4 * 10**9, None)).state == doctor.OK
-        check = doctor._memory(Memory(8 * 10**9, 4 * 10**9, 5 * 10**8))
+        assert judge("memory").state == doctor.OK
+        check = judge("memory", memory=Memory(8 * 10**9, 4 * 10**9, 5 * 10**8))
         assert check.state == doctor.NOTE
         assert "0.5 GB allowed by the cgroup" in check.finding
-        assert doctor._memory(Memory(None, None, None)).state == doctor.NOTE
+        assert judge("memory", memory=Memory(None, None, None)).state == doctor.NOTE
 
     def test_openvino_is_recommended_where_it_would_be_faster(self):
-        check = doctor._openvino(None, CPU)
+        check = judge("openvino")
         assert check.state == doctor.NOTE
         assert f"{doctor.OPENVINO_SPEEDUP} ×" in check.finding
-        assert doctor._openvino("2026.4", CPU).state == doctor.OK
-        assert doctor._openvino(None, replace(CPU, features={"AVX2": True})).state == doctor.OK
+        assert judge("openvino", openvino="2026.4").state == doctor.OK
+        assert judge("openvino", cpu=replace(CPU, features={"AVX2": True})).state == doctor.OK
 
     def test_the_recommendation_is_what_was_measured(self):
         speeds = {}
@@ -275,10 +312,12 @@ class TestBundle:
     def test_what_is_said_of_the_fp16_graph(self, bundle_folder):
         manifest = Bundle.load(bundle_folder).manifest
         half = Graph("fp16", "model.fp16.onnx", "fp16", ("cuda",), (), 0.00012)
-        check = doctor._fp16(replace(manifest, graphs=(*manifest.graphs, half)))
-        assert check.state == doctor.OK
+        with_it = replace(manifest, graphs=(*manifest.graphs, half))
+        check = judged_bundle(BundleFacts("bundle", with_it, 1), for_gpu=True)[-1]
+        assert (check.name, check.state) == ("fp16", doctor.OK)
         assert "1.2e-04 from fp32's" in check.finding
-        check = doctor._fp16(replace(manifest, left_out={"fp16": "its activations reach 100,000"}))
+        without = replace(manifest, left_out={"fp16": "its activations reach 100,000"})
+        check = judged_bundle(BundleFacts("bundle", without, 1), for_gpu=True)[-1]
         assert (check.state, check.advice) == (doctor.NOTE, None)
         assert check.finding.endswith("its activations reach 100,000")
 
@@ -294,7 +333,8 @@ class TestBundle:
         test = doctor_bundle.speed_test(bundle, cpus=1, seconds=0.02)
         assert "model.onnx" in next(speed.fault for speed in test.speeds if speed.graph == "fp32")
         assert test.choice is None
-        assert doctor._speed(test).state == doctor.PROBLEM
+        (*_, check) = judged_bundle(BundleFacts(str(bundle_copy), bundle.manifest, 1, test), for_gpu=False)
+        assert (check.name, check.state) == ("speed", doctor.PROBLEM)
 
     def test_nothing_is_kept_that_an_audit_would_take_for_measured(self, bundle_folder):
         from lossaudit.engine.model.caches import kept

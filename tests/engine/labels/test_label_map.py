@@ -1,4 +1,4 @@
-"""`--label-map` as it is written: GIVEN=MODEL pairs."""
+"""The syntax of `--label-map`: GIVEN=MODEL pairs."""
 
 from lossaudit.engine.labels.alignment import parse_label_map
 

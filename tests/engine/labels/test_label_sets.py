@@ -1,4 +1,4 @@
-"""Labels of multi-label rows in each of the ways that datasets hold them, and what is refused."""
+"""Labels of multi-label rows in every form that datasets use, and what is refused."""
 
 import itertools
 import json
@@ -88,7 +88,7 @@ class TestLists:
         assert found.read(table).labels.tolist() == [[1, 1, 0, 0], [0, 0, 1, 0], GONE, NOTHING, GONE]
 
     def test_of_bools_that_are_not_one_for_each_label_are_refused(self, refused):
-        with refused("row 0 is 2 long", "4 labels"):
+        with refused("row 0 has 2 items", "4 labels"):
             read([[True, False], [False, True]])
 
     def test_numbers_that_are_no_whole_ones_are_refused_with_the_row(self, refused):
@@ -103,12 +103,12 @@ class TestTexts:
         matrix, found = read(cells)
         assert matrix == [[1, 1, 0, 0], [0, 1, 0, 1], NOTHING, GONE, [0, 0, 1, 0]]
         assert found.separator == separator
-        assert found.alignment.how == f"by name, in texts with {separator!r} between them"
+        assert found.alignment.how == f"by name, in texts separated by {separator!r}"
 
     def test_of_class_indices(self):
         matrix, found = read(["0,3", "1", "2,3"])
         assert matrix == [[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 1]]
-        assert found.alignment.how == "by index, since the labels are numbers, in texts with ',' between them"
+        assert found.alignment.how == "by index, since the labels are numbers, in texts separated by ','"
 
     def test_a_label_with_a_comma_is_one_where_another_separator_fits(self):
         matrix, _ = read(["b, c|a", "a"], model=("a", "b, c"))
@@ -132,7 +132,7 @@ class TestTexts:
         matrix, found = read(["Sports", "World", None])
         assert matrix == [[0, 1, 0, 0], [1, 0, 0, 0], GONE]
         assert (found.kind, found.separator) == ("single", None)
-        assert found.alignment.how == "by name, one a row"
+        assert found.alignment.how == "by name, one per row"
 
     def test_a_dictionary_is_a_text(self):
         assert read(pa.array(["Sports;World", "World"]).dictionary_encode())[0] == [[1, 1, 0, 0], [1, 0, 0, 0]]
@@ -143,8 +143,12 @@ class TestTexts:
         assert found.separator == ";"
 
     def test_numbers_from_one_are_refused_with_the_way_out(self, refused):
-        with refused("from 1 to 4", "label_map={'1': 'World'}"):
+        with refused("from 1 to 4", "label_map={'1': 'World', '2': 'Sports', '3': 'Business', '4': 'Sci/Tech'}"):
             read(["1,2", "3,4", "1,4"])
+
+    def test_numbers_from_one_of_which_some_are_mapped_are_refused(self, refused):
+        with refused("from 1 to 4", "label map says nothing of '2', '3', '4'"):
+            read(["1,2", "3,4", "1,4"], label_map={"1": "World"})
 
     def test_many_different_sets_are_no_matter(self):
         subsets = [",".join(subset) for n in range(5) for subset in itertools.permutations(MODEL, n)]
@@ -164,7 +168,7 @@ def test_a_column_of_one_label_is_sets_of_one(cells, feature):
     matrix, found = read(cells, feature=feature)
     assert matrix == [[0, 1, 0, 0], [0, 0, 0, 1], GONE, GONE]
     assert found.kind == "single"
-    assert found.alignment.how.endswith("one a row")
+    assert found.alignment.how.endswith("one per row")
 
 
 class TestIndicators:
@@ -186,7 +190,7 @@ class TestIndicators:
 
     def test_an_empty_list_among_them_is_missing_and_one_of_another_length_is_refused(self, refused):
         assert read([[1.0, 0.0, 0.0, 0.0], [], [0.0, 1.0, 0.0, 1.0]])[0] == [[1, 0, 0, 0], GONE, [0, 1, 0, 1]]
-        with refused("row 3 is 3 long", "4 labels"):
+        with refused("row 3 has 3 items", "4 labels"):
             read([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0]])
 
     def test_lists_of_a_few_indices_are_indices(self):
@@ -212,7 +216,7 @@ class TestIndicators:
         found = aligned(table, model=("a", "b"), label_map={"tox": "a"})
         assert found.read(table).labels.tolist() == [[1, 0], [0, 1]]
         assert found.alignment.how == "by name (1 by the label map), each with a column of 0 and 1"
-        with refused("label_map names 'x'", "no column of 0 and 1"):
+        with refused("label_map names 'x'", "not a column of 0 and 1"):
             aligned(table, model=("tox", "b"), label_map={"x": "b"})
         with refused("label_map names 'x'", "order of the model's labels"):
             read([[1.0, 0.0, 0.0, 0.0]], label_map={"x": "World"})

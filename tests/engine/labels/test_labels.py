@@ -1,4 +1,4 @@
-"""Labels of a dataset and of a model: by name where both have names, never a silent permutation."""
+"""A dataset's labels and a model's: matched by name if both have names, and never permuted silently."""
 
 import itertools
 
@@ -195,29 +195,6 @@ def test_minus_one_is_a_label_where_it_is_mapped():
     alignment, column = aligned([0, -1, 2, -1], label_map={"-1": "Sci/Tech"})
     assert alignment.indices(column).tolist() == [0, 3, 2, 3]
     assert alignment.missing is None
-
-
-@pytest.mark.parametrize(
-    ("values", "model", "says"),
-    [
-        ([1, 2, 3, 4], MODEL, "from 1 to 4"),
-        ([4, 1], MODEL, "from 1 to 4"),
-        (["1", "4"], MODEL, "from 1 to 4"),
-        ([1.0, 4.0, 2.0, None], MODEL, "from 1 to 4"),
-        ([-1, 0, 1, 2], MODEL, "from -1 to 2"),
-        ([1, -1], ("neg", "pos"), "from -1 to 1"),
-        ([-1, 0, 1], ("neg", "neutral", "pos"), "from -1 to 1"),
-    ],
-)
-def test_numbers_that_do_not_begin_at_0_are_refused_with_the_way_out(values, model, says, refused):
-    with refused(says, "numbered from 0", repr(model[0]), f"label_map={{{says.split()[1]!r}: {model[0]!r}}}"):
-        indices(values, model=model)
-
-
-def test_numbers_that_do_not_begin_at_0_may_be_mapped():
-    label_map = {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"}
-    assert indices([1, 2, 3, 4], label_map=label_map) == [0, 1, 2, 3]
-    assert indices([-1, 1], model=("neg", "pos"), label_map={"-1": "neg", "1": "pos"}) == [0, 1]
 
 
 @pytest.mark.parametrize("kind", [pa.null(), pa.string(), pa.int64(), pa.float64(), pa.bool_()])

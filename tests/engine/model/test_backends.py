@@ -1,4 +1,4 @@
-"""Backends: what can be used here, and graphs that aren't ours."""
+"""Backends: which are usable here, and graphs that lossaudit didn't make."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -34,7 +34,7 @@ def test_a_graph_takes_only_the_inputs_it_has(tmp_path):
 
 @pytest.mark.parametrize(("given", "made"), [("pixels", "logits"), ("input_ids", "embedding")])
 def test_another_kind_of_graph_is_refused(given, made, tmp_path, refused):
-    with refused("m.onnx is no text classifier's graph"):
+    with refused("m.onnx is not a text classifier's graph"):
         backends.load("cpu", save_graph(tmp_path / "m.onnx", given, made), workers=1, threads=1)
 
 
@@ -88,7 +88,7 @@ def test_too_little_memory_to_load_a_graph_is_no_fault_of_the_graph(bundle_folde
         raise RuntimeError("CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; expr=cudaMalloc((void**)&p, size);")
 
     monkeypatch.setattr(onnxruntime.ort, "InferenceSession", load)
-    with refused("not enough memory to load", "model.onnx", "end other programs"):
+    with refused("not enough memory to load", "model.onnx", "close other programs"):
         backends.load("cpu", bundle_folder / "model.onnx", workers=1, threads=1)
 
 

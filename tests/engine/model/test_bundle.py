@@ -1,4 +1,4 @@
-"""Bundles: checked before anything of them is used."""
+"""Bundles: checked before anything in them is used."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_a_missing_field_is_named(field, change, bundle_copy, refused):
         ("format", "1", "'format' has the wrong type"),
         ("format", True, "'format' has the wrong type"),
         ("task", 1, "'task' has the wrong type"),
-        ("task", "regression", "task 'regression' is none of classify, features, multi-label"),
+        ("task", "regression", "task 'regression' is not one of classify, features, multi-label"),
         ("labels", "World", "'labels' has the wrong type"),
         ("labels", [], "'labels' has the wrong type"),
         ("labels", [1, 2], "'labels' has the wrong type"),

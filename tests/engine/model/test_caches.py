@@ -1,4 +1,4 @@
-"""The cache: what is lossaudit's own in it, and that nothing else is ever deleted."""
+"""The cache: which files in it are lossaudit's own, and that nothing else is ever deleted."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Texts, and pairs of them, to ragged token ids, in windows or cut; and padded batches of them."""
+"""Texts and pairs to ragged token ids, truncated or in windows, and padded batches of them."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""An audit as on a GPU, up to its door: the CUDA runner's way of running graphs, on ONNX Runtime's CPU provider."""
+"""An audit as on a GPU, short of the GPU itself: the CUDA runner's bindings, on ONNX Runtime's CPU provider."""
 
 import datasets
 import numpy as np
@@ -41,7 +41,7 @@ class OnTheCpu(Cpu):
 @pytest.fixture
 def gpu(monkeypatch):
     backend = OnTheCpu()
-    monkeypatch.setitem(backends._BACKENDS, "cuda", backend)
+    monkeypatch.setitem(backends.BACKENDS, "cuda", backend)
     return backend
 
 

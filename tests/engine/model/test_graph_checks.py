@@ -1,4 +1,4 @@
-"""What no graph may hold, wherever in it, and what is sound; no backend is asked."""
+"""What no graph may contain, anywhere, and what is sound; no backend is used."""
 
 import os
 
@@ -227,7 +227,7 @@ class TestSizes:
             ({"float_data": [1.0] * 4}, "has data in float_data"),
             ({"data_type": 8}, "has data in raw_data"),
             ({"segment": TensorProto.Segment(begin=0, end=4)}, "holds segment"),
-            ({"external_data": [{"key": "location", "value": "a.bin"}]}, "names a file without lying there"),
+            ({"external_data": [{"key": "location", "value": "a.bin"}]}, "names a file that doesn't hold it"),
             ({"data_location": TensorProto.EXTERNAL}, "both in a file and in the graph"),
         ],
         ids=lambda spoilt: next(iter(spoilt)) if isinstance(spoilt, dict) else None,
@@ -259,7 +259,7 @@ class TestSizes:
     def test_words_in_a_file(self):
         found = tensor("STRING", 4, data_location=TensorProto.EXTERNAL)
         found.external_data.add(key="location", value="a.bin")
-        with pytest.raises(ValueError, match="words"):
+        with pytest.raises(ValueError, match="strings in a file"):
             check_tensor(found, {"a.bin": 16})
 
 
@@ -304,13 +304,13 @@ class TestProtobuf:
         refuse(record(7, record(1, record(4, b"Relu") + record(5, b"") * 200_000)), many)
         tensors = record(5, record(10, bytes([1 << 3, 0, 2 << 3, 1])) * 200_000)
         refuse(record(7, record(1, record(4, b"Relu") + tensors)), many)
-        refuse(record(7, record(1, record(4, b"Relu") + record(5, b"") * 10_000_000)), "beside its weights")
+        refuse(record(7, record(1, record(4, b"Relu") + record(5, b"") * 10_000_000)), "besides its weights")
 
     def test_megabytes_of_a_name(self, refuse):
-        refuse(record(7, record(2, b"a" * 2**25)), "33,554,4", "bytes beside its weights")
+        refuse(record(7, record(2, b"a" * 2**25)), "33,554,4", "bytes besides its weights")
 
     def test_weights_that_are_none_of_a_tensor(self, refuse):
-        refuse(record(7, record(1, record(9, b"a" * 2**25))), "beside its weights")
+        refuse(record(7, record(1, record(9, b"a" * 2**25))), "besides its weights")
 
     def test_fields_that_onnx_does_not_have(self, refuse):
         refuse(model().SerializeToString() + record(15, b"later"), "doesn't know")

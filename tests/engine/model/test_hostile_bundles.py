@@ -1,4 +1,4 @@
-"""Bundles made to do harm: what reads outside the folder, runs foreign code or wants all memory is one line."""
+"""Malicious bundles: reading outside the folder, running foreign code or using all memory is refused in one line."""
 
 import hashlib
 import json
@@ -116,18 +116,18 @@ NO_GRAPHS = [b"", b"PK\x03\x04", b"\x80\x04\x95", b"\x08\x0a" * 50, os.urandom(1
 def test_weights_outside_the_folder(location, refuse, tmp_path):
     (tmp_path / "secret.bin").write_bytes(weight().raw_data)
     spoilt = model(weights=weight(location.format(folder=tmp_path)))
-    refuse(spoilt, "is refused", "tensor 'weight' lies in", "none of the plain files that belong to it")
+    refuse(spoilt, "is refused", "tensor 'weight' lies in", "not one of the plain files that belong to it")
 
 
 def test_weights_in_a_file_that_the_manifest_does_not_list(refuse, bundle_copy):
     (bundle_copy / "more.bin").write_bytes(weight().raw_data)
-    refuse(model(weights=weight("more.bin")), "'more.bin', which is none of the plain files that belong to it")
+    refuse(model(weights=weight("more.bin")), "'more.bin', which is not one of the plain files that belong to it")
 
 
 def test_weights_behind_a_link(refuse, tmp_path):
     (tmp_path / "secret.bin").write_bytes(weight().raw_data)
     link = tmp_path / "secret.bin"
-    refuse(model(weights=weight("link.bin")), "'link.bin', which is none of the plain files", link=link)
+    refuse(model(weights=weight("link.bin")), "'link.bin', which is not one of the plain files", link=link)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "weights.bin", "tokenizer.json", "manifest.json"])

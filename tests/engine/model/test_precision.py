@@ -1,4 +1,4 @@
-"""What computes the losses: the user's wish, else what is faster here, said in words."""
+"""How the precision is chosen, by the user or by speed here, and how the choice is explained."""
 
 import dataclasses
 import json
@@ -7,12 +7,34 @@ import time
 import numpy as np
 import pytest
 
+from lossaudit.engine.cpus import instructions, multiplies_int8
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.model import backends, precision, tuning
+from lossaudit.engine.model import backends, tuning
 from lossaudit.engine.model.bundle import Bundle, Graph
 from lossaudit.engine.model.encoding import TextEncoder
-from lossaudit.engine.model.precision import Wish, choose
+from lossaudit.engine.model.precision import Wish, choice_by_speed, choose
 from lossaudit.engine.model.tuning import Plan, measured_plan
+
+QUICK = 0.001
+"""Seconds of a measurement where any speed will do."""
+
+
+class StandIn:
+    """A backend that this machine may not have: it loads what `runner` is, or fails with it."""
+
+    def __init__(self, runner=None):
+        self.runner = runner
+
+    def missing(self):
+        return None
+
+    def version(self):
+        return "1"
+
+    def load(self, model, workers, threads):  # noqa: ARG002 - as the others
+        if isinstance(self.runner, Exception):
+            raise self.runner
+        return self.runner
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +54,22 @@ def sample(bundle, rows):
 
 
 @pytest.fixture
-def speeds(monkeypatch):
-    """Sets what a measurement finds, by graph."""
+def own_cache(tmp_path, monkeypatch):
+    """A folder for the plans of this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
 
-    def set_speeds(**by_graph):
-        def measured(_bundle, of, *_):
-            return Plan(of, "cpu", 1, 1, 512, tokens_per_second=by_graph[of]) if of in by_graph else None
 
-        monkeypatch.setattr(tuning, "measured_plan", measured)
+@pytest.fixture
+def speeds(bundle, sample, own_cache):
+    """Sets what an earlier measurement found on the CPU, by precision."""
+
+    def set_speeds(**by_precision):
+        for precision, speed in by_precision.items():
+            kept = set(own_cache.rglob("plans/*.json"))
+            plan = measured_plan(bundle, precision, "cpu", 1, sample, QUICK)
+            (path,) = set(own_cache.rglob("plans/*.json")) - kept
+            path.write_text(json.dumps(dataclasses.asdict(plan) | {"tokens_per_second": speed}))
 
     return set_speeds
 
@@ -51,7 +81,8 @@ def auto(bundle, sample, rows=100_000, top=None):
 def test_auto_takes_int8_and_an_exact_top_where_that_is_faster(bundle, sample, speeds):
     speeds(fp32=100.0, int8=300.0)
     choice = auto(bundle, sample)
-    assert (choice.precision, choice.top, choice.first.graph, choice.again.graph) == ("exact-top", 500, "int8", "fp32")
+    assert (choice.precision, choice.top, choice.again.graph) == ("exact-top", 500, "fp32")
+    assert bundle.graph(choice.first.graph).precision == "int8"
     assert "3.0 ×" in choice.why
 
 
@@ -69,10 +100,12 @@ def test_auto_takes_fp32_for_few_rows(bundle, sample, speeds):
     assert auto(bundle, sample, rows=900, top=50).precision == "exact-top"
 
 
-def test_without_measuring_the_instructions_decide(bundle, monkeypatch):
-    for has, expected in ((True, "exact-top"), (False, "fp32")):
-        monkeypatch.setattr(precision, "multiplies_int8", lambda _, has=has: has)
-        assert choose(bundle, Wish("auto", None, "cpu", 2), 100_000).precision == expected
+def test_without_measuring_the_instructions_decide(bundle):
+    plans = [tuning.default_plan(bundle, precision, "cpu", 2) for precision in ("int8", "fp32")]
+    for has, expected in (({"AVX-VNNI": True}, "exact-top"), ({"AVX2": True}, "fp32"), (None, "fp32")):
+        assert choice_by_speed("int8", *plans, 500, 100_000, has).precision == expected
+    here = "exact-top" if multiplies_int8(instructions()) else "fp32"
+    assert choose(bundle, Wish("auto", None, "cpu", 2), 100_000).precision == here
 
 
 @pytest.mark.parametrize("asked", ["fp32", "int8", "exact-top"])
@@ -95,8 +128,7 @@ def test_a_bundle_without_int8_says_why(without_int8, asked, refused):
 
 
 def test_openvino_is_for_int8_alone(bundle, without_int8, monkeypatch, refused):
-    monkeypatch.setattr(backends, "check_available", lambda name: None)
-    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
+    monkeypatch.setitem(backends.BACKENDS, "openvino", StandIn())
     for refusing, asked in ((without_int8, "auto"), (bundle, "fp32")):
         with refused("openvino"):
             choose(refusing, Wish(asked, None, "openvino", 1), 100)
@@ -112,8 +144,7 @@ class TestOnAGpu:
 
     @pytest.fixture(autouse=True)
     def cuda(self, monkeypatch):
-        monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
-        monkeypatch.setattr(backends, "cuda_works", lambda model: True)
+        monkeypatch.setitem(backends.BACKENDS, "cuda", StandIn())
 
     @pytest.fixture
     def with_fp16(self, bundle):
@@ -159,19 +190,14 @@ class TestOnAGpu:
         why = choose(without, Wish("auto", None, "cuda", 1), 100_000).why
         assert why == "the bundle has no fp16 graph; fp16: its activations reach 100,000"
 
-    def test_cpus_keep_to_int8(self, with_fp16, refused, monkeypatch):
-        monkeypatch.setattr(precision, "multiplies_int8", lambda _: True)
-        choice = choose(with_fp16, Wish("auto", None, "cpu", 2), 100_000)
+    def test_cpus_keep_to_int8(self, with_fp16, refused):
+        choice = choose(with_fp16, Wish("exact-top", None, "cpu", 2), 100_000)
         assert (choice.precision, choice.first.graph) == ("exact-top", "int8-static")
         with refused("precision='fp16'", "provider='cuda'"):
             choose(with_fp16, Wish("fp16", None, "cpu", 2), 100)
 
-    def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(
-        self, with_fp16, sample, tmp_path, monkeypatch
-    ):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-        monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
+    @pytest.mark.usefixtures("own_cache")
+    def test_budgets_are_a_gpus_and_what_runs_out_of_memory_is_not_taken(self, with_fp16, sample, monkeypatch):
         largest = []
 
         class Gpu:
@@ -183,32 +209,28 @@ class TestOnAGpu:
                     raise RuntimeError("Failed to allocate memory for requested buffer of size 8388608000")
                 time.sleep(0.002)
 
-        monkeypatch.setattr(backends, "load", lambda *_: Gpu())
+        monkeypatch.setitem(backends.BACKENDS, "cuda", StandIn(Gpu()))
         plan = measured_plan(with_fp16, "fp16", "cuda", 8, sample)
         assert (plan.graph, plan.backend, plan.workers, plan.budget) == ("fp16", "cuda", 1, 16_384)
         assert plan.tokens_per_second > 0
         assert max(largest) > 32_768, "the sample's texts are repeated until they fill the batches"
 
 
-def test_a_measured_plan_is_kept(bundle, sample, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-    first = measured_plan(bundle, "int8", "cpu", 2, sample)
+def test_a_measured_plan_is_kept(bundle, sample, own_cache, monkeypatch):
+    first = measured_plan(bundle, "int8", "cpu", 2, sample, QUICK)
     assert first.tokens_per_second > 0
-    (kept,) = tmp_path.rglob("plans/*.json")
+    (kept,) = own_cache.rglob("plans/*.json")
     assert json.loads(kept.read_text()) == dataclasses.asdict(first)
-    monkeypatch.setattr(tuning, "tokens_per_second", lambda *_: pytest.fail("measured again"))
-    assert measured_plan(bundle, "int8", "cpu", 2, sample) == first
+    monkeypatch.setattr(backends, "load", lambda *_: pytest.fail("measured again"))
+    assert measured_plan(bundle, "int8", "cpu", 2, sample, QUICK) == first
 
 
 @pytest.mark.parametrize("spoilt", ["", "[]", '{"graph": 1}', "{"])
-def test_a_spoilt_plan_is_measured_again(bundle, sample, tmp_path, monkeypatch, spoilt):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-    measured_plan(bundle, "fp32", "cpu", 1, sample)
-    (kept,) = tmp_path.rglob("plans/*.json")
+def test_a_spoilt_plan_is_measured_again(bundle, sample, own_cache, spoilt):
+    measured_plan(bundle, "fp32", "cpu", 1, sample, QUICK)
+    (kept,) = own_cache.rglob("plans/*.json")
     kept.write_text(spoilt)
-    assert measured_plan(bundle, "fp32", "cpu", 1, sample).graph == "fp32"
+    assert measured_plan(bundle, "fp32", "cpu", 1, sample, QUICK).graph == "fp32"
 
 
 def test_a_backend_that_runs_nothing_of_the_bundle_has_no_plan(without_int8, sample):
@@ -226,24 +248,14 @@ def test_speed_counts_tokens_without_padding(sample):
     assert tuning.tokens_per_second(Slow(), plan, sample, seconds=0.01) > 0
 
 
-def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
-    monkeypatch.setattr(backends, "available", lambda: ("cpu", "openvino"))
-    monkeypatch.setattr(backends, "versions", lambda: ("1", "1"))
-    load = backends.load
-
-    def broken(backend, *arguments):
-        if backend == "openvino":
-            raise LossAuditError("its libraries are missing")
-        return load(backend, *arguments)
-
-    monkeypatch.setattr(backends, "load", broken)
-    assert measured_plan(bundle, "int8", "auto", 1, sample).backend == "cpu"
-    with pytest.raises(LossAuditError, match="its libraries are missing"):
-        measured_plan(bundle, "int8", "openvino", 1, sample)
+@pytest.mark.usefixtures("own_cache")
+def test_a_backend_that_does_not_load_is_passed_over(bundle, sample, monkeypatch, refused):
+    monkeypatch.setitem(backends.BACKENDS, "openvino", StandIn(LossAuditError("its libraries are missing")))
+    assert measured_plan(bundle, "int8", "auto", 1, sample, QUICK).backend == "cpu"
+    with refused("its libraries are missing"):
+        measured_plan(bundle, "int8", "openvino", 1, sample, QUICK)
 
 
 def test_auto_takes_the_cpu_where_cuda_is_installed_but_does_not_work(bundle, monkeypatch):
-    monkeypatch.setattr(backends, "available", lambda: ("cpu", "cuda"))
+    monkeypatch.setitem(backends.BACKENDS, "cuda", StandIn(LossAuditError("cuDNN doesn't load")))
     assert choose(bundle, Wish("fp32", None, "auto", 1), 100).first.backend == "cpu"

@@ -1,4 +1,4 @@
-"""Scoring a shard: every text once, in its place, whatever the threads; and what fails stays alone."""
+"""Scoring a shard: every text once and in its place, whatever the threads; a failure affects only its own text."""
 
 import threading
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Audits of long texts in windows: nothing of a text is lost, and its loss is that of its windows' mean logits."""
+"""Audits of long texts in windows: no token is lost, and a text's loss is that of its windows' mean logits."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""A cluster's way to score shards: the same parts, and an audit goes on from one way to the other."""
+"""Scoring shards on a cluster: the same parts, and and an audit started either way resumes the other way."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""A runtime that fails: the rows that do it are told with their reason, the rest go on, and too many stop the audit."""
+"""A failing runtime: failing rows are reported with the reason, the others are scored, and too many stop the audit."""
 
 import datasets
 import numpy as np
@@ -167,7 +167,7 @@ def test_failures_of_parts_that_were_kept_count_too(bundle, break_runtime, tmp_p
         broken = audit(bundle, dataset, shard_rows=50)
         with (
             broken.keep_parts(folder),
-            refused("fails on 16 of 150 rows so far", "before are kept: make the same call"),
+            refused("fails on 16 of 150 rows so far", "shards are kept: make the same call"),
         ):
             broken.run()
 
@@ -190,10 +190,7 @@ def test_strict_stops_at_the_first_shard_with_a_failure(bundle, break_runtime, t
 
 
 def test_a_measurement_that_fails_is_no_reason_to_stop(bundle, break_runtime, monkeypatch, tmp_path):
-    from lossaudit.engine.model import tuning
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(tuning, "_SECONDS", 0.01)
     break_runtime(raising(RuntimeError("no")))
     dataset = rows_of(1200, [600])
     for precision in ("fp32", "auto"):

@@ -1,4 +1,4 @@
-"""The states of a dataset's texts: each is the graph's own, what has none is said, and kept shards aren't run again."""
+"""The states of a dataset's texts: equal to the graph's, missing ones reported, and kept shards not run again."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Places for parts: a folder of this machine, and what a URL means. Both know whole files alone."""
+"""Where parts are kept: a local folder, and the meaning of URLs. Both store only whole files."""
 
 import uuid
 

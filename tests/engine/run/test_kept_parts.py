@@ -1,4 +1,4 @@
-"""Kept parts: an interrupted audit goes on, and parts of another audit, or damaged ones, are never used."""
+"""Kept parts: an interrupted audit resumes, and damaged parts or those of another audit are never used."""
 
 import subprocess
 import sys
@@ -152,7 +152,7 @@ def test_a_part_that_is_gone_when_it_is_needed_is_said(folder, refused):
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         next(folder.glob("part-*")).write_bytes(b"")
-        with refused("part-000000000000 in", "was damaged", "make the same call again to score it anew"):
+        with refused("part-000000000000 in", "was damaged", "make the same call again to score it again"):
             kept.sound(part_stem(0))
 
 

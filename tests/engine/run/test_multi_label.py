@@ -1,4 +1,4 @@
-"""Audits with a multi-label model: losses as PyTorch has them, each row's worst label, and what becomes of rows."""
+"""Audits with a multi-label model: losses equal PyTorch's, each row's worst label, and the outcomes of rows."""
 
 import json
 import pickle
@@ -275,12 +275,12 @@ def test_a_job_travels_to_other_processes(bundle, multi_label_rows):
 
 
 def test_lists_for_a_model_of_one_label_are_refused_with_the_way_out(bundle_folder, multi_label_rows, refused):
-    with refused("holds lists", "one label a row", "multi_label=True"):
+    with refused("holds lists", "single-label model", "multi_label=True"):
         audit(Bundle.load(bundle_folder), multi_label_rows)
 
 
 def test_names_that_the_model_has_twice_are_refused(refused):
-    with refused("two labels of the name 'a'", "id2label"):
+    with refused("two labels named 'a'", "id2label"):
         MultiLabel(("a", "b", "a"))
     assert SingleLabel(("a", "a")).labels == ("a", "a")
 
@@ -289,7 +289,7 @@ def test_labels_in_a_csv(bundle, multi_label_rows, audited, write_file):
     lines = [f"{row['text']},{';'.join(row['labels'])}\n" for row in multi_label_rows]
     prepared = audit(bundle, open_dataset(str(write_file("rows.csv", "text,labels\n" + "".join(lines)))))
     found = prepared.run().table.sort_by("id").to_pylist()
-    assert "in texts with ';' between them" in prepared.alignment.how
+    assert "in texts separated by ';'" in prepared.alignment.how
     losses = dict(zip(audited.table["id"].to_pylist(), audited.table["loss"].to_pylist(), strict=True))
     for row, source in zip(found, multi_label_rows, strict=True):
         # A CSV's empty cell is no cell, so that a row without labels is one without a label.

@@ -1,4 +1,4 @@
-"""Audits of pairs of texts: each pair's loss is that of PyTorch, whatever else happens on the way."""
+"""Audits of pairs of texts: each pair's loss equals PyTorch's, whatever else happens on the way."""
 
 import pickle
 
@@ -144,7 +144,7 @@ def test_half_a_pair_is_never_guessed_to_be_the_text(bundle, pairs, refused):
 
 
 def test_pairs_do_not_go_with_a_stride(bundle, pairs, refused):
-    with refused("stride doesn't go with text_pair_column"):
+    with refused("stride can't be combined with text_pair_column"):
         audit(bundle, pairs, stride=4)
 
 
@@ -165,5 +165,5 @@ class TestScore:
         np.testing.assert_allclose(found.loss, expected, atol=1e-4)
 
     def test_there_must_be_as_many(self, bundle, refused):
-        with refused("2 texts, but 1 second ones"):
+        with refused("2 texts, but 1 second texts"):
             lossaudit.score(bundle, ["a", "b"], [0, 1], text_pairs=["c"])

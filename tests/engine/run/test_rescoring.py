@@ -1,4 +1,4 @@
-"""Scoring the top again: what takes the place of which rows, and that an interrupted second pass goes on."""
+"""Scoring the top again: which rows are replaced by what, and that an interrupted second pass resumes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The exact top: whatever the approximation, the K highest exact losses come out, at the price of few rows."""
+"""The exact top: whatever the approximation, it finds the K highest exact losses and rescores few rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The facts of a run, which travel with its losses table."""
+"""The facts about a run that are stored in its losses table."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A losses table on disk: its top without reading it whole, and one line where it is damaged."""
+"""A losses table on disk: reading its top without the rest, and one line of error if it is damaged."""
 
 import random
 
@@ -140,7 +140,7 @@ def test_types_that_another_program_wrote_are_taken(table, tmp_path):
 def test_a_column_of_another_kind_is_no_losses_table(table, tmp_path, refused):
     other = table.set_column(7, "loss", pa.array(["high"] * len(table)))
     pq.write_table(other, tmp_path / "losses.parquet")
-    with refused("losses.parquet is no losses table"):
+    with refused("losses.parquet is not a losses table"):
         LossesTable.open(tmp_path / "losses.parquet").top(20)
 
 
@@ -169,7 +169,7 @@ def test_no_file_and_no_losses_table_are_refused(tmp_path, refused):
     with refused("there is no file", "`la.audit`"):
         LossesTable.open(tmp_path / "losses.parquet")
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
-    with refused("other.parquet is no losses table", "id, label_name"):
+    with refused("other.parquet is not a losses table", "id, label_name"):
         LossesTable.open(tmp_path / "other.parquet")
 
 

@@ -1,4 +1,4 @@
-"""The merge: for any losses and any cut into parts it is what a sort in memory gives, and it leaves nothing behind."""
+"""The merge: for any losses and any cut into parts it equals a sort in memory, and it leaves nothing behind."""
 
 import random
 

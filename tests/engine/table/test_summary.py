@@ -1,4 +1,4 @@
-"""The summary: what is counted part by part is what counting all rows gives, in any order of the parts."""
+"""The summary: counting part by part equals counting all rows, in any order of the parts."""
 
 import collections
 

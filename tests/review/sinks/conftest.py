@@ -1,4 +1,4 @@
-"""What the sinks' tests share: servers on loopback that answer as the real ones do, records, and no real pauses."""
+"""Shared by the tests of the sinks: loopback servers that answer like the real ones, records, and no real pauses."""
 
 import json
 import threading

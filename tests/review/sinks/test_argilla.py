@@ -1,6 +1,6 @@
-"""Argilla: the exchange that its real server had with us is replayed, and our requests must be those of then.
+"""Argilla: replays a recorded exchange with its real server; our requests must equal the recorded ones.
 
-tests/contracts/test_argilla.py made argilla_exchange.jsonl with the real server, and holds that it is still so.
+tests/contracts/test_argilla.py recorded argilla_exchange.jsonl with the real server, and checks that it is up to date.
 """
 
 import copy
@@ -205,7 +205,9 @@ def test_a_bulk_that_fails_says_which_records_are_in(exchange, replay, sink, on_
     there = replay([*exchange[1], listing, *exchange[1]])
     there.only = "/bulk"
     there.instead.append((422, {}, {"detail": "Record at position 0 is not valid"}))
-    with refused("answers 422 to PUT", "Record at position 0 is not valid", "In of 5: the records of rank 1-4."):
+    with refused(
+        "answers 422 to PUT", "Record at position 0 is not valid", "Of 5 records, those of rank 1-4 are stored."
+    ):
         log_records([record(row) for row in range(1299, 1294, -1)], sink(there), on_stage)
 
 
@@ -219,7 +221,7 @@ def test_a_key_that_may_not_see_the_others_sees_itself(exchange, replay, sink):
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(401, "refuses the key (no)"), (404, "something else than Argilla"), (403, "doesn't let")]
+    ("status", "says"), [(401, "refuses the key (no)"), (404, "doesn't answer as Argilla would"), (403, "doesn't let")]
 )
 def test_keys_and_other_servers(status, says, replay, sink, refused):
     there = replay([])
@@ -256,7 +258,7 @@ def test_workspaces(exchange, replay, sink, refused):
     workspaces = next(one for one in two if one["path"] == "/api/v1/me/workspaces")["answer"]["items"]
     other = workspaces[0] | {"name": "team", "id": "00000000-0000-4000-8000-000000000099"}
     workspaces.append(other)
-    with refused("say workspace", "argilla, team"):
+    with refused("give workspace", "argilla, team"):
         sink(replay(two)).find(create=False)
     with refused("there is no Argilla dataset ag_news_errors in the workspace team"):
         sink(replay(two), workspace="team").find(create=False)
@@ -285,7 +287,7 @@ def test_a_dataset_of_another_task_is_refused(path, change, says, exchange, repl
 
 
 def test_a_dataset_with_other_labels_is_refused(exchange, replay, sink, refused):
-    with refused("hasn't the labels 'Politics'"):
+    with refused("lacks the labels 'Politics'"):
         sink(replay(exchange[2]), about=About("m", "d", ("x", "Politics"))).find(create=True)
 
 

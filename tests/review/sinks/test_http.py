@@ -1,4 +1,4 @@
-"""The connection to a server: tries again, tells failures in a line, and shows the key to nobody."""
+"""The connection to a server: it retries, describes failures in one line, and shows the key to nobody."""
 
 import contextlib
 import traceback
@@ -110,7 +110,7 @@ def test_what_must_not_be_sent_twice_is_not(connect, there):
 
 
 def test_a_server_that_is_down_is_told_at_once(connect, pauses, refused):
-    with refused("Testing at http://127.0.0.1:1 can't be reached", "is it up, and is url right?"):
+    with refused("Testing at http://127.0.0.1:1 can't be reached", "is it running, and is url right?"):
         connect("http://127.0.0.1:1").get("/a")
     assert pauses == []
 
@@ -126,7 +126,7 @@ def test_a_redirect_takes_the_key_nowhere(status, connect, there, serve, service
 
 def test_an_answer_that_is_no_json(connect, there, refused):
     there.instead.append((200, {}, "<html>Welcome</html>"))
-    with refused("Testing at", "something else", "is url right?"):
+    with refused("Testing at", "doesn't answer as Testing would", "is url right?"):
         connect(there.url).get("/a")
 
 
@@ -155,7 +155,7 @@ def test_the_key_stands_in_no_message_and_no_traceback(status, connect, there, k
         ("", "write it like"),
         ("ftp://a.example", "write it like"),
         ("http://", "write it like"),
-        ("http://a.example:port", "is none"),
+        ("http://a.example:port", "is invalid"),
         ("http://bob:hunter2@a.example", "a user, password"),
         ("https://a.example/?token=hunter2", "query"),
     ],
@@ -204,10 +204,11 @@ def test_servers_that_answer_anything_are_no_fault_of_ours(kind, said, serve, se
         def answer(self, request):  # noqa: ARG002
             return 200, said
 
-    place = Place(name="errors", url=serve(Anything()).url, key=key)
+    place, said_of_it = Place(name="errors", url=serve(Anything()).url, key=key), []
     with contextlib.closing(connect_sink(kind, place, about)) as sink:
-        for create in (True, False):
-            with contextlib.suppress(LossAuditError):
-                sink.find(create=create)
-        with contextlib.suppress(LossAuditError):
-            list(sink.held())
+        for ask in (lambda: sink.find(create=True), lambda: sink.find(create=False), lambda: list(sink.held())):
+            try:
+                ask()
+            except LossAuditError as error:
+                said_of_it.append(str(error))
+    assert all(len(message.splitlines()) == 1 and key not in message for message in said_of_it)

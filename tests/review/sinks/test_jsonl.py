@@ -1,4 +1,4 @@
-"""Files of records: their shape, that a second run keeps every line, and how answers are read."""
+"""Files of records: their format, that a second run keeps every line, and how answers are read."""
 
 import json
 import os
@@ -164,9 +164,9 @@ def test_a_file_of_ids_and_annotations_is_enough(file, sink, losses, decided):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "line 2, is no JSON"),
-        ("[" * 100_000, "line 2, is no JSON"),
-        ("[1]", "line 2, is no record"),
+        ("{", "line 2, isn't JSON"),
+        ("[" * 100_000, "line 2, isn't JSON"),
+        ("[1]", "line 2, isn't a record"),
         ('{"id": 1}', "lacks id or annotation"),
         ('{"id": "1", "annotation": "World"}', "id is '1'"),
         ('{"id": true, "annotation": "World"}', "id is True"),
@@ -187,7 +187,7 @@ def test_lines_that_make_no_sense_are_told_by_their_number(line, says, file, sin
 
 def test_a_file_of_something_else_is_not_written_to(file, sink, records, on_stage, refused):
     file.write_text('{"id": 0, "loss": 3.5}\n')
-    with refused(str(file), "is no record of `lossaudit log`"):
+    with refused(str(file), "isn't a record of `lossaudit log`"):
         log_records(records, sink, on_stage)
     assert file.read_text() == '{"id": 0, "loss": 3.5}\n'
 
@@ -205,7 +205,7 @@ def test_no_file(file, sink, losses, refused):
 
 
 def test_a_folder(tmp_path, about, records, on_stage, refused):
-    with refused(f"{tmp_path} is no file"):
+    with refused(f"{tmp_path} isn't a file"):
         log_records(records, connect("jsonl", Place(file=tmp_path), about), on_stage)
 
 

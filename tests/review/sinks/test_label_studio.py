@@ -1,6 +1,6 @@
 """Label Studio: the project, the tasks and their order, the two kinds of keys, and how annotations are read.
 
-The fake below answers as the real server does; tests/contracts runs the real one.
+The fake below answers like the real server; tests/contracts runs the real one.
 """
 
 import base64
@@ -166,7 +166,9 @@ def test_a_bulk_that_fails_for_good_says_which_are_in(sink, studio, make_losses,
     there.find(create=True)
     studio.only = "import"
     studio.instead.extend([None, (400, {}, {"validation_errors": {"non_field_errors": ["too odd"]}})])
-    with refused("answers 400 to POST /api/projects/7/import", "too odd", "In of 300: the records of rank 1-250."):
+    with refused(
+        "answers 400 to POST /api/projects/7/import", "too odd", "Of 300 records, those of rank 1-250 are stored."
+    ):
         log_records(records_of(LossesTable.open(make_losses(rows)), 300), there, on_stage)
 
 
@@ -357,12 +359,12 @@ def test_sets_go_and_come_back(sink, studio, sets, sets_about, on_stage, decided
 def test_a_project_of_one_label_a_text_is_none_of_sets_and_the_other_way_round(sink, sets_about, about, refused):
     alike = dataclasses.replace(about, labels=sets_about.labels)
     sink(about=alike).find(create=True)
-    with refused(NAME, "is for one label a text"):
+    with refused(NAME, "is for one label per text"):
         sink(about=sets_about).find(create=True)
     sink(about=dataclasses.replace(sets_about, text_pair=None), name="sets").find(create=True)
-    with refused("is for several labels a text"):
+    with refused("is for several labels per text"):
         sink(about=alike, name="sets").find(create=True)
-    with refused("shows one text a task"):
+    with refused("shows one text per task"):
         sink(about=sets_about, name="sets").find(create=True)
 
 
@@ -381,7 +383,7 @@ def test_long_names_of_models_are_shortened(sink, studio, records, on_stage):
 def test_an_edition_that_imports_in_the_background_is_told(sink, studio, records, on_stage, refused):
     studio.only = "import"
     studio.instead.append((201, {}, {"import": 5}))
-    with refused("doesn't say that it took 12 tasks"):
+    with refused("doesn't confirm that it stored 12 tasks"):
         log_records(records, sink(), on_stage)
 
 

@@ -1,4 +1,4 @@
-"""Sending records to any sink: exactly n, in loss order, none twice, and after a failure it is said which are in."""
+"""Sending records to any sink: exactly n, highest loss first, none twice; an error says which are in."""
 
 import dataclasses
 import sys
@@ -75,15 +75,15 @@ def test_other_records_are_counted_and_left(sink, losses, on_stage):
 @pytest.mark.parametrize(
     ("rank", "half", "blind", "says"),
     [
-        (1, 0, False, "In of 12: none."),
-        (2, 0, False, "In of 12: the records of rank 1-5."),
-        (3, 1, False, "In of 12: the records of rank 1-11."),
-        (2, 3, True, "Surely in of 12: the records of rank 1-5."),
+        (1, 0, False, "Of 12 records, none are stored."),
+        (2, 0, False, "Of 12 records, those of rank 1-5 are stored."),
+        (3, 1, False, "Of 12 records, those of rank 1-11 are stored."),
+        (2, 3, True, "Of 12 records, those of rank 1-5 are known to be stored."),
     ],
 )
 def test_a_failed_bulk_says_which_records_are_in(rank, half, blind, says, sink, records, on_stage, refused):
     sink.fails_at, sink.half, sink.blind_after = rank, half, blind
-    with refused("the list is full", says, "run again, sends the rest"):
+    with refused("the list is full", says, "Run the same command again to send the rest"):
         log_records(records, sink, on_stage)
     sink.fails_at, sink.blind = None, False
     log_records(records, sink, on_stage)
@@ -93,7 +93,7 @@ def test_a_failed_bulk_says_which_records_are_in(rank, half, blind, says, sink, 
 def test_ranks_with_gaps(sink, records, on_stage, refused):
     sink.kept = [Held(n, f"example number {n}", 12.0 - n) for n in (1, 3, 4)]
     sink.fails_at = 1
-    with refused("of rank 2, 4-5."):
+    with refused("of rank 2, 4-5 are stored."):
         log_records(records, sink, on_stage)
 
 

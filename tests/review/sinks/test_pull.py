@@ -1,4 +1,4 @@
-"""Bringing answers back: what each means for the row, none twice, and what doesn't fit is said."""
+"""Pulling answers: what each means for the row, none twice, and answers that don't fit are reported."""
 
 import pytest
 

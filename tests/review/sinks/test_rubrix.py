@@ -1,6 +1,6 @@
-"""Rubrix: what is asked of its server, how its records are read, and what goes wrong.
+"""Rubrix: the requests to its server, how its records are read, and what can go wrong.
 
-The fake below answers as the real server does; tests/contracts holds that our requests are the real ones.
+The fake below answers like the real server; tests/contracts checks that our requests are right for the real one.
 """
 
 import dataclasses
@@ -117,13 +117,13 @@ def test_sets_come_back(sink, rubrix, sets, sets_about, on_stage, decided_sets):
 
 def test_a_dataset_holds_sets_or_single_labels(sink, rubrix, sets, sets_about, records, on_stage, refused):
     log_records(records, sink(), on_stage)
-    with refused(NAME, "is for one label a text", "another name"):
+    with refused(NAME, "is for one label per text", "another name"):
         log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
-    with refused("is for one label a text"):
+    with refused("is for one label per text"):
         pull(sets, sink(about=sets_about), "rubrix")
     rubrix.records.clear()
     log_records(records_of(sets, 6), sink(about=sets_about), on_stage)
-    with refused("is for several labels a text"):
+    with refused("is for several labels per text"):
         log_records(records, sink(), on_stage)
 
 
@@ -222,7 +222,7 @@ def test_a_dataset_that_is_not_there_names_the_others(sink, rubrix, losses, refu
 @pytest.mark.parametrize("create", [True, False])
 def test_a_dataset_of_another_task_is_refused(create, sink, rubrix, refused):
     rubrix.tasks[NAME] = "TokenClassification"
-    with refused(NAME, "is one of TokenClassification", "another name"):
+    with refused(NAME, "is for TokenClassification", "another name"):
         sink().find(create=create)
 
 
@@ -242,7 +242,7 @@ def test_workspaces(sink, rubrix, refused):
 
 def test_another_server_is_told_from_rubrix(sink, rubrix, refused):
     rubrix.instead.append((404, {}, {"detail": "Not Found"}))
-    with refused("Rubrix at", "something else than Rubrix would", "is url right"):
+    with refused("Rubrix at", "doesn't answer as Rubrix would", "is url right"):
         sink().find(create=True)
 
 
@@ -264,7 +264,7 @@ def test_a_bulk_that_half_fails(sink, rubrix, records, on_stage, refused):
     there.find(create=True)
     rubrix.only = ":bulk"
     rubrix.instead.append((200, {}, {"dataset": NAME, "processed": 12, "failed": 2}))
-    with refused("stored some records of a bulk and not others", "In of 12: none"):
+    with refused("stored only some records of a bulk", "Of 12 records, none are stored"):
         log_records(records, there, on_stage)
 
 
