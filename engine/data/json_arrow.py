@@ -44,8 +44,7 @@ def _copied(files: Sequence[Path], kinds: Kinds, copy: Path) -> int | None:
     """The number of rows; None if the types changed on the way. `kinds` are those of all rows then."""
     writer, rows = None, 0
     try:
-        for piece in _pieces(files):
-            table = _table(piece, kinds)
+        for table in _tables(files, kinds):
             if writer is None:
                 schema = table.schema
                 writer = pa.ipc.new_stream(str(copy), schema)
@@ -58,12 +57,15 @@ def _copied(files: Sequence[Path], kinds: Kinds, copy: Path) -> int | None:
     return rows if writer is None or _schema(kinds) == schema else None
 
 
-def _pieces(files: Sequence[Path]) -> Iterator[Lines | list[Row]]:
+def _tables(files: Sequence[Path], kinds: Kinds) -> Iterator[pa.Table]:
+    """The rows of all files in pieces, in the types of `kinds`, which are widened on the way."""
     for file in files:
         try:
-            yield from pieces_of(file)
+            yield from (_table(piece, kinds) for piece in pieces_of(file))
         except BadJsonError as error:
-            raise error.of(file) if len(files) > 1 else error from error
+            if len(files) > 1:
+                raise error.of(file) from error
+            raise
 
 
 def _schema(kinds: Kinds) -> pa.Schema:

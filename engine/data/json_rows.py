@@ -139,7 +139,7 @@ def _object(line: bytes, number: int) -> Row:
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
         raise BadJsonError(f"can't be read: {brief(error)}", number) from error
     if type(value) is not dict:
-        raise BadJsonError("is no JSON object", number)
+        raise BadJsonError("is not a JSON object", number)
     if b"\\u" in line and not _is_text(value, "strict" if is_utf8(line) else "surrogateescape"):
         raise BadJsonError(_HALF, number)
     return value
@@ -253,7 +253,7 @@ def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _row(text: _Text) -> Row:
     if text.peek() != "{":
-        raise text.wrong("is no JSON object" if text.peek() else "is not JSON: the file ends early")
+        raise text.wrong("is not a JSON object" if text.peek() else "is not JSON: the file ends early")
     at = text.line
     row = cast(Row, text.value())
     if not _is_text(row):

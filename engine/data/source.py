@@ -224,7 +224,7 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
     except LossAuditError:
         raise
     except BadJsonError as error:
-        raise LossAuditError(f"{name} can not be read: {error}") from error
+        raise LossAuditError(f"{name} cannot be read: {error}") from error
     except Exception as error:  # readers for six formats and the hub raise whatever they like
         cause = _first_cause(error)
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):

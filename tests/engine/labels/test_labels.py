@@ -285,7 +285,7 @@ def seen(values, wanted):
         ([0.0, 1.0, 0.5, 1.0], "0.5 in row 2"),
         ([0.0, float("inf")], "inf in row 1"),
         ([0.0, 1e300], "1e+300 in row 1"),
-        ([[0], [1]], "list"),
+        ([[0], [0, 1]], "list"),
         ([{"a": 1}, {"a": 2}], "struct"),
     ],
 )
