@@ -226,7 +226,7 @@ class TestRefusals:
             ([f"id {n}" for n in range(16)], 5, ("16 different values in 16 rows", "label_column")),
             ([f"id {n}" for n in range(200)], 5, ("200 different values in 200 rows", "label_column")),
             (["a", " "] * 10, 5, ("the label of row 1 is blank",)),
-            ([["a"], ["b"]] * 10, 5, ("the label column holds list",)),
+            ([["a"], ["b", "c"]] * 10, 5, ("the label column holds lists",)),
         ],
     )
     def test_labels_that_no_head_can_learn(self, labels, folds, parts, encoder, refused):
