@@ -45,6 +45,7 @@ class AuditedRows:
             )
         rows = open_dataset(source.name, source.config, source.split, folder_for(output))
         if rows.fingerprint != source.fingerprint:
+            rows.close()
             raise LossAuditError(
                 f"{source.name} has changed since the audit, so its rows may be different ones; run the audit again"
             )

@@ -48,17 +48,19 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
     """
     files = [] if Path(name).is_dir() else files_of(name)
     scratch = None
-    with quiet_datasets():
+    with quiet_datasets(), contextlib.ExitStack() as on_failure:
         if files:
             _check_files(name, files, config, split)
             scratch = Scratch(workplace)
+            on_failure.callback(scratch.close)
             dataset = _files(name, files, scratch.path)
         else:
             dataset = _open(name, config, split)
-    if len(dataset) == 0:
-        raise _no_rows(name)
-    # For `datasets`, a file whose time alone has changed is another one.
-    fingerprint = _hash_of(files) if files else None
+        if len(dataset) == 0:
+            raise _no_rows(name)
+        # For `datasets`, a file whose time alone has changed is another one.
+        fingerprint = _hash_of(files) if files else None
+        on_failure.pop_all()
     return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint, scratch)
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lossaudit.engine.data.source import locate, open_dataset
+from lossaudit.engine.errors import LossAuditError
 
 ROWS = {"text": ["a, b", 'say "c"', "two\nlines", "é 😞"], "label": [0, 1, 1, 0]}
 CSV = 'text,label\n"a, b",0\n"say ""c""",1\n"two\nlines",1\né 😞,0\n'
@@ -323,3 +324,11 @@ def test_an_error_raised_from_itself_is_told_all_the_same(write_file, monkeypatc
     monkeypatch.setattr(datasets, "load_dataset", load)
     with refused("a.csv", "no luck"):
         open_dataset(str(write_file("a.csv", CSV)))
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "text\n"), ("a.jsonl", "{"), ("a.jsonl", "\n")])
+def test_a_copy_goes_with_the_error_even_while_that_is_held(name, content, write_file, tmp_path):
+    with pytest.raises(LossAuditError) as held:
+        open_dataset(str(write_file(name, content)), workplace=tmp_path / "losses.csv.parts")
+    assert not (tmp_path / "losses.csv.parts").exists()
+    assert held.value.__traceback__ is not None
