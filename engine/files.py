@@ -15,7 +15,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import IO, Literal, TextIO, cast
 
 import platformdirs
 
@@ -163,6 +163,11 @@ def cache_folder() -> Path:
 def ending_of(file: Path) -> str:
     """The ending that tells a file's format, in lower case and without `.gz`; "" if it has none."""
     return Path(file.name.removesuffix(".gz")).suffix.lower()
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Opens a file for reading, through gzip if its name ends in .gz."""
+    return cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
 
 def open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:

@@ -1,11 +1,10 @@
 """Finds the line of a text file that its reader failed on: readers count from wherever they were, or not at all."""
 
-import gzip
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import ending_of
+from ..files import ending_of, open_bytes
 
 NOT_UTF8 = "is not UTF-8; convert the file first, for example with iconv --from-code latin1 --to-code utf-8"
 
@@ -18,7 +17,7 @@ def first_bad_line(files: Sequence[Path]) -> str | None:
     for file in files:
         if ending_of(file) != ".parquet":
             try:
-                with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+                with open_bytes(file) as lines:
                     for number, line in enumerate(lines, 1):
                         if not is_utf8(line):
                             return f"line {number}{f' of {file}' if len(files) > 1 else ''} {NOT_UTF8}"

@@ -5,7 +5,6 @@ list of them in one of its fields, or a list (or an object by row names, as pand
 """
 
 import codecs
-import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import brief
+from ..files import open_bytes
 from .bad_lines import NOT_UTF8, is_utf8
 
 Row = dict[str, Any]
@@ -93,7 +93,7 @@ def rows_of(file: Path) -> Iterator[list[Row]]:
 
 def pieces_of(file: Path) -> Iterator[Lines | list[Row]]:
     """The rows of a file, in pieces: read, or as lines that are still to be. Raises BadJsonError."""
-    with cast(IO[bytes], gzip.open(file) if file.suffix == ".gz" else file.open("rb")) as opened:
+    with open_bytes(file) as opened:
         head = opened.read(_HEAD).removeprefix(codecs.BOM_UTF8)
         if _is_lines(head):
             yield from _lines(opened, head)
@@ -210,21 +210,20 @@ class _Text:
             except (ValueError, RecursionError) as error:
                 raise self.wrong(f"can't be read: {brief(error)}") from error
 
-    @property
-    def line(self) -> int:
-        """The number of the line that is read."""
-        return self._first + self._text.count("\n", 0, self._at)
+    def line(self, at: int = 0) -> int:
+        """The number of the line that is `at` characters further."""
+        return self._first + self._text.count("\n", 0, self._at + at)
 
     def wrong(self, why: str, at: int = 0) -> BadJsonError:
         """What to raise for what is `at` characters further."""
-        return BadJsonError(why, self._first + self._text.count("\n", 0, self._at + at))
+        return BadJsonError(why, self.line(at))
 
     def _more(self) -> bool:
         """Reads on, as much again as is held."""
         return self._add(self._opened.read(max(_BLOCK, len(self._text) - self._at)))
 
     def _add(self, content: bytes) -> bool:
-        self._first += self._text.count("\n", 0, self._at)
+        self._first = self.line()
         self._text, self._at = self._text[self._at :], 0
         try:
             self._text += self._decode(content, final=not content)
@@ -254,7 +253,7 @@ def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
 def _row(text: _Text) -> Row:
     if text.peek() != "{":
         raise text.wrong("is not a JSON object" if text.peek() else "is not JSON: the file ends early")
-    at = text.line
+    at = text.line()
     row = cast(Row, text.value())
     if not _is_text(row):
         raise BadJsonError(_HALF, at)
