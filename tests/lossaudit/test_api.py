@@ -12,6 +12,7 @@ import pytest
 import lossaudit as la
 from lossaudit.engine.labels.given import Seen
 from lossaudit.engine.table.losses import LossesTable
+from tests.hiding import HIDE
 
 FP32 = {"precision": "fp32", "tune": False}
 
@@ -259,17 +260,7 @@ def test_the_package_is_light_and_complete():
     ],
 )
 def test_without_an_extra_the_error_names_it(call, extra, tmp_path):
-    code = f"""
-import sys
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-    def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in ("torch", "transformers", "optimum")
-        return None if hidden else self.finder.find_spec(name, path, target)
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-sys.meta_path[:] = map(Without, sys.meta_path)
+    code = f"""{HIDE}
 import lossaudit as la, pandas as pd
 frame = pd.DataFrame({{"text": ["a"], "label": [0]}})
 try:
@@ -277,7 +268,8 @@ try:
 except la.LossAuditError as error:
     print(error)
 """
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    command = [sys.executable, "-c", code, "torch,transformers,optimum"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     assert f"isn't installed: pip install 'lossaudit[{extra}]'" in said
 
 
