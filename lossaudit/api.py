@@ -137,15 +137,14 @@ def audit(
         strict=strict,
         tune=tune,
     ).checked()
-    workplace = None
-    if output is not None:
-        check_output(Path(output), _name_of(dataset))
-        workplace = folder_for(Path(output))
+    if output is None:
+        with _rows(dataset, config, split, None) as rows:
+            return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index)
+    path = Path(output)
+    check_output(path, _name_of(dataset))
+    workplace = folder_for(path)
     with _rows(dataset, config, split, workplace) as rows:
         prepared = Audit(bundle, rows, options)
-        if output is None or workplace is None:
-            return Losses(LossesTable.of(prepared.run().table), index)
-        path = Path(output)
         with prepared.keep_parts(workplace) as kept:
             audited = prepared.run()
             write_table(audited.rows(), audited.schema, path, kept.scratch)
