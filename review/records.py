@@ -19,6 +19,8 @@ from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import own_schema
 
+from .examples import Example, example_columns, example_of
+
 _LONGEST_METADATA = 300
 """Characters of a metadata text that are kept; it only accompanies the example."""
 
@@ -94,6 +96,7 @@ class Records(Sequence[Record]):
         self.table = _checked(losses.top(n), self.required, self.text_columns, losses.path)
         """Rows of the records, ranked, with the columns of the losses table."""
         self._classes = losses.probability_names
+        self._identifying = example_columns(losses)
         shown = {*own_schema(self.table.column_names).names, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
 
@@ -120,6 +123,11 @@ class Records(Sequence[Record]):
             for row in batch.to_pylist():
                 rank += 1
                 yield self._record(row, rank)
+
+    def examples(self, places: Sequence[int]) -> dict[int, Example]:
+        """The examples of the records at these places from 0, by row."""
+        rows = self.table.select(self._identifying).take(pa.array(places, type=pa.int64())).to_pylist()
+        return {row["id"]: example_of(row, self._identifying) for row in rows}
 
     def _record(self, row: dict[str, Any], rank: int) -> Record:
         text, *pair = (str(row[name] or "") for name in self.text_columns)

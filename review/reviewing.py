@@ -181,7 +181,7 @@ class Review:
         decision = self._decision(place, verdict, self._checked_choice(verdict, choice), annotator, utc_now())
         with self._lock:
             self._catch_up()
-            self._store.add([decision])
+            self._store.add([decision], self.records.examples([place]))
             if self._store.version() == self._version + 1:
                 self._version += 1
                 self._decisions[row] = latest = self._store.history(row)[-1]
@@ -200,7 +200,8 @@ class Review:
             if len(places) != expected:
                 raise MovedError(f"the filters now find {len(places):,} records, not {expected:,}; look again")
             now = utc_now()
-            self._store.add([self._decision(place, verdict, label, annotator, now) for place in places])
+            decisions = [self._decision(place, verdict, label, annotator, now) for place in places]
+            self._store.add(decisions, self.records.examples(places))
             self._read_decisions()
         return len(places)
 

@@ -164,7 +164,8 @@ class _Api:
         return dataclasses.asdict(item) | {"loss": _finite(item.loss), "decision": decision, "doubt": doubt}
 
     def _decision(self, decision: Decision) -> Json:
-        return dataclasses.asdict(decision) | {"label": self.review.decided_labels(decision)}
+        told = dataclasses.asdict(decision) | {"label": self.review.decided_labels(decision)}
+        return {name: value for name, value in told.items() if name not in ("text_key", "given")}
 
     def _classes(self, shown: Shown) -> list[tuple[str, float | None]]:
         """The classes to show, each with its probability if known."""

@@ -1,6 +1,7 @@
 """Stores the decisions about one losses file in an SQLite file beside it, safe from crashes.
 
-Each `add` is a step that `undo` takes back as a whole. The store identifies its losses file by a hash of the ranking.
+Each `add` is a step that `undo` takes back as a whole. The store identifies its losses file by a hash of the ranking,
+and the examples that were decided by their texts and given labels (examples.py). store_format.py has the tables.
 """
 
 import contextlib
@@ -9,8 +10,8 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,29 +21,20 @@ from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.files import private_mode
 from lossaudit.engine.table.losses import LossesTable
 
+from .examples import Example, examples_of
+from .store_format import FORMAT, make_tables, upgrade
+
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """Possible verdicts: the label is wrong and another one is right; the label is right; can't tell; the example shouldn't
 be in the dataset."""
-_FORMAT = 1
 _WAIT_S = 30.0
 _PAUSE_S = 0.02
 """Seconds that a writer waits for another process, and between attempts where SQLite doesn't wait by itself."""
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decisions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    step INTEGER NOT NULL,
-    row INTEGER NOT NULL,
-    verdict TEXT NOT NULL,
-    label TEXT,
-    annotator TEXT NOT NULL,
-    origin TEXT NOT NULL,
-    made_at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS decisions_by_row ON decisions (row, made_at, id);
-CREATE INDEX IF NOT EXISTS decisions_by_annotator ON decisions (annotator, step);
-"""
-_COLUMNS = "row, verdict, label, annotator, origin, made_at"
+_SELECT = (
+    "SELECT row, verdict, label, annotator, origin, made_at, text_key, given "
+    "FROM decisions JOIN examples ON examples.id = example"
+)
+_IN_ORDER = "ORDER BY made_at, decisions.id"
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,9 @@ class Decision:
     """Place where it was made: page, rubrix, argilla, label-studio or jsonl."""
     made_at: str
     """Time in ISO 8601 with a time zone; stored in UTC."""
+    text_key: str = field(default="", compare=False)
+    given: str = field(default="", compare=False)
+    """Hash of the row's texts, and its given label (`engine/table/identity.py`); the store fills both in."""
 
 
 class DecisionStore:
@@ -68,8 +63,9 @@ class DecisionStore:
     Where annotators differ, the latest decision counts.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
+    def __init__(self, losses: LossesTable, connection: sqlite3.Connection) -> None:
+        self.path = store_path(losses.path)
+        self._losses = losses
         self._connection = connection
 
     @classmethod
@@ -92,30 +88,41 @@ class DecisionStore:
         with _said(path):
             connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
-            store = cls(path, connection)
-            store._prepare(losses.path, ranked)
+            store = cls(losses, connection)
+            store._prepare(ranked)
         except BaseException:
             connection.close()
             raise
         return store
 
-    def add(self, decisions: Iterable[Decision]) -> None:
+    def add(self, decisions: Iterable[Decision], examples: Mapping[int, Example] | None = None) -> None:
         """Stores decisions as one step of each annotator. All of them are on disk when it returns, or none.
 
         A decision that is already there, with the same time, isn't stored again. A time in the future becomes the
-        present. Raises LossAuditError for an invalid decision, and if the file can't be written.
+        present. examples: those of the decided rows, if the caller has them at hand; else the losses file is read.
+        Raises LossAuditError for an invalid decision, for a row that the losses file doesn't have, and if the store
+        can't be written.
         """
         now = utc_now()
         checked = [_checked(decision, now) for decision in decisions]
         if not checked:
             return
+        rows = {decision.row for decision in checked}
+        found = examples_of(self._losses, rows) if examples is None else examples
+        if missing := sorted(rows - found.keys()):
+            raise LossAuditError(f"{self._losses.path} has no row {missing[0]}, so there can be no decision about it")
         with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO examples (row, is_here, text_key, given, start) VALUES (?, 1, ?, ?, ?)",
+                (dataclasses.astuple(found[row]) for row in sorted(rows)),
+            )
             step = self._bump("version")
             connection.executemany(
-                f"INSERT INTO decisions (step, {_COLUMNS}) SELECT {step}, ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS ("
-                "SELECT 1 FROM decisions WHERE row = ?1 AND made_at = ?6 AND verdict = ?2 AND label IS ?3 "
-                "AND annotator = ?4 AND origin = ?5)",
-                (dataclasses.astuple(decision) for decision in checked),
+                "INSERT INTO decisions (step, example, verdict, label, annotator, origin, made_at) "
+                f"SELECT {step}, id, ?2, ?3, ?4, ?5, ?6 FROM examples WHERE is_here AND row = ?1 AND NOT EXISTS ("
+                "SELECT 1 FROM decisions WHERE example = examples.id AND made_at = ?6 AND verdict = ?2 "
+                "AND label IS ?3 AND annotator = ?4 AND origin = ?5)",
+                (dataclasses.astuple(decision)[:6] for decision in checked),
             )
 
     def undo(self, annotator: str) -> list[Decision]:
@@ -124,25 +131,21 @@ class DecisionStore:
             (step,) = connection.execute("SELECT max(step) FROM decisions WHERE annotator = ?", (annotator,)).fetchone()
             if step is None:
                 return []
-            which = "FROM decisions WHERE annotator = ? AND step = ?"
-            undone = _decisions(connection.execute(f"SELECT {_COLUMNS} {which} ORDER BY row, id", (annotator, step)))
-            connection.execute(f"DELETE {which}", (annotator, step))
+            which = "WHERE annotator = ? AND step = ?"
+            undone = self._read(f"{which} ORDER BY row, decisions.id", annotator, step)
+            connection.execute(f"DELETE FROM decisions {which}", (annotator, step))
             self._bump("version")
         return undone
 
     def decisions(self) -> dict[int, Decision]:
         """The decision that counts for each decided row: the latest of all annotators."""
         with _said(self.path):
-            found = self._connection.execute(f"SELECT {_COLUMNS} FROM decisions ORDER BY made_at, id")
-            return {decision.row: decision for decision in _decisions(found)}
+            return {decision.row: decision for decision in self._read(f"WHERE is_here {_IN_ORDER}")}
 
     def history(self, row: int) -> list[Decision]:
         """All decisions about a row, the one that counts last; those taken back aren't included."""
         with _said(self.path):
-            found = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM decisions WHERE row = ? ORDER BY made_at, id", (row,)
-            )
-            return _decisions(found)
+            return self._read(f"WHERE is_here AND row = ? {_IN_ORDER}", row)
 
     def annotators(self) -> list[str]:
         """Names of those who have decisions here, sorted."""
@@ -166,14 +169,18 @@ class DecisionStore:
     ) -> None:
         self.close()
 
-    def _prepare(self, losses_path: Path, ranked: str) -> None:
+    def _read(self, which: str, *values: object) -> list[Decision]:
+        """The decisions that a clause of SQL picks and orders."""
+        return [Decision(*row) for row in self._connection.execute(f"{_SELECT} {which}", values)]
+
+    def _prepare(self, ranked: str) -> None:
         with _said(self.path):
             self._switch_to_wal()
             self._connection.execute("PRAGMA synchronous = FULL")
             (format_,) = self._connection.execute("PRAGMA user_version").fetchone()
             if not format_:
-                self._begin_new(losses_path, ranked)
-            elif format_ > _FORMAT:
+                self._begin_new(ranked)
+            elif format_ > FORMAT:
                 raise LossAuditError(f"{self.path} was written by a newer lossaudit; upgrade to read it")
             facts = dict(self._connection.execute("SELECT name, value FROM facts"))
         if facts.get("ranking") != ranked:
@@ -181,6 +188,9 @@ class DecisionStore:
                 f"{self.path} holds decisions about another losses file ({facts.get('losses')}, since "
                 f"{facts.get('begun_at')}); move it away, or put that losses file back"
             )
+        if 0 < format_ < FORMAT:
+            with self._transaction() as connection:
+                upgrade(connection, self._losses)
 
     def _switch_to_wal(self) -> None:
         """Tries until it succeeds: while another process creates the store, SQLite says "locked" without waiting."""
@@ -194,17 +204,15 @@ class DecisionStore:
                     raise
                 time.sleep(_PAUSE_S)
 
-    def _begin_new(self, losses_path: Path, ranked: str) -> None:
+    def _begin_new(self, ranked: str) -> None:
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables:
             raise LossAuditError(f"{self.path} is another program's database; move it away")
-        facts = {"ranking": ranked, "losses": losses_path.name, "begun_at": utc_now(), "version": 0}
+        facts = {"ranking": ranked, "losses": self._losses.path.name, "begun_at": utc_now(), "version": 0}
         with self._transaction() as connection:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                connection.execute(statement)
+            make_tables(connection)
             # Another process may have created it since; what that wrote stays.
             connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", facts.items())
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
     def _bump(self, name: str) -> int:
         self._connection.execute("UPDATE facts SET value = value + 1 WHERE name = ?", (name,))
@@ -256,10 +264,6 @@ def _checked(decision: Decision, now: str) -> Decision:
     if made_at.tzinfo is None:
         raise LossAuditError(f"{where}: the time {decision.made_at} has no time zone")
     return dataclasses.replace(decision, made_at=min(_as_stored(made_at), now))
-
-
-def _decisions(rows: Iterable[tuple[int, str, str | None, str, str, str]]) -> list[Decision]:
-    return [Decision(*row) for row in rows]
 
 
 def _hash_of_ranking(losses: LossesTable) -> str:

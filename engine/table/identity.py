@@ -1,0 +1,36 @@
+"""What a row is, whatever file, order or position it is in: a hash of its texts, and the label that it gives.
+
+Decisions are found again by these two, so neither may ever change for the same row.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+_BYTES = 16
+
+
+def text_key(texts: Sequence[str | None]) -> str:
+    """A hash of a row's text, or of both texts of a pair, in 32 hexadecimal digits; "" for a row without any column.
+
+    It is BLAKE2b of 128 bits over each text as UTF-8 after its length, in 8 bytes, little-endian. A missing text
+    counts as an empty one, since CSV can't tell them apart; nothing else is changed, neither case nor spaces.
+    """
+    if not texts:
+        return ""
+    digest = hashlib.blake2b(digest_size=_BYTES)
+    for text in texts:
+        encoded = (text or "").encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def given_key(label: str | Sequence[str] | None) -> str:
+    """A row's given label as decisions keep it: its name, "" for none; a set as a JSON list of its sorted names.
+
+    A set's names are sorted because models differ in the order of their labels.
+    """
+    if label is None or isinstance(label, str):
+        return label or ""
+    return json.dumps(sorted(set(label)), ensure_ascii=False)
