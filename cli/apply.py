@@ -26,7 +26,8 @@ lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-colu
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; .gz too), or a folder for a saved dataset.",
+    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; text also .gz, .bz2, .xz, .zip), or a folder for a saved "
+    "dataset.",
 )
 @click.option(
     "--discarded",

@@ -39,8 +39,10 @@ def print_plan(audit: "Audit") -> None:
 
 
 def print_columns(prepared: "Audit | Fit") -> None:
-    """Prints the columns of texts and labels."""
+    """Prints how the dataset was read, and the columns of texts and labels."""
     options, reading = prepared.options, prepared.reading
+    for note in reading.rows.notes:
+        out.print(note, soft_wrap=True)
     given = {name: "specified" for name in (options.text_column, options.label_column) if name}
     for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
         if column is not None:

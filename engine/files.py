@@ -7,7 +7,6 @@ hold texts (docs/privacy.md), and computes the hashes in bundles.
 import contextlib
 import errno
 import glob
-import gzip
 import hashlib
 import os
 import shutil
@@ -15,7 +14,6 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Literal, TextIO, cast
 
 import platformdirs
 
@@ -158,23 +156,6 @@ def files_of(name: str) -> list[Path]:
 def cache_folder() -> Path:
     """Where lossaudit keeps bundles and plans for this user."""
     return Path(platformdirs.user_cache_dir("lossaudit"))
-
-
-def ending_of(file: Path) -> str:
-    """The ending that tells a file's format, in lower case and without `.gz`; "" if it has none."""
-    return Path(file.name.removesuffix(".gz")).suffix.lower()
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Opens a file for reading, through gzip if its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
-
-
-def open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
-    """Opens a text file, through gzip where its name ends in .gz; line ends are written as they are."""
-    encoding, newline = ("utf-8", "") if mode == "w" else ("utf-8-sig", None)
-    opened = gzip.open if path.suffix == ".gz" else open
-    return cast(TextIO, opened(path, f"{mode}t", encoding=encoding, newline=newline))
 
 
 def sha256_of(path: Path) -> str:

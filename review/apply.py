@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lossaudit.engine.files import check_not_of, check_output_file, ending_of, file_beside
+from lossaudit.engine.data.containers import ending_of, packing_of
+from lossaudit.engine.files import check_not_of, check_output_file, file_beside
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
@@ -66,12 +67,15 @@ def apply_decisions(
 ) -> Cleaned:
     """Writes the dataset behind a losses file with the labels that people decided.
 
-    output: a file in any format that `audit` reads (.gz too, except for Parquet), or a folder for a saved dataset.
+    output: a text file (.gz, .bz2, .xz or .zip too) or a Parquet file, or a folder for a saved dataset.
     flag_discarded: keep discarded rows and flag them in a column, instead of leaving them out. review_columns: add the
     given label and the decision. Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be
     opened, has changed since the audit, or doesn't show how it writes a label.
     """
-    if ending := ending_of(output):
+    ending = ending_of(output)
+    if ending not in TEXT_ENDINGS:  # others aren't compressed as a whole
+        ending += packing_of(output.name)
+    if ending:
         check_output_file(output, ending, _ENDINGS, otherwise=", or have no ending for a saved dataset's folder")
     losses = LossesTable.open(losses_path)
     source = AuditedRows.open(losses, output)

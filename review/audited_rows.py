@@ -11,11 +11,13 @@ from typing import Any, Self
 import pandas as pd
 import pyarrow as pa
 
+from lossaudit.engine.data.containers import ending_of, recognised
+from lossaudit.engine.data.first_bytes import TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import Function, LossAuditError
-from lossaudit.engine.files import ending_of, files_of
+from lossaudit.engine.files import files_of
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row
@@ -50,7 +52,7 @@ class AuditedRows:
                 f"{source.name} has changed since the audit, so its rows may be different ones; run the audit again"
             )
         files = rows.origin.files if rows.origin else ()
-        in_text = bool(files) and ending_of(files[0]) in TEXT_ENDINGS
+        in_text = bool(files) and recognised(files[0]).format in TEXT_FORMATS
         return cls(rows, as_text=in_text and ending_of(output) in TEXT_ENDINGS)
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class AuditedRows:
     @property
     def has_texts_alone(self) -> bool:
         """Whether every cell is a text, as in CSV."""
-        return self.as_text and ending_of(self.files[0]) in (".csv", ".tsv")
+        return self.as_text and recognised(self.files[0]).format in (".csv", ".tsv")
 
     def check(self) -> None:
         """Raises LossAuditError if text files have fewer or more rows than the audit saw."""
@@ -97,15 +99,17 @@ class AuditedRows:
 
     def dicts(self) -> Iterator[list[Row]]:
         """The rows of text files, in pieces; cells of CSV and TSV files are strings."""
-        for file in self.files:
-            ending = ending_of(file)
-            if ending in (".csv", ".tsv"):
-                separator = "\t" if ending == ".tsv" else ","
-                with pd.read_csv(file, sep=separator, chunksize=_ROWS, dtype=str, na_filter=False) as pieces:
-                    for piece in pieces:
-                        yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
-            else:
-                yield from rows_of(file)
+        for file in map(recognised, self.files):
+            if file.format == ".json":
+                yield from rows_of(file.path)
+                continue
+            separator = "\t" if file.format == ".tsv" else ","
+            with (
+                file.open() as opened,
+                pd.read_csv(opened, sep=separator, chunksize=_ROWS, dtype=str, na_filter=False) as pieces,
+            ):
+                for piece in pieces:
+                    yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset, in pieces."""

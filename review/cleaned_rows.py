@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lossaudit.engine.data.containers import ending_of, writing_text
 from lossaudit.engine.data.source import quiet_datasets
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import ending_of, file_beside, folder_beside, open_text
+from lossaudit.engine.files import file_beside, folder_beside
 from lossaudit.engine.table.schema import storable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row, write_rows
 
@@ -110,7 +111,7 @@ def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
     ending = ending_of(output)
     if ending in TEXT_ENDINGS:
         rows = _edited_rows(source, edit) if source.as_text else _rows_of(_edited_tables(source, edit))
-        with file_beside(output) as temporary, open_text(temporary, "w") as file:
+        with file_beside(output) as temporary, writing_text(temporary, output.name) as file:
             return write_rows(rows, [*source.features, *edit.added], ending, file)
     tables = _edited_tables(source, edit)
     if ending == ".parquet":

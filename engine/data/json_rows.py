@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import brief
-from ..files import open_bytes
 from .bad_lines import NOT_UTF8, is_utf8
+from .containers import open_bytes
 
 Row = dict[str, Any]
-JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 _HEAD, _BLOCK = 1 << 20, 8 << 20
 _ROWS = 1000
 _WHITE = re.compile(r"[ \t\r\n]*")

@@ -41,11 +41,14 @@ class Rows:
         origin: Origin | None = None,
         fingerprint: str | None = None,
         scratch: Scratch | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`.
-        scratch: the folder of the dataset's Arrow files, if it is to be deleted with the rows.
+        scratch: the folder of the dataset's Arrow files, if it is to be deleted with the rows. notes: on its reading.
         """
         self.origin = origin
+        self.notes = notes
+        """What a person should know of how the dataset was read, each in a line."""
         self._scratch = scratch
         self.features: dict[str, Any] = dict(dataset.features)
         self.fingerprint = fingerprint or str(dataset._fingerprint)

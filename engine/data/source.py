@@ -5,6 +5,7 @@ import errno
 import functools
 import glob
 import hashlib
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
@@ -15,9 +16,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, Option, brief
-from ..files import ending_of, files_of, sha256_of
+from ..files import files_of, sha256_of
 from ..scratch import Scratch
 from .bad_lines import first_bad_line
+from .containers import DataFile, ending_of, notes_on, recognised, unpacked
+from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import BadJsonError, rows_of
 from .rows import Origin, Rows
@@ -29,8 +32,6 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".csv": ("csv", _CSV),
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
     ".json": ("json", {}),
-    ".jsonl": ("json", {}),
-    ".ndjson": ("json", {}),
     ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
 _COUNTED_ROWS = 4096
@@ -46,11 +47,12 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
     workplace: a folder of lossaudit's to copy files to as Arrow (see `Scratch`); the copy is deleted with the rows.
     Raises LossAuditError if there is no such dataset, it can't be read, or it has no rows.
     """
-    files = [] if Path(name).is_dir() else files_of(name)
-    scratch = None
+    paths = [] if Path(name).is_dir() else files_of(name)
+    scratch, notes = None, tuple[str, ...]()
     with quiet_datasets(), contextlib.ExitStack() as on_failure:
-        if files:
-            _check_files(name, files, config, split)
+        if paths:
+            files = _recognised(name, paths, config, split)
+            notes = notes_on(files)
             scratch = Scratch(workplace)
             on_failure.callback(scratch.close)
             dataset = _files(name, files, scratch.path)
@@ -59,9 +61,9 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
         if len(dataset) == 0:
             raise _no_rows(name)
         # For `datasets`, a file whose time alone has changed is another one.
-        fingerprint = _hash_of(files) if files else None
+        fingerprint = _hash_of(paths) if paths else None
         on_failure.pop_all()
-    return Rows(dataset, Origin(name, config, split, tuple(files)), fingerprint, scratch)
+    return Rows(dataset, Origin(name, config, split, tuple(paths)), fingerprint, scratch, notes)
 
 
 def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
@@ -77,20 +79,24 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
     for file in origin.files:
         if not left:
             break
-        builder, options = _FORMATS[_kind(file)]
-        with quiet_datasets(), _reading(str(file)):
-            if builder == "json":
-                pieces: Iterable[Sized] = rows_of(file)
-            else:
-                loaded = datasets.load_dataset(
-                    builder, data_files=[glob.escape(str(file))], split="train", streaming=True, **options
-                )
-                pieces = loaded.with_format("arrow").iter(batch_size=_COUNTED_ROWS)
-            stop = start + sum(map(len, pieces))
+        with quiet_datasets(), _reading(str(file)), tempfile.TemporaryDirectory() as folder:
+            stop = start + _count(recognised(file), Path(folder))
         found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
         left = [row for row in left if row >= stop]
         start = stop
     return found
+
+
+def _count(file: DataFile, folder: Path) -> int:
+    """How many rows a file has. folder: for an unpacked copy."""
+    builder, options = _FORMATS[file.format]
+    if builder == "json":
+        pieces: Iterable[Sized] = rows_of(file.path)
+    else:
+        found = [glob.escape(str(unpacked(file, folder)))]
+        loaded = datasets.load_dataset(builder, data_files=found, split="train", streaming=True, **options)
+        pieces = loaded.with_format("arrow").iter(batch_size=_COUNTED_ROWS)
+    return sum(map(len, pieces))
 
 
 def _hash_of(files: list[Path]) -> str:
@@ -108,27 +114,37 @@ def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
     return _hub(name, config, split)
 
 
-def _check_files(name: str, files: list[Path], config: str | None, split: str | None) -> None:
+def _recognised(name: str, paths: Sequence[Path], config: str | None, split: str | None) -> list[DataFile]:
+    """What the files are, all of one format."""
     if config is not None or split is not None:
         raise LossAuditError(
             f"{name} is a file: ", Option("config"), " and ", Option("split"), " are for hub and saved datasets"
         )
-    kinds = {_kind(file) for file in files}
-    if len(kinds) > 1:
-        raise LossAuditError(f"{name} matches files of several formats: {', '.join(sorted(kinds))}; name one")
+    with _reading(name):
+        files = [recognised(path) for path in paths]
+    formats = {file.format: file for file in reversed(files)}
+    kinds = sorted({ending_of(path) for path in paths})
+    if len(formats) > 1 and len(kinds) == 1:
+        kinds = [f"{NAMES[file.format]} ({file.path})" for file in formats.values()]
+    if len(formats) > 1 or len(kinds) > 1:
+        raise LossAuditError(f"{name} matches files of several formats: {', '.join(kinds)}; name one")
+    return files
 
 
-def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
+def _files(name: str, files: Sequence[DataFile], folder: Path) -> datasets.Dataset:
     """The rows of files of one format, as Arrow files in `folder`; unpacked files go there too."""
-    builder, options = _FORMATS[_kind(files[0])]
+    if files[0].format not in _FORMATS:
+        raise LossAuditError(f"{name} is {NAMES[files[0].format]}; save it as CSV or Parquet")
+    builder, options = _FORMATS[files[0].format]
     if builder == "json":
         with _reading(name), _copying(name, folder.parent):
-            if not copy_json(files, folder / "rows.arrow"):
+            if not copy_json([file.path for file in files], folder / "rows.arrow"):
                 raise _no_rows(name)
             return datasets.Dataset.from_file(str(folder / "rows.arrow"))
     # `datasets` reads names as globs, so the found ones are escaped.
     with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
-        found = [glob.escape(str(file)) for file in (_with_rows(files) if builder == "parquet" else files)]
+        plain = [unpacked(file, folder) for file in files]
+        found = [glob.escape(str(file)) for file in (_with_rows(plain) if builder == "parquet" else plain)]
         load = functools.partial(
             datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
         )
@@ -140,14 +156,14 @@ def _files(name: str, files: list[Path], folder: Path) -> datasets.Dataset:
                 raise
             # Types come from the first rows; if later ones don't fit, such as "?" among numbers, all become text.
             with contextlib.suppress(Exception):
-                names = pd.read_csv(files[0], nrows=0, **options).columns
+                names = pd.read_csv(plain[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
             raise
 
 
 def _with_rows(files: list[Path]) -> list[Path]:
     """The Parquet files that hold rows, since in one without, columns of texts have the type null."""
-    return [file for file in files if file.suffix == ".gz" or pq.read_metadata(file).num_rows] or files
+    return [file for file in files if pq.read_metadata(file).num_rows] or files
 
 
 @contextlib.contextmanager
@@ -163,15 +179,6 @@ def _copying(name: str, place: Path) -> Iterator[None]:
                 "output to another disk"
             ) from error
         raise
-
-
-def _kind(file: Path) -> str:
-    ending = ending_of(file)
-    if ending not in _FORMATS:
-        raise LossAuditError(
-            f"{file} is not a dataset file; its name must end in {', '.join(_FORMATS)} (optionally followed by .gz)"
-        )
-    return ending
 
 
 def _saved(folder: Path, split: str | None) -> datasets.Dataset:
@@ -211,7 +218,7 @@ def _looks_like_a_path(name: str) -> bool:
         name.count("/") > 1
         or name.startswith((".", "/", "~"))
         or any(c in name for c in "*?[\\")
-        or ending_of(Path(name)) in _FORMATS
+        or ending_of(Path(name)) in ENDINGS
     )
 
 
@@ -220,7 +227,7 @@ def _no_rows(name: str) -> LossAuditError:
 
 
 @contextlib.contextmanager
-def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) -> Iterator[None]:
+def _reading(name: str, problem: str | None = None, files: Sequence[DataFile] = ()) -> Iterator[None]:
     try:
         yield
     except LossAuditError:
@@ -229,6 +236,8 @@ def _reading(name: str, problem: str | None = None, files: Sequence[Path] = ()) 
         raise LossAuditError(f"{name} cannot be read: {error}") from error
     except Exception as error:  # readers for six formats and the hub raise whatever they like
         cause = _first_cause(error)
+        if isinstance(cause, LossAuditError):  # from a file that a reader was given
+            raise cause from error
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
             raise _no_rows(name) from error
         why = first_bad_line(files) or brief(cause)

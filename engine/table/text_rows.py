@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TextIO
 
 Row = dict[str, Any]
-TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
 _END = "\r\n"
 
 
@@ -20,9 +20,9 @@ def write_rows(
     texts there, not only those that need it.
     """
     table = None
-    if ending in (".csv", ".tsv"):
+    if ending in (".csv", ".tsv", ".tab"):
         quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if quote_texts else csv.QUOTE_MINIMAL
-        separator = "\t" if ending == ".tsv" else ","
+        separator = "," if ending == ".csv" else "\t"
         table = csv.writer(_Lines(file), delimiter=separator, lineterminator=_END, quoting=quoting)
         table.writerow(columns)
     elif ending == ".json":

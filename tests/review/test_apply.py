@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lossaudit.engine.data.containers import open_bytes
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit
@@ -106,6 +107,22 @@ def test_json_lines_keep_their_types_and_absent_keys(decided, write_file, tmp_pa
     apply_decisions(decided(source, {1: ("relabel", "Sports")}), out)
     written = gzip.decompress(out.read_bytes()).decode().splitlines()
     assert [json.loads(line) for line in written] == [lines[0], lines[1] | {"label": 1}, lines[2]]
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zip"])
+def test_what_is_read_by_its_content_is_written_too(packing, decided, write_file, tmp_path):
+    source = write_file("source.csv", gzip.compress(b"text,label,n\nthe bank,World,007\nthe team,World,1\n"))
+    out = tmp_path / f"cleaned.tab.{packing}"
+    apply_decisions(decided(source, {1: ("relabel", "Sports")}), out)
+    with open_bytes(out) as written:
+        assert written.read() == b"text\tlabel\tn\nthe bank\tWorld\t007\nthe team\tSports\t1\n"
+
+
+@pytest.mark.parametrize("name", ["cleaned.parquet.gz", "cleaned.zip", "cleaned.gz"])
+def test_a_compression_that_is_not_for_the_format_is_refused(name, decided, write_file, tmp_path, refused):
+    losses = decided(write_file("source.csv", "text,label\nthe bank,World\n"), {})
+    with refused(f"can't tell the format of {tmp_path / name}; its name must end in .csv"):
+        apply_decisions(losses, tmp_path / name)
 
 
 def test_a_json_array_stays_one(decided, write_file, tmp_path):

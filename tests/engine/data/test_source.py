@@ -178,7 +178,7 @@ class TestSavedDataset:
         ("list.jsonl", '{"text": "a"}\n[1]\n', "is not a JSON object"),
         ("bad.json", '[{"text": "a"},', "bad.json"),
         ("bad.parquet", b"PAR1 and then nothing", "bad.parquet"),
-        ("rows.txt", "a", "must end in .csv, .tsv, .json, .jsonl, .ndjson, .parquet"),
+        ("rows.txt", "a", "must end in .csv, .tsv, .tab, .json, .jsonl, .ndjson, .parquet"),
         ("rows", "a", "must end in"),
         ("archive.gz", "a", "must end in"),
     ],
@@ -190,12 +190,11 @@ def test_a_bad_file_is_one_line(name, content, says, write_file, refused, capfd)
 
 
 @pytest.mark.parametrize("name", ["rows.csv.gz", "rows.jsonl.gz"])
-def test_a_truncated_or_false_gzip_is_refused(name, tmp_path, refused):
+def test_a_truncated_gzip_is_refused(name, tmp_path, refused):
     whole = gzip.compress(os.urandom(20_000))
-    for content in (whole[: len(whole) // 2], b"text,label\na,0\n"):
-        (tmp_path / name).write_bytes(content)
-        with refused(name, "cannot be read"):
-            open_dataset(str(tmp_path / name))
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with refused(name, "cannot be read"):
+        open_dataset(str(tmp_path / name))
 
 
 def test_an_empty_parquet_file_has_no_rows(tmp_path, refused):
