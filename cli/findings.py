@@ -10,6 +10,7 @@ from rich.text import Text
 from .console import err, out, seconds
 
 if TYPE_CHECKING:
+    from lossaudit.engine.data.rows import Origin
     from lossaudit.engine.model.precision import Choice
     from lossaudit.engine.run.audit import Audit
     from lossaudit.engine.run.passes import Audited
@@ -39,16 +40,33 @@ def print_plan(audit: "Audit") -> None:
 
 
 def print_columns(prepared: "Audit | Fit") -> None:
-    """Prints how the dataset was read, and the columns of texts and labels."""
+    """Prints how the dataset was read, its splits, and the columns of texts and labels."""
     options, reading = prepared.options, prepared.reading
     for note in reading.rows.notes:
         out.print(note, soft_wrap=True)
+    if told := _splits(reading.rows.origin):
+        out.print(told, soft_wrap=True)
     given = {name: "specified" for name in (options.text_column, options.label_column) if name}
     for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
         if column is not None:
             out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
     if options.label_column is None and (others := reading.other_label_columns()):
         out.print(f"The labels might be in another column: {', '.join(others)}; see --label-column", soft_wrap=True)
+
+
+def _splits(origin: "Origin | None") -> str | None:
+    """The splits that are read, or were not though nobody named one."""
+    if origin is None:
+        return None
+    if origin.splits:
+        return f"Splits: {listed([f'{split.name} ({_rows(split.rows)})' for split in origin.splits])}"
+    if origin.split is None and len(origin.all_splits) > 1:
+        return f"Split: train of {listed(list(origin.all_splits))} (guessed); --split all reads them all"
+    return None
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def listed(labels: list[str]) -> str:

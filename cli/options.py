@@ -19,7 +19,10 @@ def dataset_options(command: Function) -> Function:
     return _with(
         command,
         click.option("--config", help="Configuration of a hub dataset."),
-        click.option("--split", help="Split of a hub or saved dataset.  [default: train, or the only one]"),
+        click.option(
+            "--split",
+            help="Split of a hub or saved dataset; several with commas, or all.  [default: train, or the only one]",
+        ),
         click.option("--text-column", help="Column with the text.  [default: guessed; the guess is printed]"),
         click.option("--label-column", help="Column with the label.  [default: guessed; the guess is printed]"),
         click.option("--limit", type=click.IntRange(min=1), help="Read only this many rows, from the first on."),

@@ -91,7 +91,8 @@ def audit(
         output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it
             until it is written, and the same call resumes after an interruption. Without it, the table stays in memory.
         config: Configuration of a hub dataset.
-        split: Split of a hub or saved dataset; by default "train", or the only one.
+        split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
+            between them, are read as one dataset, and the table has a column `split`.
         text_column: Column with the text; guessed if it isn't named.
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
@@ -191,7 +192,8 @@ def fit(
         exact_labels: Whether spellings that differ only in case, blanks or separators are labels of their own, and
             `nan`, `N/A`, `None` and what else pandas reads as missing are labels.
         config: Configuration of a hub dataset.
-        split: Split of a hub or saved dataset; by default "train", or the only one.
+        split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
+            between them, are read as one dataset, and the table has a column `split`.
         text_column: Column with the text; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
         limit: Reads only this many rows, from the first on; at least 1.

@@ -16,13 +16,14 @@ from lossaudit.engine.data.first_bytes import TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.data.splits import ALL, SplitRows
 from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.files import files_of
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row
 
-_ROWS = 4096
+ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class AuditedRows:
 
     @property
     def name(self) -> str:
-        return self.rows.origin.name if self.rows.origin else ""
+        return (self.rows.origin.name if self.rows.origin else None) or ""
 
     @property
     def features(self) -> Mapping[str, Any]:
@@ -70,6 +71,25 @@ class AuditedRows:
     def files(self) -> tuple[Path, ...]:
         """Files that hold the rows."""
         return tuple(self.rows.origin.files) if self.rows.origin else ()
+
+    @property
+    def splits(self) -> Mapping[str, Rows]:
+        """The rows of each split, if several were audited as one dataset; else {}."""
+        return self.rows.parts if isinstance(self.rows, SplitRows) else {}
+
+    @property
+    def all_splits(self) -> tuple[str, ...]:
+        """The names of the dataset's splits; () where it has none."""
+        return self.rows.origin.all_splits if self.rows.origin else ()
+
+    def other_splits(self) -> Mapping[str, Rows]:
+        """The rows of the splits that weren't audited."""
+        origin = self.rows.origin
+        if origin is None or not origin.name or len(self.splits) == len(self.all_splits):
+            return {}
+        whole = open_dataset(origin.name, origin.config, ALL)
+        parts = whole.parts if isinstance(whole, SplitRows) else {}
+        return {name: rows for name, rows in parts.items() if name not in self.splits}
 
     @property
     def places(self) -> list[Path]:
@@ -106,11 +126,11 @@ class AuditedRows:
             separator = "\t" if file.format == ".tsv" else ","
             with (
                 file.open() as opened,
-                pd.read_csv(opened, sep=separator, chunksize=_ROWS, dtype=str, na_filter=False) as pieces,
+                pd.read_csv(opened, sep=separator, chunksize=ROWS, dtype=str, na_filter=False) as pieces,
             ):
                 for piece in pieces:
                     yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset, in pieces."""
-        return (table for _, table in self.rows.shards(_ROWS))
+        return (table for _, table in self.rows.shards(ROWS))

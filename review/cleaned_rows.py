@@ -3,6 +3,7 @@
 The order of columns and the label's type are the source's. The source itself is never written to.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from lossaudit.engine.files import file_beside, folder_beside
 from lossaudit.engine.table.schema import storable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row, write_rows
 
-from .audited_rows import AuditedRows
+from .audited_rows import ROWS, AuditedRows
 from .label_writers import LabelWriter
 from .store import Decision
 
@@ -71,7 +72,7 @@ class Edit:
         relabelled = {place: d.label for place, d in enumerate(decided) if d and d.label is not None}
         if relabelled:
             table = self._relabelled(table, relabelled)
-        discarded = np.array([bool(decision and decision.verdict == "discard") for decision in decided])
+        discarded = np.array([bool(decision and decision.verdict == "discard") for decision in decided], bool)
         extra = {
             ORIGINAL: original,
             REVIEW: pa.array([decision and decision.verdict for decision in decided], pa.string()),
@@ -107,8 +108,13 @@ class Edit:
 
 
 def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
-    """Writes all rows, edited, to a file, or to a saved dataset if `output` has no ending; returns their number."""
+    """Writes all rows, edited, to a file, or to a saved dataset if `output` has no ending; returns their number.
+
+    Raises LossAuditError for a file if several splits were audited.
+    """
     ending = ending_of(output)
+    if source.splits:
+        return _write_splits(source, edit, output)
     if ending in TEXT_ENDINGS:
         rows = _edited_rows(source, edit) if source.as_text else _rows_of(_edited_tables(source, edit))
         with file_beside(output) as temporary, writing_text(temporary, output.name) as file:
@@ -123,10 +129,40 @@ def write_cleaned(source: AuditedRows, edit: Edit, output: Path) -> int:
     ):
         # `datasets` makes the folder's files from one file with the rows.
         stream = f"{beside}/rows.arrow"
-        written = _write_arrow(tables, lambda schema: pa.ipc.new_stream(stream, schema))
+        written = _write_arrow(tables, _stream_at(stream))
         with quiet_datasets():
             datasets.Dataset.from_file(stream).save_to_disk(folder)
         return written
+
+
+def _write_splits(source: AuditedRows, edit: Edit, output: Path) -> int:
+    """Writes the audited splits, edited, and the dataset's other ones as they are, to a saved dataset."""
+    if ending_of(output):
+        raise LossAuditError(
+            f"{output} is one file, but {len(source.splits)} splits were audited; name a folder, without an ending"
+        )
+    written, start = 0, 0
+    with (
+        folder_beside(output, "dataset_dict.json", private=True) as folder,
+        TemporaryDirectory(dir=output.parent) as beside,
+    ):
+        for name, rows in source.splits.items():
+            tables = itertools.chain([(0, rows.take(0, 0))], rows.shards(ROWS))
+            edited = (edit.table(start + first, table) for first, table in tables)
+            written += _write_arrow(edited, _stream_at(f"{beside}/{name}.arrow"))
+            start += len(rows)
+        for name, rows in source.other_splits().items():
+            copied = itertools.chain([rows.take(0, 0)], (table for _, table in rows.shards(ROWS)))
+            _write_arrow(copied, _stream_at(f"{beside}/{name}.arrow"))
+        names = source.all_splits
+        with quiet_datasets():
+            splits = {name: datasets.Dataset.from_file(f"{beside}/{name}.arrow") for name in names}
+            datasets.DatasetDict(splits).save_to_disk(folder)
+    return written
+
+
+def _stream_at(path: str) -> Callable[[pa.Schema], Any]:
+    return lambda schema: pa.ipc.new_stream(path, schema)
 
 
 def _edited_rows(source: AuditedRows, edit: Edit) -> Iterator[Row]:

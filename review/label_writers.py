@@ -16,7 +16,7 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.labels.cells import SEPARATORS
 from lossaudit.engine.labels.form import LabelForm
 from lossaudit.engine.table.losses import LossesTable
-from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, source_names
+from lossaudit.engine.table.schema import own_schema, source_names
 from lossaudit.engine.table.text_rows import Row
 
 from .audited_rows import AuditedRows
@@ -193,7 +193,8 @@ def writer_of(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, 
         if unknown := set(names_of(decision.label or "[]")) - set(labels):
             raise LossAuditError(f"the decisions name a label {min(unknown)!r}, which the model doesn't have")
     if form.kind == "columns":
-        own = {ours: name for name, ours in source_names(source.features, None, MULTI_LABEL_SCHEMA).items()}
+        names = source_names(source.features, None, own_schema(losses.schema.names))
+        own = {ours: name for name, ours in names.items()}
         of_labels = {label: own[ours] for label, ours in zip(labels, form.columns or (), strict=False)}
         return in_columns(of_labels, source.cells(tuple(of_labels.values())))
     column = _label_column(losses)

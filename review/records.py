@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
-from lossaudit.engine.table.schema import own_schema
+from lossaudit.engine.table.schema import SPLITS, own_schema
 
 from .examples import Example, example_columns, example_of
 
@@ -70,7 +70,7 @@ class Record:
     """(label, probability) pairs, highest first; all classes if the losses table has them, else only the prediction."""
     loss: float
     metadata: dict[str, Any]
-    """Scalars of the source's other columns; long texts are shortened."""
+    """The split, if several were audited, and scalars of the source's other columns; long texts are shortened."""
     text_pair: str | None = None
     """Second text of a pair."""
     doubt: DoubtedSet | None = None
@@ -97,7 +97,8 @@ class Records(Sequence[Record]):
         """Rows of the records, ranked, with the columns of the losses table."""
         self._classes = losses.probability_names
         self._identifying = example_columns(losses)
-        shown = {*own_schema(self.table.column_names).names, *self.text_columns, *losses.label_columns}
+        ours = set(own_schema(self.table.column_names).names) - set(SPLITS.names)
+        shown = {*ours, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
 
     def __len__(self) -> int:

@@ -22,14 +22,27 @@ _READ_ROWS = 4096
 
 
 @dataclass(frozen=True)
+class Split:
+    """One of several splits that are read as one dataset, one after another."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Origin:
     """The dataset as the user named it, so that it can be opened again."""
 
-    name: str
+    name: str | None
+    """None for splits in memory, which can't be."""
     config: str | None = None
     split: str | None = None
     files: tuple[Path, ...] = ()
     """The files that the name stands for, in order; () for a saved or a hub dataset."""
+    splits: tuple[Split, ...] = ()
+    """The splits that are read as one dataset, in order, with all of their rows; () where it is a single one."""
+    all_splits: tuple[str, ...] = ()
+    """The names of all splits that the dataset has."""
 
 
 class Rows:
@@ -58,7 +71,12 @@ class Rows:
         # A dataset in files isn't held: the mapping alone would take half of its memory.
         self._dataset = dataset.with_format("arrow") if self._files is None else None
 
-    def first(self, limit: int | None) -> "Rows":
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that are read as one dataset; () where it is a single one."""
+        return self.origin.splits if self.origin else ()
+
+    def first(self, limit: int | None) -> Self:
         """The first `limit` rows; all if None."""
         rows = copy.copy(self)
         rows._rows = self._rows if limit is None else min(limit, self._rows)

@@ -7,11 +7,13 @@ import glob
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -24,6 +26,7 @@ from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import BadJsonError, rows_of
 from .rows import Origin, Rows
+from .splits import SplitRows, are_several, name_of, wanted_splits
 
 # Only an empty cell is missing: a label or text "NA" or "None" is taken literally. A row longer than the header is a
 # mistake: pandas would take its first cell for a name.
@@ -43,27 +46,26 @@ _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration"
 def open_dataset(name: str, config: str | None = None, split: str | None = None, workplace: Path | None = None) -> Rows:
     """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
 
-    config: a hub dataset's configuration. split: of a hub or saved dataset; None for "train", or the only one.
+    config: a hub dataset's configuration. split: of a hub or saved dataset; None for "train", or the only one; names
+    with commas between them, or "all", for several as one dataset.
     workplace: a folder of lossaudit's to copy files to as Arrow (see `Scratch`); the copy is deleted with the rows.
     Raises LossAuditError if there is no such dataset, it can't be read, or it has no rows.
     """
     paths = [] if Path(name).is_dir() else files_of(name)
-    scratch, notes = None, tuple[str, ...]()
     with quiet_datasets(), contextlib.ExitStack() as on_failure:
         if paths:
             files = _recognised(name, paths, config, split)
-            notes = notes_on(files)
             scratch = Scratch(workplace)
             on_failure.callback(scratch.close)
             dataset = _files(name, files, scratch.path)
+            # For `datasets`, a file whose time alone has changed is another one.
+            rows = Rows(dataset, Origin(name, config, split, tuple(paths)), _hash_of(paths), scratch, notes_on(files))
         else:
-            dataset = _open(name, config, split)
-        if len(dataset) == 0:
+            rows = _open(name, config, split)
+        if len(rows) == 0:
             raise _no_rows(name)
-        # For `datasets`, a file whose time alone has changed is another one.
-        fingerprint = _hash_of(paths) if paths else None
         on_failure.pop_all()
-    return Rows(dataset, Origin(name, config, split, tuple(paths)), fingerprint, scratch, notes)
+    return rows
 
 
 def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
@@ -71,6 +73,8 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
 
     Several files are read again up to the last of these rows, since rows are numbered across all files.
     """
+    if origin is not None and origin.splits:
+        return _in_splits(origin, rows)
     if origin is None or len(origin.files) < 2:
         where = f" of {origin.files[0] if origin.files else origin.name}" if origin else ""
         return {row: f"row {row}{where}" for row in rows}
@@ -99,19 +103,27 @@ def _count(file: DataFile, folder: Path) -> int:
     return sum(map(len, pieces))
 
 
+def _in_splits(origin: Origin, rows: Iterable[int]) -> dict[int, str]:
+    """The split that each row is in, and the row in it."""
+    of = f" of {origin.name}" if origin.name else ""
+    starts = np.cumsum([0, *(split.rows for split in origin.splits)])
+    places = ((row, int(np.searchsorted(starts, row, side="right")) - 1) for row in rows)
+    return {row: f"row {row - starts[at]} of split {origin.splits[at].name}{of}" for row, at in places}
+
+
 def _hash_of(files: list[Path]) -> str:
     with _reading(str(files[0])):
         hashes = [sha256_of(file) for file in files]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:32]
 
 
-def _open(name: str, config: str | None, split: str | None) -> datasets.Dataset:
-    path = Path(name)
+def _open(name: str, config: str | None, split: str | None) -> Rows:
+    path, origin = Path(name), Origin(name, config, split)
     if path.is_dir():
-        return _saved(path, split)
+        return _saved(path, origin)
     if _looks_like_a_path(name):
         raise LossAuditError(f"there is no file or folder {name}")
-    return _hub(name, config, split)
+    return _hub(name, origin)
 
 
 def _recognised(name: str, paths: Sequence[Path], config: str | None, split: str | None) -> list[DataFile]:
@@ -181,7 +193,7 @@ def _copying(name: str, place: Path) -> Iterator[None]:
         raise
 
 
-def _saved(folder: Path, split: str | None) -> datasets.Dataset:
+def _saved(folder: Path, origin: Origin) -> Rows:
     if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise LossAuditError(
             f"{folder} is a folder but not a saved dataset (save_to_disk); to read files in it, write '{folder}/*.csv'"
@@ -189,27 +201,31 @@ def _saved(folder: Path, split: str | None) -> datasets.Dataset:
     with _reading(str(folder)):
         loaded = datasets.load_from_disk(str(folder))
     if isinstance(loaded, datasets.DatasetDict):
-        return loaded[_split(str(folder), list(loaded), split)]
-    if split is not None:
+        return rows_of_splits(loaded, origin)
+    if origin.split is not None:
         raise LossAuditError(f"{folder} holds one dataset without splits; leave ", Option("split"), " out")
-    return loaded
+    return Rows(loaded, origin)
 
 
-def _hub(name: str, config: str | None, split: str | None) -> datasets.Dataset:
+def rows_of_splits(splits: Mapping[str, datasets.Dataset], origin: Origin) -> Rows:
+    """The rows of the splits that are asked for, among those of a dataset that is loaded or saved."""
+    wanted = wanted_splits(origin.name or "the dataset", list(splits), origin.split)
+    return _rows_of_wanted({name: splits[name] for name in wanted}, replace(origin, all_splits=tuple(splits)))
+
+
+def _hub(name: str, origin: Origin) -> Rows:
     with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be downloaded"):
-        splits = datasets.get_dataset_split_names(name, config)
-        whole, bracket, part = (split or "").partition("[")  # `datasets` parses a slice such as train[:10%]
-        return datasets.load_dataset(name, config, split=_split(name, splits, whole or None) + bracket + part)
+        available = datasets.get_dataset_split_names(name, origin.config)
+        wanted = wanted_splits(name, available, origin.split, slices=True)  # `datasets` reads them
+        loaded = {name_of(split): datasets.load_dataset(name, origin.config, split=split) for split in wanted}
+        return _rows_of_wanted(loaded, replace(origin, all_splits=tuple(available)))
 
 
-def _split(name: str, splits: list[str], asked: str | None) -> str:
-    if asked is None:
-        chosen = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
-    else:
-        chosen = asked if asked in splits else None
-    if chosen is None:
-        raise LossAuditError(f"{name} has the splits {', '.join(splits)}; name one with ", Option("split"))
-    return chosen
+def _rows_of_wanted(splits: Mapping[str, datasets.Dataset], origin: Origin) -> Rows:
+    if are_several(origin.all_splits, origin.split):
+        return SplitRows({name: Rows(dataset) for name, dataset in splits.items()}, origin)
+    (dataset,) = splits.values()
+    return Rows(dataset, origin)
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -122,6 +122,7 @@ def run_facts(job: ShardJob, reading: Reading, choice: Choice, audited: Audited)
             name=origin.name if origin else None,
             config=origin.config if origin else None,
             split=origin.split if origin else None,
+            splits=reading.rows.splits or None,
             limit=reading.limit,
             rows=len(reading.rows),
             fingerprint=reading.rows.fingerprint,

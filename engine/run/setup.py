@@ -16,7 +16,7 @@ from ..model import backends
 from ..model.bundle import Bundle
 from ..model.encoding import TextEncoder
 from ..model.precision import Choice, Wish, choose
-from ..table.schema import source_names
+from ..table.schema import schema_of, source_names
 from .options import AuditOptions
 from .reading import Reading
 from .shards import ShardJob, encoder_of
@@ -80,7 +80,8 @@ class Setup:
             task=task,
             labels=labels,
             text_columns=reading.text_columns,
-            names=source_names(reading.features, same, task.schema),
+            names=source_names(reading.features, same, schema_of(task.schema, bool(reading.rows.splits))),
+            splits=reading.rows.splits,
             max_length=self.max_length,
             stride=self._options.stride,
         )

@@ -1,15 +1,16 @@
 """Makes the losses table of a shard from its source rows, labels and logits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from ..data.rows import Split
 from ..labels.given import GivenLabels
 from ..model.scoring import ShardLogits
 from ..table.outcomes import Outcomes
-from ..table.schema import storable
+from ..table.schema import schema_of, storable
 from .tasks import Labels, Task
 
 
@@ -27,8 +28,13 @@ class JudgedRows:
     """What computed the logits."""
 
 
-def shard_table(rows: JudgedRows, task: Task, names: Mapping[str, str | None]) -> pa.Table:
-    """The losses table of a shard. names: the source columns' names in it (see `schema.source_names`)."""
+def shard_table(
+    rows: JudgedRows, task: Task, names: Mapping[str, str | None], splits: Sequence[Split] = ()
+) -> pa.Table:
+    """The losses table of a shard. names: the source columns' names in it (see `schema.source_names`).
+
+    splits: those that are read as one dataset.
+    """
     n, start = len(rows.source), rows.start
     status, reasons = rows.outcomes.of_rows(n)
     scores = score_columns(rows.given.labels, rows.scored, rows.precision, task)
@@ -39,7 +45,12 @@ def shard_table(rows: JudgedRows, task: Task, names: Mapping[str, str | None]) -
         "status": status,
         "status_reason": reasons,
     }
-    table = pa.table([ours[name] for name in task.schema.names], schema=task.schema)
+    if splits:
+        stops = np.cumsum([split.rows for split in splits])
+        of_rows = np.searchsorted(stops, ours["id"], side="right")
+        ours["split"] = pa.array([split.name for split in splits]).take(pa.array(of_rows))
+    schema = schema_of(task.schema, bool(splits))
+    table = pa.table([ours[name] for name in schema.names], schema=schema)
     for name in rows.source.column_names:
         new_name = names[name]
         if new_name is not None:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from ..data.rows import Split
 from ..data.texts import Texts, texts_of
 from ..labels.given import MISSING, NOT_IN_MODEL
 from ..model import backends
@@ -40,6 +41,8 @@ class ShardJob:
     """The text column, or the two columns of text pairs."""
     names: Mapping[str, str | None]
     """Name of each source column in the losses table (see `schema.source_names`)."""
+    splits: tuple[Split, ...]
+    """The splits that are read as one dataset; () where it is a single one."""
     max_length: int
     stride: int | None = None
     """Tokens that the windows of a long text share; None where it is cut at the maximum instead."""
@@ -91,7 +94,7 @@ def losses_part(job: ShardJob, rows: SourceRows, scored: ShardLogits, precision:
     said.say(outcomes.EMPTY_TEXT, rows.texts.empty)
     said.say(outcomes.BAD_TEXT, rows.texts.bad)
     judged = JudgedRows(rows.table, rows.start, given, said, scored, precision)
-    return shard_table(judged, job.task, job.names)
+    return shard_table(judged, job.task, job.names, job.splits)
 
 
 class ShardScorer:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from ..data.rows import Split
 from ..labels.form import GivenFacts, LabelForm
 
 _KEY = b"lossaudit"
@@ -25,6 +26,8 @@ class SourceFacts:
     name: str | None = None
     config: str | None = None
     split: str | None = None
+    splits: tuple[Split, ...] | None = None
+    """The splits that were read as one dataset, in the order of ids, with all of their rows; None for a single one."""
     limit: int | None = None
     """Number of its first rows that were audited, if not all."""
     rows: int | None = None
@@ -171,6 +174,7 @@ def _source(told: _Told) -> SourceFacts:
         name=told.text("name"),
         config=told.text("config"),
         split=told.text("split"),
+        splits=_splits(told),
         limit=told.count("limit"),
         rows=told.count("rows"),
         fingerprint=told.text("fingerprint"),
@@ -178,6 +182,12 @@ def _source(told: _Told) -> SourceFacts:
         text_pair_column=told.text("text_pair_column"),
         label_column=told.text("label_column"),
     )
+
+
+def _splits(source: _Told) -> tuple[Split, ...] | None:
+    told = [_Told(item) for item in source.items("splits") or ()]
+    found = [(split.text("name"), split.count("rows")) for split in told]
+    return tuple(Split(name, rows) for name, rows in found if name is not None and rows is not None) or None
 
 
 def _form(facts: _Told) -> LabelForm | None:

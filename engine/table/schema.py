@@ -36,6 +36,8 @@ SETS = pa.schema(
 )
 MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
 """Columns of a multi-label model's table."""
+SPLITS = pa.schema([("split", pa.string())])
+"""Columns of a table of several splits, after the others of its own."""
 REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 """The columns that a losses table of any version has."""
 
@@ -43,15 +45,23 @@ REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 def own_schema(names: Sequence[str]) -> pa.Schema:
     """The columns of its own that a losses table with columns of these names may have, in the order of the table.
 
-    A multi-label one has three more, right after the probabilities: a source's column may be called `labels` too.
+    A multi-label one, and one of several splits, have more right after the probabilities: a source's column may be
+    called `labels` too.
     """
-    behind = names.index("probabilities") + 1 if "probabilities" in names else len(names)
-    return MULTI_LABEL_SCHEMA if list(names[behind : behind + len(SETS)]) == SETS.names else SCHEMA
+    behind = list(names[names.index("probabilities") + 1 :]) if "probabilities" in names else []
+    sets = behind[: len(SETS)] == SETS.names
+    behind = behind[len(SETS) if sets else 0 :]
+    return schema_of(MULTI_LABEL_SCHEMA if sets else SCHEMA, behind[: len(SPLITS)] == SPLITS.names)
+
+
+def schema_of(schema: pa.Schema, several_splits: bool) -> pa.Schema:
+    """A task's columns, and where several splits are read those of splits."""
+    return pa.schema([*schema, *SPLITS]) if several_splits else schema
 
 
 def is_multi_label(names: Sequence[str]) -> bool:
     """Whether a losses table with columns of these names is that of a multi-label model."""
-    return own_schema(names) is MULTI_LABEL_SCHEMA
+    return SETS.names[0] in own_schema(names).names
 
 
 def storable(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -100,6 +100,31 @@ def test_a_saved_dataset_and_its_split(audit, tmp_path):
     assert table["text"].to_pylist() == ["test"]
 
 
+@pytest.fixture
+def splits(tmp_path):
+    """A saved dataset of a train split of two rows and a test split of one."""
+    parts = {"train": {"text": ["the bank", "oil"], "label": [0, 1]}, "test": {"text": ["the team"], "label": [None]}}
+    made = {name: datasets.Dataset.from_dict(columns) for name, columns in parts.items()}
+    datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize("asked", ["all", "train,test"])
+def test_several_splits_are_one_table(asked, audit, splits):
+    said, table = audit("--split", asked, dataset=splits)
+    assert "Splits: train (2 rows), test (1 row)" in said
+    assert f"missing_label: 1 (first: row 0 of split test of {splits})" in said
+    assert table["split"].to_pylist() == ["train", "train", "test"]
+
+
+def test_a_split_that_nobody_named_is_told(audit, splits):
+    said, table = audit(dataset=splits)
+    assert "Split: train of train, test (guessed); --split all reads them all" in said
+    assert len(table) == 2
+    said, _ = audit("--split", "train", dataset=splits)
+    assert "Split" not in said
+
+
 def test_a_glob(audit, write_file, tmp_path):
     for number in (2, 1):
         write_file(f"part-{number}.csv.gz", f"text,label\nthe team {number},0\n")

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 from click.testing import CliRunner
 
@@ -25,7 +26,7 @@ from tests.documents import HOUSE, command_lines, examples, scripts
 LABELS = ("World", "Business", "Billing", "Other")
 FAR = {
     r"rubrix|argilla|label-studio": r"can't be reached|there is no key",
-    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/": r"can't be (had|downloaded)",
+    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/| ag_news": r"can't be (had|downloaded)",
     r"--provider cuda": r"no CUDA provider",
 }
 """Lines that ask for something on the network or for a GPU, and what they say where there is none."""
@@ -57,6 +58,10 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
     )
     (folder / "posts.csv").write_text(
         "text,tags\n" + "".join(f"{r['text']},{LABELS[r['label']]};World\n" for r in rows)
+    )
+    splits = {"train": rows[10:], "test": rows[:20]}
+    datasets.DatasetDict({name: datasets.Dataset.from_list(of_it) for name, of_it in splits.items()}).save_to_disk(
+        folder / "my-dataset"
     )
     (folder / "parts").mkdir()
     for part in range(2):

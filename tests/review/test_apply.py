@@ -38,8 +38,8 @@ CSV = (
 def decided(bundle_folder, tmp_path):
     """Audits a dataset and stores decisions, row → (verdict, label); gives the losses file."""
 
-    def make(dataset, decisions, **options):
-        rows = open_dataset(str(dataset))
+    def make(dataset, decisions, split=None, **options):
+        rows = open_dataset(str(dataset), split=split)
         audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
         losses = tmp_path / "losses.parquet"
         write_table(audited.rows(), audited.schema, losses)
@@ -161,6 +161,35 @@ def test_a_saved_dataset_goes_to_any_format(output, decided, tmp_path):
     assert cleaned.take(0, 9).to_pylist() == [{"text": "the bank", "label": 1}, rows[1]]
     if output != "cleaned.csv":
         assert cleaned.features["label"] == label
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """A saved dataset of three splits with two rows each."""
+    texts = {name: [f"{name} bank", f"{name} team"] for name in ("train", "dev", "test")}
+    made = {name: {"text": of_it, "label": ["World", "Sports"]} for name, of_it in texts.items()}
+    parts = {name: datasets.Dataset.from_dict(columns) for name, columns in made.items()}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize("asked", ["all", "test,train"])
+def test_splits_that_were_audited_are_edited_and_the_others_copied(asked, splits, decided, tmp_path):
+    relabelled, discarded = (0, 5) if asked == "all" else (2, 1)
+    decisions = {relabelled: ("relabel", "Sports"), discarded: ("discard", None)}
+    cleaned = apply_decisions(decided(splits, decisions, asked), tmp_path / "cleaned")
+    found = datasets.load_from_disk(str(tmp_path / "cleaned"))
+    assert {name: part.to_list() for name, part in found.items()} == {
+        "train": [{"text": "train bank", "label": "Sports"}, {"text": "train team", "label": "Sports"}],
+        "dev": [{"text": "dev bank", "label": "World"}, {"text": "dev team", "label": "Sports"}],
+        "test": [{"text": "test bank", "label": "World"}],
+    }
+    assert (cleaned.rows, cleaned.written) == ((6, 5) if asked == "all" else (4, 3))
+
+
+def test_several_splits_are_not_written_to_a_file(splits, decided, tmp_path, refused):
+    with refused("cleaned.csv is one file", "3 splits", "name a folder"):
+        apply_decisions(decided(splits, {}, "all"), tmp_path / "cleaned.csv")
 
 
 def test_rows_beyond_the_limit_of_the_audit_are_written_too(decided, write_file, tmp_path):

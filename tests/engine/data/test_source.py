@@ -149,7 +149,7 @@ class TestSavedDataset:
 
     @pytest.mark.parametrize("split", [None, "dev", "train[:10%]"])
     def test_lists_its_splits_where_none_fits(self, splits, split, refused):
-        with refused("test, validation", "name one with split"):
+        with refused("test, validation", "name one with split", "split='all'"):
             open_dataset(splits("test", "validation"), split=split)
 
     def test_damaged_is_refused(self, folder, tmp_path, refused):

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.data.rows import Split
 from lossaudit.engine.labels.form import GivenFacts, LabelForm
 from lossaudit.engine.table.facts import Facts, OutOfSample, RunFacts, SourceFacts, stored_facts
 from lossaudit.engine.table.ranking import rank
@@ -17,7 +18,9 @@ FULL = Facts(
     max_length=64,
     exact_top=5,
     run=RunFacts({"lossaudit": "1.0"}, 3, 0.25),
-    source=SourceFacts("rows.csv", split="train", fingerprint="abc", label_column="label"),
+    source=SourceFacts(
+        "rows", split="a,b", splits=(Split("a", 2), Split("b", 1)), fingerprint="abc", label_column="label"
+    ),
     given=GivenFacts("label", (0, 1), LabelForm("list", values=(0, None), columns=("a", "b"))),
     out_of_sample=OutOfSample(5, 0, "blend", (0.5, 0.5)),
 )
