@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import brief
-from .bad_lines import NOT_UTF8, is_utf8
+from .bad_lines import NOT_UTF8, BadLineError, is_utf8
 from .containers import open_bytes
 
 Row = dict[str, Any]
@@ -34,17 +34,8 @@ _BESIDE_A_CUT = 64
 _HALF = r"holds half of a surrogate pair, such as \ud83d alone, which is no text"
 
 
-class BadJsonError(ValueError):
-    """What is wrong with a file, and in which line, if one is to blame."""
-
-    def __init__(self, why: str, line: int | None = None, file: Path | None = None) -> None:
-        of_file = f" of {file}" if file else ""
-        super().__init__(f"line {line}{of_file} {why}" if line else f"{file or 'it'} {why}")
-        self._why, self._line = why, line
-
-    def of(self, file: Path) -> "BadJsonError":
-        """The same with the name of the file."""
-        return BadJsonError(self._why, self._line, file)
+class BadJsonError(BadLineError):
+    """What is wrong with a JSON file."""
 
 
 @dataclass(frozen=True)
