@@ -1,11 +1,13 @@
 """Middleware that lets only requests of the review page through to its server.
 
 Every page in the browser and every program on the machine can send requests to the server. So each request must name
-a host of this server (against DNS rebinding), come from its own page, and carry the token.
+a host of this server (against DNS rebinding), come from its own page, and carry the token in a cookie. Browsers send
+cookies to all ports of a host, so a request for data must carry a key as well, which only the page has.
 """
 
 import hmac
 import ipaddress
+import secrets
 import socket
 from urllib.parse import urlsplit
 
@@ -29,6 +31,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+_KEY_HEADER = "x-lossaudit-key"
 _NO_TOKEN = "This link lacks the token of the running review, or has an old one: open the link that the review printed."
 
 
@@ -42,6 +45,7 @@ class Guard:
         self._hosts = _names_of(host)
         self._any_address = _address(host) is not None and ipaddress.ip_address(host).is_unspecified
         self._cookie = f"lossaudit_{port}"
+        self._key = secrets.token_urlsafe(24)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +58,7 @@ class Guard:
             await send(message)
 
         request = Request(scope)
-        answer = self._refused(request) or self._entering(request) or self._without_cookie(request)
+        answer = self._refused(request) or self._entering(request) or self._locked_out(request)
         await (answer or self.app)(scope, receive, send_strict)
 
     def _refused(self, request: Request) -> Response | None:
@@ -64,38 +68,50 @@ class Guard:
         origin = headers.get("origin")
         if origin is None and request.method not in ("GET", "HEAD"):
             return _refusal(403, "A request that changes something must state its origin.")
-        if origin is not None and urlsplit(origin).netloc != headers["host"]:
+        if origin is not None and origin != f"{request.url.scheme}://{headers['host']}":
             return _refusal(403, "Requests from other pages are refused.")
         if request.method in ("GET", "HEAD"):
             return None
         if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return _refusal(415, "Only application/json is accepted.")
         length = headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > LARGEST_BODY:
+        # With both a length and chunks, the chunks would count.
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > LARGEST_BODY:
             return _refusal(413, f"A body must state its length, of at most {LARGEST_BODY} bytes.")
         return None
 
     def _entering(self, request: Request) -> Response | None:
-        """Handles the start link: its token becomes a cookie, and the page opens under a link without it."""
+        """Handles the start link: its token becomes a cookie, and the page opens under a link with the key instead.
+
+        The key is behind a #, so that no browser sends it to a server by itself.
+        """
         token = request.query_params.get("token")
         if request.url.path != "/" or token is None:
             return None
         if not self._is_token(token):
             return HTMLResponse(_NO_TOKEN, 403)
-        response: Response = RedirectResponse("/", 303)
+        page = f"/#key={self._key}"
+        response: Response = RedirectResponse(page, 303)
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             # A redirect would still count as coming from the other page, and a strict cookie wouldn't be sent with it.
-            response = HTMLResponse('<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>…</title>')
+            response = HTMLResponse(
+                f'<!doctype html><meta http-equiv="refresh" content="0;url={page}"><title>…</title>'
+            )
         response.set_cookie(self._cookie, self._token, path="/", httponly=True, samesite="strict")
         return response
 
-    def _without_cookie(self, request: Request) -> Response | None:
-        if self._is_token(request.cookies.get(self._cookie, "")):
+    def _locked_out(self, request: Request) -> Response | None:
+        """Refuses requests without the cookie, and requests for data without the key."""
+        path = request.url.path
+        needs_key = path.startswith("/api/")
+        if self._is_token(request.cookies.get(self._cookie, "")) and (
+            not needs_key or _is_same(request.headers.get(_KEY_HEADER, ""), self._key)
+        ):
             return None
-        return HTMLResponse(_NO_TOKEN, 403) if request.url.path == "/" else _refusal(403, _NO_TOKEN)
+        return HTMLResponse(_NO_TOKEN, 403) if path == "/" else _refusal(403, _NO_TOKEN)
 
     def _is_token(self, value: str) -> bool:
-        return hmac.compare_digest(value.encode(), self._token.encode())
+        return _is_same(value, self._token)
 
     def _is_ours(self, name: str | None) -> bool:
         if name is None:
@@ -108,6 +124,10 @@ def is_loopback(host: str) -> bool:
     """Whether only programs on this machine can reach a server on this host."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
+
+
+def _is_same(value: str, secret: str) -> bool:
+    return hmac.compare_digest(value.encode(errors="surrogatepass"), secret.encode())
 
 
 def _refusal(status: int, why: str) -> JSONResponse:

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from lossaudit.engine.errors import LossAuditError, Option
 
+from .connections import Connection
 from .guard import is_loopback
 
 _TRIES = 50
@@ -91,7 +92,8 @@ def serve(app: ASGIApp, place: Listener, on_ready: Callable[[], None]) -> None:
     """
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        http=Connection,
+        log_level="error",  # a warning for each malformed request would flood the terminal
         access_log=False,
         server_header=False,
         ws="none",

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -252,7 +252,8 @@ def _post(answer: Callable[[Json], Json]) -> Callable[[Request], Awaitable[Respo
     async def endpoint(request: Request) -> Response:
         try:
             values = json.loads(await request.body())
-        except (ValueError, RecursionError):
+            json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair could be neither stored nor sent
+        except (ValueError, RecursionError, ClientDisconnect):
             values = None
         if not isinstance(values, dict):
             return JSONResponse({"error": "the body isn't a JSON object"}, 400)

@@ -47,7 +47,9 @@ class Running:
 def test_it_serves_says_the_next_command_and_ends_well(losses):
     running = Running(losses, "--port", 0, "-n", 7)
     with httpx.Client(follow_redirects=True) as http:
-        assert http.get(running.link).status_code == 200
+        page = http.get(running.link)
+        assert page.status_code == 200
+        http.headers["X-Lossaudit-Key"] = page.url.fragment.removeprefix("key=")
         body = {"row": 0, "verdict": "unsure", "label": None, "annotator": "Ada"}
         origin = {"Origin": f"http://127.0.0.1:{running.port}"}
         ranked = http.get(f"http://127.0.0.1:{running.port}/api/records?ranks=1").json()["records"]

@@ -27,7 +27,9 @@ class Client:
 
     def enter(self):
         """Comes in by the start link."""
-        assert self.get("/", params={"token": TOKEN}).status_code == 303
+        entered = self.get("/", params={"token": TOKEN})
+        assert entered.status_code == 303
+        self._http.headers["X-Lossaudit-Key"] = entered.headers["location"].removeprefix("/#key=")
         return self
 
     def post_json(self, path, values, origin=ORIGIN):

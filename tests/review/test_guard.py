@@ -1,17 +1,22 @@
 """Access to the page's server: the token, the host, the origin, and the headers of every answer."""
 
+import re
+
 import pytest
 
 from lossaudit.review.guard import LARGEST_BODY, is_loopback
 from tests.review.requesting import ORIGIN, TOKEN
 
 NAMES = {"annotator": "Ada"}
+NEAR = ["https://127.0.0.1:8765", "ws://127.0.0.1:8765", "http://[", "http://127.0.0.1:8765/", "HTTP://127.0.0.1:8765"]
+"""Origins that are almost the page's."""
 
 
 def test_the_token_becomes_a_cookie_and_leaves_the_address(serving):
     client = serving()
     answer = client.get("/", params={"token": TOKEN})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert answer.status_code == 303
+    assert re.fullmatch(r"/#key=[\w-]{32}", answer.headers["location"])
     cookie = answer.headers["set-cookie"].lower()
     assert all(part in cookie for part in ("lossaudit_8765=", "httponly", "samesite=strict", "path=/"))
     page = client.get("/")
@@ -24,7 +29,26 @@ def test_a_link_clicked_on_another_site_works_too(serving):
     client = serving()
     answer = client.get("/", params={"token": TOKEN}, headers={"Sec-Fetch-Site": "cross-site"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (200, True)
-    assert 'http-equiv="refresh" content="0;url=/"' in answer.text
+    assert 'http-equiv="refresh" content="0;url=/#key=' in answer.text
+
+
+def test_the_cookie_alone_opens_no_data(serving):
+    """Browsers send it to every port of this machine, so that any server there may know it."""
+    client = serving()
+    client.get("/", params={"token": TOKEN})
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "key=" not in page.text
+    for key in ("", "wrong", TOKEN, "é".encode()):
+        answer = client.get("/api/start", headers={"X-Lossaudit-Key": key})
+        assert (answer.status_code, "open the link" in answer.text) == (403, True)
+    assert client.post_json("decide", {"row": 0, "verdict": "keep", "annotator": "Eve"}).status_code == 403
+
+
+def test_the_key_alone_opens_no_data(serving):
+    client = serving().enter()
+    assert client.get("/api/start").status_code == 200
+    assert client.get("/api/start", headers={"Cookie": "x=y"}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -65,7 +89,7 @@ def test_on_all_interfaces_addresses_are_taken_and_foreign_names_are_not(serving
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8765", ""]
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8765", "", *NEAR]
 )
 def test_another_origin_is_refused(origin, client):
     assert client.get("/api/start", headers={"Origin": origin}).status_code == 403
@@ -86,6 +110,17 @@ def test_a_body_that_is_too_large_or_has_no_length_is_refused(client):
     headers = {"Origin": ORIGIN, "Content-Type": "application/json"}
     assert client.post("/api/undo", content=b" " * (LARGEST_BODY + 1), headers=headers).status_code == 413
     assert client.post("/api/undo", content=in_pieces(), headers=headers).status_code == 413
+    both = headers | {"Content-Length": "2", "Transfer-Encoding": "chunked"}
+    assert client.post("/api/undo", content=b"{}", headers=both).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"annotator": "\\ud800"}', b'{"\\udfff": 1}', b'{"annotator": "\xed\xa0\x80"}', b"\xff", b"["]
+)
+def test_a_body_that_no_page_would_send_is_refused(body, client):
+    headers = {"Origin": ORIGIN, "Content-Type": "application/json"}
+    answer = client.post("/api/undo", content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (400, {"error": "the body isn't a JSON object"})
 
 
 async def in_pieces():

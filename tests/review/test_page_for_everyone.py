@@ -104,6 +104,47 @@ def test_the_link_works_from_another_site_and_leaves_no_token_behind(serve, brow
     cookie = next(c for c in context.cookies() if c["name"] == f"lossaudit_{server.port}")
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     assert page.evaluate("document.cookie") == ""
+    assert "key" not in page.url
+    context.close()
+
+
+def test_two_people_in_two_tabs_keep_their_names(serve, visit):
+    server = serve(annotator=None)
+    first = visit(server.link)
+    type_name(first, "Ana", suggested="")
+    second = visit(server.link, context=first.context)
+    type_name(second, "Ben", suggested="Ana")
+    for page, name in ((first, "Ana"), (second, "Ben")):
+        page.reload()
+        expect(page.locator("#who")).to_have_text(name)
+
+
+def test_a_name_that_was_typed_outlives_the_one_of_the_command(serve, visit):
+    page = visit(serve(annotator="Ana").link)
+    page.click("#who")
+    type_name(page, "Ben", suggested="Ana")
+    page.reload()
+    expect(page.locator("#who")).to_have_text("Ben")
+
+
+def type_name(page, name, suggested):
+    expect(page.locator("#name")).to_have_value(suggested)
+    page.locator("#name").fill(name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#who")).to_have_text(name)
+
+
+def test_a_browser_that_refuses_storage_shows_the_page_all_the_same(serve, browser):
+    context = browser.new_context()
+    context.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, "
+        "{get() { throw new DOMException('refused', 'SecurityError'); }})"
+    )
+    page = context.new_page()
+    page.goto(serve(annotator=None).link)
+    type_name(page, "Ana", suggested="")
+    press(page, "a")
+    expect(page.locator("#counts")).to_have_text("1 of 12 decided")
     context.close()
 
 
@@ -135,6 +176,47 @@ def test_keyboard_and_screen_reader_alone(page):
         "&& !e.ariaLabel && !e.textContent.trim()).map(e => e.outerHTML)"
     )
     assert unnamed == []
+
+
+# Keys of other keyboards: what is typed, the key's place, the verdict that it gives the first record.
+TYPED = [
+    ("л", "KeyK", "keep", "Russian"),
+    ("κ", "KeyU", "unsure", "Greek"),
+    ("ג", "KeyD", "discard", "Hebrew"),
+    ("&", "Digit1", "keep", "French"),
+    ("ě", "Digit2", "relabel", "Czech"),
+    ("٣", "Digit3", "relabel", "Arabic"),
+    ("1", "Numpad1", "keep", "a number pad"),
+    (";", "KeyZ", None, "Dvorak"),
+    ("w", "KeyZ", None, "French"),
+    ("!", "Digit1", None, "English with Shift"),
+    ("Dead", "Digit3", None, "a dead key"),
+]
+
+
+def test_keys_of_other_keyboards(page):
+    for typed, code, verdict, layout in TYPED:
+        press_key(page, typed, code, shift=typed == "!")
+        if verdict is None:
+            page.wait_for_timeout(50)
+        else:
+            title(page, "Record 2 of 12")
+            press_key(page, "w", "KeyZ", ctrl=True)  # Ctrl+W in French isn't Ctrl+Z
+            page.wait_for_timeout(50)
+            decision = page.locator(".entry[data-verdict]").first
+            assert decision.get_attribute("data-verdict") == verdict, layout
+            press_key(page, "я", "KeyZ", ctrl=True)
+        expect(page.locator("#counts")).to_have_text("0 of 12 decided")
+        title(page, "Record 1 of 12")
+    press_key(page, "لا", "KeyB")  # one key of an Arabic keyboard types two letters
+    expect(page.locator("#bulk")).to_be_visible()
+
+
+def press_key(page, typed, code, *, shift=False, ctrl=False):
+    page.evaluate(
+        "event => document.body.dispatchEvent(new KeyboardEvent('keydown', {...event, bubbles: true}))",
+        {"key": typed, "code": code, "shiftKey": shift, "ctrlKey": ctrl},
+    )
 
 
 CONTRASTS = """

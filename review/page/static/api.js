@@ -1,5 +1,21 @@
 // Requests to the server. Every failure is an Error whose message can be shown unchanged.
 
+import { kept, keep } from "./kept.js";
+
+const KEPT_KEY = "lossaudit.key";
+const KEY = /^#key=([\w-]+)$/;
+
+takeKey();
+addEventListener("hashchange", takeKey);
+
+/** Takes the server's key out of the address, which people copy. */
+function takeKey() {
+  const key = KEY.exec(location.hash)?.[1];
+  if (!key) return;
+  keep(KEPT_KEY, key); // other tabs, and this one after a restart of the server, read it from there
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 export class Failure extends Error {
   constructor(message, status) {
     super(message);
@@ -7,20 +23,20 @@ export class Failure extends Error {
   }
 }
 
-export const get = (path, values = {}) => ask(`/api/${path}?${new URLSearchParams(values)}`, {});
+export const get = (path, values = {}) => ask(`/api/${path}?${new URLSearchParams(values)}`);
 
 export const post = (path, body) =>
   ask(`/api/${path}`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
     keepalive: true, // a decision is sent even if its tab is closed
   });
 
-async function ask(url, options) {
+async function ask(url, options = {}) {
+  const headers = { "Content-Type": "application/json", "X-Lossaudit-Key": kept(KEPT_KEY) ?? "" };
   let answer;
   try {
-    answer = await fetch(url, { ...options, signal: AbortSignal.timeout(60_000) });
+    answer = await fetch(url, { ...options, headers, signal: AbortSignal.timeout(60_000) });
   } catch {
     throw new Failure("The server doesn't answer. Is `lossaudit review` still running?", 0);
   }

@@ -1,25 +1,28 @@
 // The dialogs: who reviews, and a decision about all records of the list.
 
 import { $, count, labelText, records } from "./dom.js";
+import { keep, keepHere, kept, keptHere } from "./kept.js";
 
 const KEPT_NAME = "lossaudit.annotator";
 const KEPT_KEYS = "lossaudit.single-keys";
 
-/** The annotator's name: `given` by the command, else the last one used in this browser; null if there is none. */
-export const keptName = (given) => given ?? localStorage.getItem(KEPT_NAME);
+/** The annotator's name: the one typed in this tab, else the one `given` by the command; null if there is neither. Two
+ * people may review in two tabs of one browser, so a name typed in another tab is only suggested. */
+export const keptName = (given) => keptHere(KEPT_NAME) ?? given;
 
 /** Asks for the name. known: who has decided so far; onName: called with the answer. */
 export function askName(current, known, onName) {
   const dialog = $("name-dialog");
   $("names").replaceChildren(...known.map((name) => new Option(name)));
-  $("name").value = current ?? "";
+  $("name").value = current ?? kept(KEPT_NAME) ?? "";
   $("name").select();
   dialog.oncancel = (event) => current ?? event.preventDefault(); // nothing can be decided without one
   dialog.onclose = () => {
     const name = $("name").value.trim();
     if (dialog.returnValue !== "ok" && current) return;
     if (!name) return askName(current, known, onName);
-    localStorage.setItem(KEPT_NAME, name);
+    keep(KEPT_NAME, name);
+    keepHere(KEPT_NAME, name);
     onName(name);
   };
   dialog.returnValue = "";
@@ -54,10 +57,10 @@ export function askBulk(found, decided, narrow, labels, onDecision) {
 }
 
 /** Whether letters and digits decide. */
-export const singleKeys = () => localStorage.getItem(KEPT_KEYS) !== "off";
+export const singleKeys = () => kept(KEPT_KEYS) !== "off";
 
 export function openHelp() {
   $("single-keys").checked = singleKeys();
-  $("single-keys").onchange = () => localStorage.setItem(KEPT_KEYS, $("single-keys").checked ? "on" : "off");
+  $("single-keys").onchange = () => keep(KEPT_KEYS, $("single-keys").checked ? "on" : "off");
   $("help").showModal();
 }

@@ -50,10 +50,10 @@ export function listen(act, multiLabel, singleKeys) {
       scroll(event.key === " " && event.shiftKey ? -0.8 : SCROLLS[event.key]);
       return;
     }
-    const action = actionOf(event, actions, singleKeys());
+    const [action, key] = actionOf(event, actions, singleKeys());
     if (!action || (event.repeat && !REPEATABLE.includes(action))) return;
     event.preventDefault();
-    act(action, event.key);
+    act(action, key);
   });
 }
 
@@ -62,14 +62,27 @@ function scroll(heights) {
   for (const box of [$("record"), document.querySelector("main")]) box.scrollBy({ top: heights * box.clientHeight });
 }
 
+/** The action of a key, and the letter or digit that it stands for. */
 function actionOf(event, actions, singleKeys) {
-  if (event.ctrlKey || event.metaKey) return event.key.toLowerCase() === "z" && !event.shiftKey ? "undo" : null;
-  if (event.key === "Enter" && event.target.closest("button, a, summary")) return null; // it presses that element
-  const isCharacter = [...event.key].length === 1;
-  if (isCharacter && !singleKeys) return null;
-  if (/^[0-9]$/.test(event.key)) return "class";
-  return actions.get(NAMES[event.key] ?? (isCharacter ? event.key.toLowerCase() : event.key));
+  if (event.ctrlKey || event.metaKey) return [lettered(event) === "z" && !event.shiftKey ? "undo" : null];
+  if (event.key === "Enter" && event.target.closest("button, a, summary")) return [null]; // it presses that element
+  if (/^[A-Z][A-Za-z0-9]+$/.test(event.key)) return [actions.get(NAMES[event.key] ?? event.key)];
+  if (!singleKeys) return [null];
+  for (const key of [event.key.toLowerCase(), lettered(event), digit(event)]) {
+    if (/^[0-9]$/.test(key)) return ["class", key];
+    if (actions.has(key)) return [actions.get(key), key];
+  }
+  return [null];
 }
+
+/** The letter that a key types; in Russian, Greek, Hebrew or Arabic, the Latin letter at its place. */
+function lettered(event) {
+  const isForeign = /^[^\u0000-\u007f]+$/u.test(event.key);
+  return isForeign ? /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase() : event.key.toLowerCase();
+}
+
+/** The digit at a key's place, since digits need Shift in French and Czech, and are other ones in Arabic. */
+const digit = (event) => (event.shiftKey ? undefined : /^Digit([0-9])$/.exec(event.code)?.[1]);
 
 function describe(known) {
   const rows = known.map(([, keys, what]) => {
