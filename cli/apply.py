@@ -49,6 +49,8 @@ def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> N
         cleaned = apply_decisions(losses, output, flag_discarded=discarded == "flag", review_columns=review_columns)
     if cleaned.changes:
         out.print(_changes(cleaned))
+    if cleaned.lost:
+        out.print(f"{output} has another form than {cleaned.source}; it can't hold {cleaned.lost}", soft_wrap=True)
     what = "flagged" if discarded == "flag" else "left out"
     out.print(
         f"{cleaned.rows:,} rows: {cleaned.relabelled:,} relabelled, {cleaned.discarded:,} discarded ({what}), "

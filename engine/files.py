@@ -54,7 +54,9 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
     """
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=scratch or target.parent, prefix=f".{target.name}.", suffix=target.suffix)
+        handle, name = tempfile.mkstemp(
+            dir=scratch or target.parent, prefix=f".{target.name}.", suffix="".join(target.suffixes[-2:])
+        )
         os.close(handle)
         temporary = Path(name)
         try:

@@ -1,8 +1,9 @@
 """Applies the decisions about a losses file: writes its dataset with the new labels.
 
-audited_rows.py reads the dataset, label_writers.py knows how its cells hold labels, cleaned_rows.py edits and writes.
+audited_rows.py reads the dataset, label_writers.py knows how its cells hold labels, cleaning/ edits, writes and checks.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from lossaudit.engine.data.containers import ending_of, packing_of
-from lossaudit.engine.files import check_not_of, check_output_file, file_beside
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import check_not_of, check_output_file, file_beside, folder_beside
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
 from .audited_rows import AuditedRows
-from .cleaned_rows import Edit, write_cleaned
+from .cleaning.comparing import DifferentError
+from .cleaning.edit import Edit
+from .cleaning.forms import form_of
 from .label_sets import names_of, shown
 from .label_writers import writer_of
 from .store import Decision, DecisionStore
@@ -56,6 +60,8 @@ class Cleaned:
     kept: int
     """Rows whose given label a person kept."""
     unsure: int
+    lost: str | None
+    """What of the source the output's format can't hold; None where all but the decided cells stays as it is."""
     changes: tuple[Change, ...]
     """Changes, most frequent first."""
     labels: tuple[LabelChange, ...] | None
@@ -85,10 +91,25 @@ def apply_decisions(
             decisions = store.decisions()
         edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
         edit.check(source.features)
-        written = write_cleaned(source, edit, output)
-        cleaned = _cleaned(losses, source, decisions, written)
+        form = form_of(source, edit, output)
+        with _beside(output, source) as place:
+            form.write(place, output.name)
+            try:
+                written = form.check(place, output.name)
+            except DifferentError as error:
+                raise LossAuditError(
+                    f"{output} wasn't written, since it wouldn't be {source.name} with the decisions: {error}; please "
+                    "report this, with the first lines of the dataset"
+                ) from error
+        cleaned = _cleaned(losses, source, decisions, form.lost, written)
     _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
     return cleaned
+
+
+def _beside(output: Path, source: AuditedRows) -> contextlib.AbstractContextManager[Path]:
+    if ending_of(output):
+        return file_beside(output)
+    return folder_beside(output, "dataset_dict.json" if source.splits else "dataset_info.json", private=True)
 
 
 def _write_changes(cleaned: Cleaned, path: Path) -> None:
@@ -99,7 +120,9 @@ def _write_changes(cleaned: Cleaned, path: Path) -> None:
         temporary.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _cleaned(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision], written: int) -> Cleaned:
+def _cleaned(
+    losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision], lost: str | None, written: int
+) -> Cleaned:
     verdicts = Counter(decision.verdict for decision in decisions.values())
     changes, labels = _changes(losses, {row: d.label for row, d in decisions.items() if d.label is not None})
     return Cleaned(
@@ -110,6 +133,7 @@ def _cleaned(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, D
         discarded=verdicts["discard"],
         kept=verdicts["keep"],
         unsure=verdicts["unsure"],
+        lost=lost,
         changes=changes,
         labels=labels,
     )

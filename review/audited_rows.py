@@ -5,18 +5,19 @@ Text files are read as text, since `datasets` would change values: 00123 would b
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
 import pyarrow as pa
 
-from lossaudit.engine.data.containers import ending_of, recognised
-from lossaudit.engine.data.first_bytes import TEXT_FORMATS
+from lossaudit.engine.data.containers import DataFile, ending_of, packing_of, recognised
+from lossaudit.engine.data.first_bytes import ENDINGS, TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.data.splits import ALL, SplitRows
+from lossaudit.engine.data.splits import ALL, SplitRows, wanted_splits
 from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.files import files_of
 from lossaudit.engine.run.kept_parts import folder_for
@@ -72,6 +73,16 @@ class AuditedRows:
         """Files that hold the rows."""
         return tuple(self.rows.origin.files) if self.rows.origin else ()
 
+    @cached_property
+    def data_files(self) -> list[DataFile]:
+        """The same, and what they are."""
+        return [recognised(file) for file in self.files]
+
+    @property
+    def format(self) -> str:
+        """The format of its files, by their usual ending; "" for a saved or a hub dataset."""
+        return self.data_files[0].format if self.files else ""
+
     @property
     def splits(self) -> Mapping[str, Rows]:
         """The rows of each split, if several were audited as one dataset; else {}."""
@@ -81,6 +92,14 @@ class AuditedRows:
     def all_splits(self) -> tuple[str, ...]:
         """The names of the dataset's splits; () where it has none."""
         return self.rows.origin.all_splits if self.rows.origin else ()
+
+    @property
+    def split(self) -> str | None:
+        """The one split that was audited, of those that the dataset has."""
+        origin = self.rows.origin
+        if origin is None or self.splits or not self.all_splits:
+            return None
+        return wanted_splits(self.name, self.all_splits, origin.split, slices=True)[0]
 
     def other_splits(self) -> Mapping[str, Rows]:
         """The rows of the splits that weren't audited."""
@@ -99,7 +118,7 @@ class AuditedRows:
     @property
     def has_texts_alone(self) -> bool:
         """Whether every cell is a text, as in CSV."""
-        return self.as_text and recognised(self.files[0]).format in (".csv", ".tsv")
+        return self.as_text and self.format in (".csv", ".tsv")
 
     def check(self) -> None:
         """Raises LossAuditError if text files have fewer or more rows than the audit saw."""
@@ -119,18 +138,28 @@ class AuditedRows:
 
     def dicts(self) -> Iterator[list[Row]]:
         """The rows of text files, in pieces; cells of CSV and TSV files are strings."""
-        for file in map(recognised, self.files):
-            if file.format == ".json":
-                yield from rows_of(file.path)
-                continue
-            separator = "\t" if file.format == ".tsv" else ","
-            with (
-                file.open() as opened,
-                pd.read_csv(opened, sep=separator, chunksize=ROWS, dtype=str, na_filter=False) as pieces,
-            ):
-                for piece in pieces:
-                    yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
+        for file in self.data_files:
+            yield from pieces_of_text(file)
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset, in pieces."""
         return (table for _, table in self.rows.shards(ROWS))
+
+
+def pieces_of_text(file: DataFile) -> Iterator[list[Row]]:
+    """The rows of a text file, in pieces; cells of CSV and TSV files are strings."""
+    if file.format == ".json":
+        yield from rows_of(file.path)
+        return
+    separator = "\t" if file.format == ".tsv" else ","
+    with (
+        file.open() as opened,
+        pd.read_csv(opened, sep=separator, chunksize=ROWS, dtype=str, na_filter=False) as pieces,
+    ):
+        for piece in pieces:
+            yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
+
+
+def written(place: Path, name: str) -> DataFile:
+    """A file that was written under another path, as its final name says what it is."""
+    return DataFile(place, ENDINGS[ending_of(Path(name))], packing_of(name))

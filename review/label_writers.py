@@ -6,7 +6,8 @@ list, a text with separators, or a 0 or 1 for each label. Labels that stay in a 
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,6 +32,10 @@ class LabelWriter(Protocol):
     def columns(self) -> Sequence[str]:
         """Columns of the source that hold the label."""
 
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts that are written as labels."""
+
     def check(self, row: int, label: str) -> None:
         """Raises LossAuditError if row number `row` can't be given this label."""
 
@@ -52,6 +57,10 @@ class LabelInCell:
     @property
     def columns(self) -> Sequence[str]:
         return (self.column,)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return _texts_in(self.values.values())
 
     def check(self, row: int, label: str) -> None:
         pass  # `values` has all of them
@@ -79,6 +88,10 @@ class SetInCell:
     @property
     def columns(self) -> Sequence[str]:
         return (self.column,)
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return _texts_in(self.values.values())
 
     def check(self, row: int, label: str) -> None:
         names = names_of(label)
@@ -139,6 +152,10 @@ class SetInIndicators:
     def columns(self) -> Sequence[str]:
         return (self.column,)
 
+    @property
+    def texts(self) -> Sequence[str]:
+        return ()
+
     def check(self, row: int, label: str) -> None:
         _check_known(row, label, self.labels, f"the lists of column {self.column!r} have no place")
 
@@ -164,6 +181,10 @@ class SetInColumns:
     @property
     def columns(self) -> Sequence[str]:
         return tuple(self.column_of.values())
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return _texts_in(sign for signs in self.signs.values() for sign in signs)
 
     def check(self, row: int, label: str) -> None:
         _check_known(row, label, self.column_of, "the dataset has no column")
@@ -231,21 +252,14 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Au
 
 
 def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
-    """The cell of the source's label column for each decided label: its usual spelling, where the facts have it;
-    otherwise as in the first row that has it."""
+    """The cell of the source's label column for each decided label, as it is written most often."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
-    first: dict[str, int] = {}
-    for batch in losses.batches(["id", "label", "label_name"]):
-        for row in batch.to_pylist():
-            if row["label"] is not None and row["label_name"] in wanted:
-                first[row["label_name"]] = min(row["id"], first.get(row["label_name"], row["id"]))
-    wanted_places = {*first.values()}
-    held = {place: row.get(column) for place, row in enumerate(source.cells([column])) if place in wanted_places}
-    values = {name: held[place] for name, place in first.items()}
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
+    values = _usual_cells(_labels_of_rows(losses, wanted), source.cells([column]), column)
     if _holds_names(source.features[column]):
         values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
+    in_texts = any(isinstance(cell, str) for cell in values.values()) or not values
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
@@ -256,8 +270,37 @@ def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Ma
                 "change these decisions, or add a row with the label"
             )
         value = name if value is None else value
-        values[name] = str(value) if source.as_text and isinstance(next(iter(held.values()), ""), str) else value
+        values[name] = str(value) if source.as_text and in_texts else value
     return values
+
+
+def _labels_of_rows(losses: LossesTable, wanted: Collection[str]) -> dict[int, str]:
+    """The given labels of the rows that have one of those."""
+    found: dict[int, str] = {}
+    for batch in losses.batches(["id", "label", "label_name"]):
+        rows = batch.to_pylist()
+        found |= {
+            row["id"]: row["label_name"] for row in rows if row["label"] is not None and row["label_name"] in wanted
+        }
+    return found
+
+
+def _usual_cells(labels: Mapping[int, str], rows: Iterable[Row], column: str) -> dict[str, Any]:
+    """The most frequent cell of each label, the first of those. labels: by row."""
+    cells: dict[str, Any] = {}
+    counts: dict[str, Counter[str]] = {}
+    for place, row in enumerate(rows):
+        if place in labels:
+            written = repr(row.get(column))  # cells may be lists, and 1 isn't 1.0 or true
+            counts.setdefault(labels[place], Counter())[written] += 1
+            cells.setdefault(written, row.get(column))
+    return {label: cells[seen.most_common(1)[0][0]] for label, seen in counts.items()}
+
+
+def _texts_in(cells: Iterable[Any]) -> list[str]:
+    """The texts among cells and in their lists."""
+    items = (item for cell in cells for item in (cell if isinstance(cell, list) else [cell]))
+    return [item for item in items if isinstance(item, str)]
 
 
 def _holds_names(feature: object) -> bool:

@@ -7,7 +7,7 @@ list of them in one of its fields, or a list (or an object by row names, as pand
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,10 +22,12 @@ from .bad_lines import NOT_UTF8, BadLineError, is_utf8
 from .containers import open_bytes
 
 Row = dict[str, Any]
-_HEAD, _BLOCK = 1 << 20, 8 << 20
+HEAD = 1 << 20
+"""Bytes that tell whether a file holds an object per line."""
+_BLOCK = 8 << 20
 _ROWS = 1000
 _WHITE = re.compile(r"[ \t\r\n]*")
-_WHITE_BYTES = b" \t\r\n"
+WHITE = b" \t\r\n"
 _LF, _CR, _OPEN, _CLOSE = b"\n\r{}"
 _BESIDE_A_CUT = 64
 """Characters from the end of a text within which an error may be due to its being cut there."""
@@ -49,7 +51,7 @@ class Lines:
     def rows(self) -> list[Row]:
         """Raises BadJsonError for a line that is no object."""
         lines = enumerate(self.content.split(b"\n"), self.first)
-        return [_object(line, number) for number, line in lines if line.strip(_WHITE_BYTES)]
+        return [_object(line, number) for number, line in lines if line.strip(WHITE)]
 
     def __len__(self) -> int:
         """How many lines there are, blank ones too."""
@@ -84,16 +86,16 @@ def rows_of(file: Path) -> Iterator[list[Row]]:
 def pieces_of(file: Path) -> Iterator[Lines | list[Row]]:
     """The rows of a file, in pieces: read, or as lines that are still to be. Raises BadJsonError."""
     with open_bytes(file) as opened:
-        head = opened.read(_HEAD).removeprefix(codecs.BOM_UTF8)
-        if _is_lines(head):
+        head = opened.read(HEAD).removeprefix(codecs.BOM_UTF8)
+        if is_lines(head):
             yield from _lines(opened, head)
         else:
             yield from _document(_Text(opened, head))
 
 
-def _is_lines(head: bytes) -> bool:
+def is_lines(head: bytes) -> bool:
     """Whether a file that begins so holds an object per line."""
-    start = head.lstrip(_WHITE_BYTES)
+    start = head.lstrip(WHITE)
     line, _, rest = start.partition(b"\n")
     if not start.startswith(b"{"):
         return bool(start) and not start.startswith(b"[")
@@ -103,7 +105,7 @@ def _is_lines(head: bytes) -> bool:
         return False
     except (ValueError, RecursionError):  # which names the line
         return True
-    return bool(rest.strip(_WHITE_BYTES))
+    return bool(rest.strip(WHITE))
 
 
 def _lines(opened: IO[bytes], head: bytes) -> Iterator[Lines]:
@@ -267,13 +269,18 @@ def _array(text: _Text) -> Iterator[Row]:
         raise text.wrong("is not JSON: Extra data")
 
 
+def shape_of(whole: Row) -> str | None:
+    """How a file's one object is around all rows: a name among `_SHAPES`; None if it is a row itself.
+
+    Raises BadJsonError if that isn't certain.
+    """
+    return next((name for name, rows_in in _SHAPES.items() if rows_in(whole) is not None), None)
+
+
 def _unfolded(whole: Row) -> Iterable[Row]:
     """The rows that a file's one object is around, or else itself."""
-    for shape in (_split, _records, _columns):
-        rows = shape(whole)
-        if rows is not None:
-            return rows
-    return [whole]
+    shape = shape_of(whole)
+    return [whole] if shape is None else cast(Iterable[Row], _SHAPES[shape](whole))
 
 
 def _split(whole: Row) -> list[Row] | None:
@@ -295,21 +302,44 @@ def _records(whole: Row) -> list[Row] | None:
     return cast(list[Row], whole[found[0]])
 
 
+def _index(whole: Row) -> Iterable[Row] | None:
+    """Of an object for each row, by its number."""
+    return list(whole.values()) if _are_alike(whole) and "".join(whole).isdigit() else None
+
+
 def _columns(whole: Row) -> Iterable[Row] | None:
-    """Of a list, or an object of row names, for each column; or of an object for each row."""
+    """Of an object of row names for each column."""
+    if not _are_alike(whole):
+        return None
+    return ({name: column[row] for name, column in whole.items()} for row in next(iter(whole.values())))
+
+
+def _are_alike(whole: Row) -> bool:
+    """Whether that is several objects with the same names."""
     columns = list(whole.values())
-    if len(columns) > 1 and _all_of(dict, columns) and all(column.keys() == columns[0].keys() for column in columns):
-        if "".join(whole).isdigit():
-            return columns
-        return ({name: column[row] for name, column in whole.items()} for row in columns[0])
-    if len(columns) > 1 and _all_of(list, columns):
-        if len({len(column) for column in columns}) > 1:
-            lengths = ", ".join(f"{name} {len(column)}" for name, column in whole.items())
-            raise BadJsonError(f"holds a list per column, but of different lengths: {lengths}")
-        return (dict(zip(whole, cells, strict=True)) for cells in zip(*columns, strict=True))
-    return None
+    return len(columns) > 1 and _all_of(dict, columns) and all(column.keys() == columns[0].keys() for column in columns)
+
+
+def _lists(whole: Row) -> Iterable[Row] | None:
+    """Of a list for each column."""
+    columns = list(whole.values())
+    if len(columns) < 2 or not _all_of(list, columns):
+        return None
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in whole.items())
+        raise BadJsonError(f"holds a list per column, but of different lengths: {lengths}")
+    return (dict(zip(whole, cells, strict=True)) for cells in zip(*columns, strict=True))
 
 
 def _all_of(kind: type, values: Any) -> bool:
     """Whether that is a list with something in it, all of it of one kind."""
     return isinstance(values, list) and bool(values) and all(type(value) is kind for value in values)
+
+
+_SHAPES: Mapping[str, Callable[[Row], Iterable[Row] | None]] = {
+    "split": _split,
+    "records": _records,
+    "index": _index,
+    "columns": _columns,
+    "lists": _lists,
+}

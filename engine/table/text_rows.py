@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 Row = dict[str, Any]
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
@@ -38,6 +38,14 @@ def write_rows(
     if ending == ".json":
         file.write("\n]\n")
     return count
+
+
+def as_written(row: Row, columns: Sequence[str], ending: str) -> Row:
+    """A row as it is read again from the format with this ending; cells of CSV and TSV are strings."""
+    if ending in (".csv", ".tsv"):
+        cells = {name: _cell(row.get(name)) for name in columns}
+        return {name: "" if cell is None else str(cell) for name, cell in cells.items()}
+    return cast(Row, json.loads(_json(row)))
 
 
 class _Lines:

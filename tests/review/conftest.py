@@ -5,15 +5,22 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.data.source import open_dataset
+from lossaudit.engine.model.bundle import Bundle
+from lossaudit.engine.run.audit import Audit
+from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.review.reviewing import Review
 from lossaudit.review.server import make_app
+from lossaudit.review.store import Decision, DecisionStore
 from tests.review.browsing import Server, expect
 from tests.review.requesting import ORIGIN, TOKEN, Client
 from tests.review.sets import ROWS, sets_table, write_sets
 
+TIME = "2026-01-02T03:04:05+00:00"
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
 
@@ -170,3 +177,19 @@ def row(index, given, predicted, loss, text, classes):  # noqa: ARG001 - the tex
         "status_reason": None,
         "probabilities": chances if has_loss else None,
     }
+
+
+@pytest.fixture
+def decided(bundle_folder, tmp_path):
+    """Audits a dataset and stores decisions, row → (verdict, label); gives the losses file."""
+
+    def make(dataset, decisions, split=None, **options):
+        rows = open_dataset(str(dataset), split=split)
+        audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
+        losses = tmp_path / "losses.parquet"
+        write_table(audited.rows(), audited.schema, losses)
+        with DecisionStore.open(LossesTable.open(losses)) as store:
+            store.add(Decision(row, *what, "ada", "page", TIME) for row, what in decisions.items())
+        return losses
+
+    return make

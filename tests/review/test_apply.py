@@ -6,6 +6,7 @@ import io
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -14,16 +15,11 @@ import pytest
 
 from lossaudit.engine.data.containers import open_bytes
 from lossaudit.engine.data.source import open_dataset
-from lossaudit.engine.model.bundle import Bundle
-from lossaudit.engine.run.audit import Audit
-from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
-from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.apply import Change, apply_decisions
-from lossaudit.review.store import Decision, DecisionStore
+from lossaudit.review.cleaning.json_copy import JsonCopier
 
-TIME = "2026-01-02T03:04:05+00:00"
 CSV = (
     "zip,text,label,when\n"
     '00123,"the team, ""quoted""\nnext",sports,2020-01-02\n'
@@ -32,22 +28,6 @@ CSV = (
     "7,the striker scored,Business,x\n"
     "8,chip network,Sci/Tech,y\n"
 )
-
-
-@pytest.fixture
-def decided(bundle_folder, tmp_path):
-    """Audits a dataset and stores decisions, row → (verdict, label); gives the losses file."""
-
-    def make(dataset, decisions, split=None, **options):
-        rows = open_dataset(str(dataset), split=split)
-        audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
-        losses = tmp_path / "losses.parquet"
-        write_table(audited.rows(), audited.schema, losses)
-        with DecisionStore.open(LossesTable.open(losses)) as store:
-            store.add(Decision(row, *what, "ada", "page", TIME) for row, what in decisions.items())
-        return losses
-
-    return make
 
 
 DECISIONS = {
@@ -102,11 +82,12 @@ def test_json_lines_keep_their_types_and_absent_keys(decided, write_file, tmp_pa
         {"label": 0, "text": "the team", "x": 1.0},
         {"text": "world news", "label": 1},
     ]
-    source = write_file("source.jsonl.gz", "\n".join(json.dumps(line) for line in lines) + "\n\n")
+    text = "\n".join(json.dumps(line) for line in lines) + "\n\n"
+    source = write_file("source.jsonl.gz", text)
     out = tmp_path / "cleaned.jsonl.gz"
     apply_decisions(decided(source, {1: ("relabel", "Sports")}), out)
-    written = gzip.decompress(out.read_bytes()).decode().splitlines()
-    assert [json.loads(line) for line in written] == [lines[0], lines[1] | {"label": 1}, lines[2]]
+    written = gzip.decompress(out.read_bytes()).decode()
+    assert written == text.replace('"label": 0', '"label": 1')
 
 
 @pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zip"])
@@ -125,11 +106,44 @@ def test_a_compression_that_is_not_for_the_format_is_refused(name, decided, writ
         apply_decisions(losses, tmp_path / name)
 
 
-def test_a_json_array_stays_one(decided, write_file, tmp_path):
-    rows = [{"text": "a b", "label": "World"}, {"text": "c", "label": "Sports"}]
-    out = tmp_path / "cleaned.json"
-    apply_decisions(decided(write_file("source.json", json.dumps(rows)), {0: ("relabel", "Sports")}), out)
-    assert json.loads(out.read_text()) == [{"text": "a b", "label": "Sports"}, rows[1]]
+@pytest.mark.parametrize("name", ["source.json", "source.jsonl"])
+@pytest.mark.parametrize("shape", ["array", "one after the other", "in a field", "columns"])
+def test_json_stays_as_it_is_written(shape, name, decided, write_file, tmp_path):
+    rows = [{"text": "a b", "label": "World"}, {"text": "caf\u00e9", "label": "Sports"}]
+    if shape == "one after the other":
+        text = "\n".join(json.dumps(row, indent=2) for row in rows)
+    else:
+        columns = {column: [row[column] for row in rows] for column in rows[0]}
+        text = json.dumps({"array": rows, "in a field": {"data": rows}, "columns": columns}[shape], indent=1)
+    out = tmp_path / f"cleaned{Path(name).suffix}"
+    cleaned = apply_decisions(decided(write_file(name, text), {0: ("relabel", "Sports")}), out)
+    assert out.read_text() == text.replace("World", "Sports")
+    assert cleaned.lost is None
+
+
+def test_what_another_format_cannot_hold_is_told(decided, write_file, tmp_path):
+    source = write_file("source.jsonl", '{"text": "a b", "label": "World"}\n{"text": "c", "label": "Sports"}\n')
+    cleaned = apply_decisions(decided(source, {0: ("relabel", "Sports")}), tmp_path / "cleaned.csv")
+    assert "JSON" in (cleaned.lost or "")
+
+
+def test_a_number_is_written_as_most_rows_write_it(decided, write_file, tmp_path):
+    lines = [f'{{"text": "row {n}", "label": {label}}}' for n, label in enumerate(("0", "1.0", "1.0", "1", "0"))]
+    losses = decided(write_file("source.jsonl", "\n".join(lines)), {0: ("relabel", "Sports")})
+    apply_decisions(losses, tmp_path / "cleaned.jsonl")
+    assert (tmp_path / "cleaned.jsonl").read_text() == "\n".join([lines[0].replace("0}", "1.0}"), *lines[1:]])
+
+
+def test_nothing_is_written_that_differs_in_more_than_the_decisions(
+    decided, write_file, tmp_path, monkeypatch, refused
+):
+    """As a fault of ours would make it."""
+    source = write_file("source.jsonl", '{"text": "a b", "label": "World"}\n{"text": "c", "label": "Sports"}\n')
+    losses = decided(source, {0: ("relabel", "Sports")})
+    monkeypatch.setattr(JsonCopier, "_line", lambda self, line: line)
+    with refused("cleaned.jsonl wasn't written", "row 0 has 'World' in column 'label', not 'Sports'"):
+        apply_decisions(losses, tmp_path / "cleaned.jsonl")
+    assert [path.name for path in tmp_path.glob("*cleaned*")] == []
 
 
 def test_parquet_keeps_its_schema(decided, tmp_path):

@@ -43,7 +43,7 @@ def lines(rows, end="\n"):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Files of some rows are read in many pieces."""
-    monkeypatch.setattr(json_rows, "_HEAD", 64)
+    monkeypatch.setattr(json_rows, "HEAD", 64)
     monkeypatch.setattr(json_rows, "_BLOCK", 128)
 
 
@@ -235,7 +235,7 @@ def test_every_cell_is_what_json_says(tmp_path_factory, rows, is_ascii, shape, e
         rows = [{"first": 1}, *rows]
     path.write_bytes(gzip.compress(content.encode(), 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_rows, "_HEAD", 40)
+        patch.setattr(json_rows, "HEAD", 40)
         patch.setattr(json_rows, "_BLOCK", 80)
         count = copy_json([path], copy)
     expected = columns_of(rows)

@@ -1,0 +1,103 @@
+"""What decisions make of each row: another label, columns about the review, or nothing, where the row is left out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table.text_rows import Row
+
+from ..label_writers import LabelWriter
+from ..store import Decision
+
+ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The changes to each row of a dataset."""
+
+    writer: LabelWriter
+    decisions: Mapping[int, Decision]
+    flag_discarded: bool
+    review_columns: bool
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises LossAuditError if the edit can't be made. columns: those of the source."""
+        for row, decision in sorted(self.decisions.items()):
+            if decision.label is not None:
+                self.writer.check(row, decision.label)
+        taken = sorted(set(self.added) & set(columns))
+        if taken:
+            raise LossAuditError(f"the dataset already has a column {taken[0]!r}, so none can be added; rename it")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that may be written into cells."""
+        return tuple(self.writer.texts)
+
+    def concerns(self, place: int) -> bool:
+        """Whether a row may be written otherwise than it is."""
+        decision = self.decisions.get(place)
+        return bool(self.added) or (decision is not None and decision.verdict in ("relabel", "discard"))
+
+    @property
+    def added(self) -> list[str]:
+        """Names of the added columns."""
+        return [*([ORIGINAL, REVIEW] if self.review_columns else []), *([DISCARDED] if self.flag_discarded else [])]
+
+    def row(self, place: int, row: Row) -> Row | None:
+        """A row as it will be written; None if it is left out."""
+        decision = self.decisions.get(place)
+        verdict = decision.verdict if decision else None
+        if verdict == "discard" and not self.flag_discarded:
+            return None
+        given = self.writer.told(row)
+        if decision is not None and decision.label is not None:
+            row = row | self.writer.cells(row, decision.label)
+        extra = {ORIGINAL: given, REVIEW: verdict, DISCARDED: verdict == "discard"}
+        return row | {name: extra[name] for name in self.added}
+
+    def table(self, start: int, table: pa.Table) -> pa.Table:
+        """Rows as they will be written; undecided rows stay unchanged and aren't copied."""
+        places = range(start, start + len(table))
+        decided = [self.decisions.get(place) for place in places]
+        original = self._original(table) if self.review_columns else None
+        relabelled = {place: d.label for place, d in enumerate(decided) if d and d.label is not None}
+        if relabelled:
+            table = self._relabelled(table, relabelled)
+        discarded = np.array([bool(decision and decision.verdict == "discard") for decision in decided], bool)
+        extra = {
+            ORIGINAL: original,
+            REVIEW: pa.array([decision and decision.verdict for decision in decided], pa.string()),
+            DISCARDED: pa.array(discarded),
+        }
+        for name in self.added:
+            table = table.append_column(name, extra[name])
+        return table if self.flag_discarded else table.filter(pa.array(~discarded))
+
+    def _relabelled(self, table: pa.Table, labels: Mapping[int, str]) -> pa.Table:
+        """The table with new labels. labels: new labels by place in the table."""
+        rows = table.select(self.writer.columns).to_pylist()
+        for place, label in labels.items():
+            rows[place] = self.writer.cells(rows[place], label)
+        for name in self.writer.columns:
+            at = table.schema.get_field_index(name)
+            kind = table.schema.field(at).type
+            try:
+                column = pa.chunked_array([[row[name] for row in rows]], type=kind)
+            except pa.ArrowException as error:
+                raise LossAuditError(
+                    f"column {name!r} holds {kind}, which can't hold the new labels: {error}"
+                ) from error
+            table = table.set_column(at, table.schema.field(at), column)
+        return table
+
+    def _original(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
+        """The given labels, as a column."""
+        columns = self.writer.columns
+        if len(columns) == 1:
+            return table[columns[0]]
+        return pa.array([self.writer.told(row) for row in table.select(columns).to_pylist()], pa.string())
