@@ -35,11 +35,22 @@ class Scratch:
                 made = [place, *takewhile(lambda folder: not folder.exists(), place.parents)]
                 make_private_folder(place)
             _clear_abandoned(parent)
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            lock = filelock.FileLock(self.path / _LOCK)
-            lock.acquire()
+            self.path, lock = _new_folder(parent)
         self.close = weakref.finalize(self, _remove, self.path, lock, made)
         """Deletes the folder now."""
+
+
+def _new_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
+    """A new folder, and the lock on it."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = filelock.FileLock(path / _LOCK)
+        with contextlib.suppress(FileNotFoundError):
+            lock.acquire()
+            if (path / _LOCK).is_file():
+                return path, lock
+        # Before it was locked, another process took it for abandoned.
+        lock.release()
 
 
 def _remove(path: Path, lock: filelock.BaseFileLock, made: list[Path]) -> None:

@@ -84,3 +84,18 @@ def test_a_place_that_can_not_be_written_is_told(tmp_path, refused):
     (tmp_path / "file").touch()
     with refused("cannot write", "file"):
         Scratch(tmp_path / "file")
+
+
+def test_those_of_other_processes_are_left_alone_while_they_are_made(tmp_path):
+    making = (
+        "import sys; from pathlib import Path; from lossaudit.engine.scratch import Scratch\n"
+        "for _ in range(300):\n"
+        "    scratch = Scratch(Path(sys.argv[1]))\n"
+        "    (scratch.path / 'rows').touch()\n"
+        "    scratch.close()\n"
+    )
+    place = tmp_path / "there"
+    place.mkdir()
+    (place / "stays").touch()
+    processes = [subprocess.Popen([sys.executable, "-c", making, str(place)]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
