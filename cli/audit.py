@@ -12,6 +12,7 @@ from lossaudit.version import __version__
 
 from .command import Command
 from .console import err, out, rows_bar, steps
+from .decided import print_decided_after, print_decided_before
 from .events import Events, events_to
 from .findings import print_choice, print_conflicts, print_plan, print_summary, print_unranked
 from .options import dataset_options, model_options
@@ -125,6 +126,7 @@ def audit(
     check_output(output, dataset)
     if report is not None:
         check_report(report)
+    decided = print_decided_before(output)
     with events_to(log_json) as events, contextlib.ExitStack() as reading:
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
@@ -148,6 +150,7 @@ def audit(
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
     print_conflicts(audited.summary, output)
+    print_decided_after(output, decided)
     if report is None:
         print_wrong(output)
     out.print(

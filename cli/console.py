@@ -68,6 +68,11 @@ def seconds(value: float) -> str:
     return f"{int(value) // 60} min {int(value) % 60:02d} s"
 
 
+def printable(text: str) -> str:
+    """A text in one line, with a dot for every character that controls the terminal or the direction of others."""
+    return "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))
+
+
 class _RowsPerSecond(TextColumn):
     def __init__(self) -> None:
         super().__init__("")

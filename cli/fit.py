@@ -10,6 +10,7 @@ from lossaudit.export.opening import extra, open_encoder
 
 from .command import Command
 from .console import err, out, rows_bar, steps
+from .decided import print_decided_after, print_decided_before
 from .findings import listed, print_choice, print_columns, print_conflicts, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
@@ -97,6 +98,7 @@ def fit(
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
     options = AuditOptions(tune=not no_tune, **asked).checked()
+    decided = print_decided_before(output / fitting.LOSSES)
     with contextlib.ExitStack() as reading:
         with steps("Reading") as on_step:
             on_step(dataset)
@@ -121,6 +123,7 @@ def fit(
         out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
     losses = output / fitting.LOSSES
     print_conflicts(fitted.audited.summary, losses)
+    print_decided_after(losses, decided)
     print_wrong(losses)
     out.print(
         f"Wrote {losses}; each row was scored by heads that never saw it. "

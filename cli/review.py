@@ -52,6 +52,12 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
         raise LossAuditError("--annotator is empty; give a name, or leave it out to be asked on the page")
     opened = Review.open(losses, rows)
     try:
+        if gone := opened.gone():
+            out.print(
+                f"{losses} lacks the texts, or the given labels, of {gone:,} decided rows; their decisions are kept "
+                "until they come back",
+                soft_wrap=True,
+            )
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
         app = make_app(opened, token, place.host, place.port, annotator)

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .command import Command
-from .console import out
+from .console import out, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,8 +90,7 @@ def print_rows(rows: "pa.Table", texts: list[str]) -> None:
             Text(str(row["label_name"])),
             Text(_change(row) if multi_label else str(row["prediction_name"])),
             f"{row['probability']:.0%}",
-            # One line, without characters that control the terminal.
-            Text(" | ".join(_printable(str(row[name])) for name in texts) or "–"),
+            Text(" | ".join(printable(str(row[name])) for name in texts) or "–"),
         )
     out.print(shown)
 
@@ -102,7 +101,3 @@ def _change(row: dict[str, Any]) -> str:
     if given == likely:
         return "–"
     return f"{'drop' if given else 'add'} {row['worst_label']}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))

@@ -9,6 +9,7 @@ losses.top(20)
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.opening import export_model, extra, open_encoder, open_model
+from lossaudit.review.remaking import decided_before
 
 from .losses import Losses
 
@@ -144,6 +146,7 @@ def audit(
             return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index)
     path = Path(output)
     check_output(path, _name_of(dataset))
+    _keep_decisions(path)
     workplace = folder_for(path)
     with _rows(dataset, config, split, workplace) as rows:
         prepared = Audit(bundle, rows, options)
@@ -220,6 +223,7 @@ def fit(
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     target = Path(output)
     folder = check_target(target, _name_of(dataset))
+    _keep_decisions(target / LOSSES)
     options = AuditOptions(
         text_column=text_column,
         label_column=label_column,
@@ -255,6 +259,12 @@ def load(path: str | Path) -> Losses:
         >>> losses = la.load("losses.parquet")
     """
     return Losses(LossesTable.open(Path(path)))
+
+
+def _keep_decisions(path: Path) -> None:
+    """Has the decisions about a losses file keep its texts, before it is made anew."""
+    with contextlib.suppress(LossAuditError):  # it can't be read, so there is nothing to take from it
+        decided_before(path)
 
 
 def _name_of(dataset: object) -> str | None:

@@ -36,9 +36,14 @@ def example_columns(losses: LossesTable) -> list[str]:
 def example_of(row: Mapping[str, Any], columns: Sequence[str]) -> Example:
     """The example of a row of a losses table. columns: as `example_columns` gives them."""
     place, given, *texts = (row[name] for name in columns)
-    said = [None if text is None else str(text) for text in texts]
+    said = as_texts(texts)
     start = shortened(" ".join(" / ".join(filter(None, said)).split()), _START)
     return Example(place, text_key(said), given_key(given), start)
+
+
+def as_texts(cells: Iterable[object]) -> list[str | None]:
+    """The texts in the cells of a row."""
+    return [None if cell is None else str(cell) for cell in cells]
 
 
 def examples_of(losses: LossesTable, rows: Iterable[int]) -> dict[int, Example]:

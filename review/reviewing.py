@@ -128,6 +128,11 @@ class Review:
             self._catch_up()
             return len(self._decisions)
 
+    def gone(self) -> int:
+        """Number of decided examples that the losses file doesn't have now."""
+        with self._lock:
+            return len(self._store.gone())
+
     def progress(self) -> Progress:
         with self._lock:
             self._catch_up()
@@ -181,7 +186,7 @@ class Review:
         decision = self._decision(place, verdict, self._checked_choice(verdict, choice), annotator, utc_now())
         with self._lock:
             self._catch_up()
-            self._store.add([decision], self.records.examples([place]))
+            self._store.add([decision], self.records.examples([place]), now=True)
             if self._store.version() == self._version + 1:
                 self._version += 1
                 self._decisions[row] = latest = self._store.history(row)[-1]
@@ -201,7 +206,7 @@ class Review:
                 raise MovedError(f"the filters now find {len(places):,} records, not {expected:,}; look again")
             now = utc_now()
             decisions = [self._decision(place, verdict, label, annotator, now) for place in places]
-            self._store.add(decisions, self.records.examples(places))
+            self._store.add(decisions, self.records.examples(places), now=True)
             self._read_decisions()
         return len(places)
 

@@ -1,39 +1,33 @@
-"""Stores the decisions about one losses file in an SQLite file beside it, safe from crashes.
+"""Stores the decisions about one losses file in an SQLite file beside it (database.py, store_format.py).
 
-Each `add` is a step that `undo` takes back as a whole. The store identifies its losses file by a hash of the ranking,
-and the examples that were decided by their texts and given labels (examples.py). store_format.py has the tables.
+Each `add` is a step that `undo` takes back as a whole. Decisions are about examples (examples.py); if the losses file
+was made anew, which a hash of its ranking shows, they are found in it again (matching.py).
 """
 
 import contextlib
 import dataclasses
 import hashlib
-import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import private_mode
+from lossaudit.engine.errors import Either, LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
+from .database import Database
 from .examples import Example, examples_of
+from .matching import Known, found_again
 from .store_format import FORMAT, make_tables, upgrade
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """Possible verdicts: the label is wrong and another one is right; the label is right; can't tell; the example shouldn't
 be in the dataset."""
-_WAIT_S = 30.0
-_PAUSE_S = 0.02
-"""Seconds that a writer waits for another process, and between attempts where SQLite doesn't wait by itself."""
-_SELECT = (
-    "SELECT row, verdict, label, annotator, origin, made_at, text_key, given "
-    "FROM decisions JOIN examples ON examples.id = example"
-)
+_COLUMNS = "row, verdict, label, annotator, origin, made_at, text_key, given"
+_FROM = "FROM decisions JOIN examples ON examples.id = example"
 _IN_ORDER = "ORDER BY made_at, decisions.id"
 
 
@@ -57,66 +51,77 @@ class Decision:
     """Hash of the row's texts, and its given label (`engine/table/identity.py`); the store fills both in."""
 
 
+@dataclass(frozen=True)
+class Gone:
+    """A decision about an example that the losses file doesn't have now."""
+
+    decision: Decision
+    """Its row is the one that the example had."""
+    start: str
+    """Beginning of the text."""
+
+
 class DecisionStore:
     """The decisions about one losses file. Only one thread at a time may use it; other processes may have it open too.
 
     Where annotators differ, the latest decision counts.
     """
 
-    def __init__(self, losses: LossesTable, connection: sqlite3.Connection) -> None:
-        self.path = store_path(losses.path)
+    def __init__(self, losses: LossesTable, database: Database) -> None:
+        """See `open`."""
+        self.path = database.path
         self._losses = losses
-        self._connection = connection
+        self._database = database
+        self._table = {"ranking": _hash_of_ranking(losses), "dataset": losses.facts.source.fingerprint or ""}
+        """What tells whether it is the table whose rows the store has."""
 
     @classmethod
     def open(cls, losses: LossesTable, *, create: bool = True) -> Self:
         """The store beside a losses file; it is created if it doesn't exist and `create` is set.
 
-        Raises LossAuditError if there is no store and none may be created, if the file there isn't a store, or if its
-        decisions are about another losses file.
+        Raises LossAuditError if there is no store and none may be created, or if the file there isn't a store.
         """
-        ranked = _hash_of_ranking(losses)
         path = store_path(losses.path)
         if not create and not path.is_file():
             raise LossAuditError(
                 f"there are no decisions about {losses.path} yet (no file {path}); "
                 f"make some with `lossaudit review {losses.path}`"
             )
-        with contextlib.suppress(OSError):  # it exists, or SQLite says below why it can't
-            # SQLite would leave the permissions to the umask. Its files beside this one get the same permissions.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL, private_mode(path)))
-        with _said(path):
-            connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+        store = cls(losses, Database(path))
         try:
-            store = cls(losses, connection)
-            store._prepare(ranked)
+            store._prepare()
         except BaseException:
-            connection.close()
+            store.close()
             raise
         return store
 
-    def add(self, decisions: Iterable[Decision], examples: Mapping[int, Example] | None = None) -> None:
+    def add(
+        self, decisions: Iterable[Decision], examples: Mapping[int, Example] | None = None, *, now: bool = False
+    ) -> None:
         """Stores decisions as one step of each annotator. All of them are on disk when it returns, or none.
 
         A decision that is already there, with the same time, isn't stored again. A time in the future becomes the
         present. examples: those of the decided rows, if the caller has them at hand; else the losses file is read.
-        Raises LossAuditError for an invalid decision, for a row that the losses file doesn't have, and if the store
-        can't be written.
+        now: whether they are made at this moment; each then counts after all others about its row, even if the clock
+        was set back. Raises LossAuditError for an invalid decision, for a row that the losses file doesn't have, and if
+        the store can't be written.
         """
-        now = utc_now()
-        checked = [_checked(decision, now) for decision in decisions]
+        present = utc_now()
+        checked = [_checked(decision, present) for decision in decisions]
         if not checked:
             return
         rows = {decision.row for decision in checked}
         found = examples_of(self._losses, rows) if examples is None else examples
         if missing := sorted(rows - found.keys()):
             raise LossAuditError(f"{self._losses.path} has no row {missing[0]}, so there can be no decision about it")
-        with self._transaction() as connection:
+        with self._writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO examples (row, is_here, text_key, given, start) VALUES (?, 1, ?, ?, ?)",
                 (dataclasses.astuple(found[row]) for row in sorted(rows)),
             )
-            step = self._bump("version")
+            if now and _newest(connection) >= present:  # the clock was set back
+                checked = [_after(decision, self._latest(decision.row)) for decision in checked]
+            step = _bump(connection)
             connection.executemany(
                 "INSERT INTO decisions (step, example, verdict, label, annotator, origin, made_at) "
                 f"SELECT {step}, id, ?2, ?3, ?4, ?5, ?6 FROM examples WHERE is_here AND row = ?1 AND NOT EXISTS ("
@@ -127,39 +132,50 @@ class DecisionStore:
 
     def undo(self, annotator: str) -> list[Decision]:
         """Takes back an annotator's last step and returns its decisions, by row; [] if there is none."""
-        with self._transaction() as connection:
+        with self._writing() as connection:
             (step,) = connection.execute("SELECT max(step) FROM decisions WHERE annotator = ?", (annotator,)).fetchone()
             if step is None:
                 return []
             which = "WHERE annotator = ? AND step = ?"
-            undone = self._read(f"{which} ORDER BY row, decisions.id", annotator, step)
+            undone = _read(connection, f"{which} ORDER BY row, decisions.id", annotator, step)
             connection.execute(f"DELETE FROM decisions {which}", (annotator, step))
-            self._bump("version")
+            _bump(connection)
         return undone
 
     def decisions(self) -> dict[int, Decision]:
         """The decision that counts for each decided row: the latest of all annotators."""
-        with _said(self.path):
-            return {decision.row: decision for decision in self._read(f"WHERE is_here {_IN_ORDER}")}
+        with self._reading() as connection:
+            return {decision.row: decision for decision in _read(connection, f"WHERE is_here {_IN_ORDER}")}
+
+    def gone(self) -> list[Gone]:
+        """The decisions that count for examples which the losses file doesn't have now, by their old rows.
+
+        They apply again once it has them.
+        """
+        with self._reading() as connection:
+            found = connection.execute(
+                f"SELECT example, start, {_COLUMNS} {_FROM} WHERE NOT is_here {_IN_ORDER}"
+            ).fetchall()
+        latest = {number: Gone(Decision(*values), start) for number, start, *values in found}
+        return sorted(latest.values(), key=lambda gone: gone.decision.row)
 
     def history(self, row: int) -> list[Decision]:
         """All decisions about a row, the one that counts last; those taken back aren't included."""
-        with _said(self.path):
-            return self._read(f"WHERE is_here AND row = ? {_IN_ORDER}", row)
+        with self._reading() as connection:
+            return _read(connection, f"WHERE is_here AND row = ? {_IN_ORDER}", row)
 
     def annotators(self) -> list[str]:
         """Names of those who have decisions here, sorted."""
-        with _said(self.path):
-            return [name for (name,) in self._connection.execute("SELECT DISTINCT annotator FROM decisions ORDER BY 1")]
+        with self._reading() as connection:
+            return [name for (name,) in connection.execute("SELECT DISTINCT annotator FROM decisions ORDER BY 1")]
 
     def version(self) -> int:
         """A number that rises with every change by any process."""
-        with _said(self.path):
-            found = self._connection.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
-        return int(found[0]) if found else 0
+        with self._reading() as connection:
+            return _version(connection)
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -169,67 +185,113 @@ class DecisionStore:
     ) -> None:
         self.close()
 
-    def _read(self, which: str, *values: object) -> list[Decision]:
-        """The decisions that a clause of SQL picks and orders."""
-        return [Decision(*row) for row in self._connection.execute(f"{_SELECT} {which}", values)]
-
-    def _prepare(self, ranked: str) -> None:
-        with _said(self.path):
-            self._switch_to_wal()
-            self._connection.execute("PRAGMA synchronous = FULL")
-            (format_,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if not format_:
-                self._begin_new(ranked)
-            elif format_ > FORMAT:
-                raise LossAuditError(f"{self.path} was written by a newer lossaudit; upgrade to read it")
-            facts = dict(self._connection.execute("SELECT name, value FROM facts"))
-        if facts.get("ranking") != ranked:
-            raise LossAuditError(
-                f"{self.path} holds decisions about another losses file ({facts.get('losses')}, since "
-                f"{facts.get('begun_at')}); move it away, or put that losses file back"
-            )
-        if 0 < format_ < FORMAT:
-            with self._transaction() as connection:
-                upgrade(connection, self._losses)
-
-    def _switch_to_wal(self) -> None:
-        """Tries until it succeeds: while another process creates the store, SQLite says "locked" without waiting."""
-        end = time.monotonic() + _WAIT_S
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    raise
-                time.sleep(_PAUSE_S)
-
-    def _begin_new(self, ranked: str) -> None:
-        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables:
-            raise LossAuditError(f"{self.path} is another program's database; move it away")
-        facts = {"ranking": ranked, "losses": self._losses.path.name, "begun_at": utc_now(), "version": 0}
-        with self._transaction() as connection:
-            make_tables(connection)
-            # Another process may have created it since; what that wrote stays.
-            connection.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", facts.items())
-
-    def _bump(self, name: str) -> int:
-        self._connection.execute("UPDATE facts SET value = value + 1 WHERE name = ?", (name,))
-        (value,) = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return int(value)
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._database.reading() as connection:
+            self._check_table(connection)
+            yield connection
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _said(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._database.writing() as connection:
+            self._check_table(connection)
+            yield connection
+
+    def _is_about(self, facts: Mapping[str, object]) -> bool:
+        return all(facts.get(name) == value for name, value in self._table.items())
+
+    def _check_table(self, connection: sqlite3.Connection) -> None:
+        """The rows of the store are those of one losses table, which may have been made anew meanwhile."""
+        if not self._is_about(_facts(connection)):
+            raise LossAuditError(
+                f"{self._losses.path} was made anew since it was opened, and {self.path} follows it now; ",
+                Either("open it again", "end this command and start it again"),
+            )
+
+    def _prepare(self) -> None:
+        with self._database.reading() as connection:
+            (format_,) = connection.execute("PRAGMA user_version").fetchone()
+            if not format_:
+                self._begin_new()
+            elif format_ > FORMAT:
+                raise LossAuditError(f"{self.path} was written by a newer lossaudit; upgrade to read it")
+            facts = _facts(connection)
+        if 0 < format_ < FORMAT:
+            if facts.get("ranking") != self._table["ranking"]:
+                raise LossAuditError(
+                    f"{self.path} was written by an older lossaudit, about another losses file ({facts.get('losses')}, "
+                    f"since {facts.get('begun_at')}); put that losses file back for one `lossaudit decisions show`, or "
+                    "move the store away"
+                )
+            with self._database.writing() as connection:
+                upgrade(connection, self._losses)
+                connection.execute("REPLACE INTO facts VALUES ('dataset', ?)", (self._table["dataset"],))
+        elif not self._is_about(facts):
+            while not self._match():
+                pass
+
+    def _begin_new(self) -> None:
+        facts = self._table | {"losses": self._losses.path.name, "begun_at": utc_now(), "version": 0}
+        with self._database.writing() as connection:
+            (format_,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and not format_:
+                raise LossAuditError(f"{self.path} is another program's database; move it away")
+            if not tables:  # else another process has created it since
+                make_tables(connection)
+                connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+
+    def _match(self) -> bool:
+        """Finds the store's examples in a losses table that was made anew; False if they have changed meanwhile."""
+        with self._database.reading() as connection:
+            before = _version(connection)
+            found = connection.execute(
+                "SELECT id, row, text_key, given, start FROM examples ORDER BY is_here DESC, row, id"
+            ).fetchall()
+        again = found_again([Known(number, Example(*values)) for number, *values in found], self._losses)
+        with self._database.writing() as connection:
+            if _version(connection) != before:
+                return False
+            connection.execute("UPDATE examples SET is_here = 0")
+            connection.executemany(
+                "UPDATE examples SET row = ?, is_here = 1, given = ?, "
+                "text_key = coalesce(nullif(?, ''), text_key), start = coalesce(nullif(?, ''), start) WHERE id = ?",
+                ((now.row, now.given, now.text_key, now.start, number) for number, now in again.items()),
+            )
+            told = self._table | {"losses": self._losses.path.name}
+            connection.executemany("REPLACE INTO facts VALUES (?, ?)", told.items())
+            _bump(connection)
+        return True
+
+    def _latest(self, row: int) -> str | None:
+        """The time of the latest decision about a row; the caller holds a transaction."""
+        history = self.history(row)
+        return history[-1].made_at if history else None
+
+
+def _read(connection: sqlite3.Connection, which: str, *values: object) -> list[Decision]:
+    """The decisions that a clause of SQL picks and orders."""
+    return [Decision(*row) for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} {which}", values)]
+
+
+def _facts(connection: sqlite3.Connection) -> dict[str, object]:
+    return dict(connection.execute("SELECT name, value FROM facts"))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
+    return int(version)
+
+
+def _newest(connection: sqlite3.Connection) -> str:
+    (newest,) = connection.execute("SELECT max(made_at) FROM decisions").fetchone()
+    return newest or ""
+
+
+def _bump(connection: sqlite3.Connection) -> int:
+    """Raises the version, and returns it."""
+    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'version'")
+    return _version(connection)
 
 
 def store_path(losses_path: Path) -> Path:
@@ -266,6 +328,14 @@ def _checked(decision: Decision, now: str) -> Decision:
     return dataclasses.replace(decision, made_at=min(_as_stored(made_at), now))
 
 
+def _after(decision: Decision, latest: str | None) -> Decision:
+    """The decision with a time later than `latest`."""
+    if latest is None or latest < decision.made_at:
+        return decision
+    later = datetime.fromisoformat(latest) + timedelta(microseconds=1)
+    return dataclasses.replace(decision, made_at=_as_stored(later))
+
+
 def _hash_of_ranking(losses: LossesTable) -> str:
     """A hash of ids, losses and given labels; each column has its own, so that the bounds of batches don't matter."""
     columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
@@ -274,16 +344,3 @@ def _hash_of_ranking(losses: LossesTable) -> str:
         columns["loss"].update(batch["loss"].to_numpy(zero_copy_only=False).astype("<f8").tobytes())
         columns["label_name"].update("".join(f"{name}\0" for name in batch["label_name"].to_pylist()).encode())
     return hashlib.sha256("".join(column.hexdigest() for column in columns.values()).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into one line that names the file and says what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise LossAuditError(
-            f"can't use {path}: {brief(error)}; check the folder's permissions and free space, and try again"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise LossAuditError(f"{path} isn't a decision store, or is damaged: {brief(error)}; move it away") from error

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS decisions (
 );
 CREATE INDEX IF NOT EXISTS decisions_by_example ON decisions (example, made_at, id);
 CREATE INDEX IF NOT EXISTS decisions_by_annotator ON decisions (annotator, step);
+CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (made_at);
 """
 """`row` is the example's row in the losses file, or, unless `is_here`, the row that it had when it was there last."""
 

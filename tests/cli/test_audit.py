@@ -9,6 +9,8 @@ import pytest
 
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.table.formats import ENDINGS, read_table
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 
 
 @pytest.fixture
@@ -38,6 +40,34 @@ def test_it_says_what_it_decided_and_what_it_found(audit, rows):
         assert line in said
     assert f"Cut at 64 tokens: {sum(table['truncated'].to_pylist())} rows" in said
     assert len(table) == len(rows)
+
+
+def test_decisions_about_the_file_are_said_and_kept(audit, data_csv, tmp_path):
+    audit()
+    losses = LossesTable.open(tmp_path / "losses.parquet")
+    with DecisionStore.open(losses) as store:
+        store.add(Decision(row, "keep", None, "ada", "page", utc_now()) for row in range(3))
+    said, _ = audit()
+    assert "3 rows are decided in" in said
+    assert "Decisions: all 3 are about rows of the new table" in said
+    header, *lines = data_csv.read_text().splitlines(keepends=True)
+    data_csv.write_text(header + "".join(lines[4:] + lines[:2]))
+    said, _ = audit()
+    assert "Decisions: 2 of 3 are about rows of the new table." in said
+    assert "row 2 (" in said
+    with DecisionStore.open(LossesTable.open(losses.path)) as store:
+        assert sorted(store.decisions()) == [56, 57]
+    data_csv.write_text(header + "".join(lines))
+    said, _ = audit("--limit", "5")
+    assert "Decisions: all 3" in said
+
+
+def test_a_broken_store_does_not_stop_an_audit(audit, tmp_path):
+    audit()
+    store_path(tmp_path / "losses.parquet").write_bytes(b"something else entirely" * 100)
+    said, _ = audit()
+    assert "Warning: the decisions about" in said
+    assert "isn't a decision store" in said
 
 
 def test_names_and_numbers_give_the_same_losses(audit, data_jsonl):

@@ -7,7 +7,7 @@ import pytest
 
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.reviewing import Review
-from lossaudit.review.store import Decision, DecisionStore, utc_now
+from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 from tests.review.requesting import ORIGIN
 
 NAMES = {"annotator": "Ada"}
@@ -202,14 +202,33 @@ def test_a_store_that_fails_is_said_and_nothing_counts_as_stored(client, losses_
     assert client.view()["decided"] == 0
 
 
+def test_a_losses_file_that_is_made_anew_ends_the_review(client, losses_file, make_losses):
+    client.decide(0, "keep")
+    make_losses([("World", "Sports", 1.0, "other"), ("World", "Sports", 0.5, "example number 0")])
+    assert client.decide(1, "keep")["progress"]["counts"]["keep"] == 2  # the file that it opened is still there
+    with DecisionStore.open(LossesTable.open(losses_file)) as store:
+        assert [(row, decision.verdict) for row, decision in store.decisions().items()] == [(1, "keep")]
+        assert [gone.start for gone in store.gone()] == ["example number 1"]
+    answer = client.post_json("decide", {**NAMES, "row": 2, "verdict": "keep", "label": None})
+    assert answer.status_code == 400
+    assert "was made anew since it was opened" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_store_that_is_taken_away_is_said(client, losses_file, replace):
+    client.decide(0, "keep")
+    store_path(losses_file).rename(losses_file.with_name("away.sqlite"))
+    if replace:
+        DecisionStore.open(LossesTable.open(losses_file)).close()
+    answer = client.post_json("decide", {**NAMES, "row": 1, "verdict": "keep", "label": None})
+    assert answer.status_code == 400
+    assert ("was replaced" if replace else "was deleted or moved") in answer.json()["error"]
+    assert store_path(losses_file).exists() == replace
+    losses_file.with_name("away.sqlite").replace(store_path(losses_file))
+    assert client.decide(1, "keep")["progress"]["counts"]["keep"] == 2
+
+
 # What can't be reviewed.
-
-
-def test_a_store_of_another_losses_file_is_refused(losses_file, make_losses, refused):
-    Review.open(losses_file, 5).close()
-    make_losses([("World", "Sports", 1.0, "other")], name=losses_file.name)
-    with refused("another losses file", "move it away"):
-        Review.open(losses_file, 5)
 
 
 def test_no_row_with_a_loss(make_losses, refused):

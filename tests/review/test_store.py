@@ -64,6 +64,16 @@ def test_a_time_in_the_future_is_now(store):
     assert store.decisions()[1].verdict == "discard"
 
 
+def test_a_decision_made_now_counts_after_all_before_it(store, monkeypatch):
+    store.add([decision(1, "discard", annotator="bob", made_at=utc_now())], now=True)
+    monkeypatch.setattr("lossaudit.review.store.utc_now", lambda: T)  # the clock was set back
+    for verdict in ("keep", "unsure"):
+        store.add([decision(1, verdict)], now=True)
+    assert [d.verdict for d in store.history(1)] == ["discard", "keep", "unsure"]
+    store.add([decision(1, "discard", made_at=LATER)])
+    assert store.decisions()[1].verdict == "unsure"
+
+
 def test_undo_takes_back_one_step_of_one_annotator(store):
     bulk = [decision(row, "discard") for row in (5, 6, 7)]
     store.add([decision(1)])
@@ -131,6 +141,12 @@ def test_a_store_of_the_first_format_becomes_one_of_today(losses_file):
         assert store.decisions() == {3: decision(3, "discard")}
 
 
+def test_a_store_of_the_first_format_needs_its_losses_file(losses_file, refused):
+    write_first_format(store_path(losses_file), "another ranking")
+    with refused("older lossaudit", "another losses file (losses.parquet, since 2026", "move the store away"):
+        DecisionStore.open(LossesTable.open(losses_file))
+
+
 def write_first_format(path, ranked):
     """A store of format 1, with three decisions in two steps."""
     with sqlite3.connect(path) as old:
@@ -164,23 +180,6 @@ def test_the_version_rises_with_every_change(store, losses_file):
         other.undo("nobody")
     assert seen == sorted(set(seen))
     assert store.version() == seen[-1]
-
-
-@pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl", ".json"])
-def test_the_store_of_another_losses_file_is_refused(ending, make_losses, refused):
-    rows = [("World", "Sports", 2.0, "a"), ("Sports", "World", 1.0, "b")]
-    path = make_losses(rows, name=f"losses{ending}")
-    DecisionStore.open(LossesTable.open(path)).close()
-    for other in (
-        [rows[0]],
-        [("World", "Sports", 2.5, "a"), rows[1]],
-        [("Business", "Sports", 2.0, "a"), rows[1]],
-    ):
-        make_losses(other, name=path.name)
-        with refused(f"{path.name}.reviews.sqlite", "another losses file"):
-            DecisionStore.open(LossesTable.open(path))
-    make_losses(rows, name=path.name)
-    DecisionStore.open(LossesTable.open(path)).close()
 
 
 def test_a_store_where_none_may_be_made(losses_file, refused):
