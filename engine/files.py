@@ -70,14 +70,15 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_beside(target: Path, replaceable: str, private: bool = False) -> Iterator[Path]:
+def folder_beside(target: Path, replaceable: str, private: bool = False, inner: str | None = None) -> Iterator[Path]:
     """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
 
-    An existing folder is replaced if it is empty or holds a file named `replaceable` and no folders.
+    An existing folder is replaced if it is empty or holds a file named `replaceable` and no folders, except for those
+    with a file named `inner` and no folders.
     private: whether it holds texts (see `private_mode`); if not, the umask decides who may read it.
     Raises LossAuditError for any other folder or file, and if the folder can't be written.
     """
-    check_replaceable(target, replaceable)
+    check_replaceable(target, replaceable, inner)
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -132,7 +133,7 @@ def _take_place(folder: Path, target: Path) -> None:
             raise
 
 
-def check_replaceable(target: Path, replaceable: str) -> None:
+def check_replaceable(target: Path, replaceable: str, inner: str | None = None) -> None:
     """Raises LossAuditError if `target` exists and isn't ours to replace (see `folder_beside`)."""
     with write_errors(target):
         if not target.exists():
@@ -142,10 +143,16 @@ def check_replaceable(target: Path, replaceable: str) -> None:
         if target.resolve() == Path.cwd():
             raise LossAuditError(f"{target} is the current folder; name a folder that is new or may be replaced")
         entries = list(target.iterdir())
+        folders = [entry for entry in entries if entry.is_dir() and not (inner and _holds_alone(entry, inner))]
     ours = not entries or (target / replaceable) in entries
-    if not ours or any(entry.is_dir() for entry in entries):
+    if not ours or folders:
         why = "holds folders" if ours else f"holds other files (no {replaceable} among them)"
         raise LossAuditError(f"{target} {why}; name a folder that is new or may be replaced")
+
+
+def _holds_alone(folder: Path, file: str) -> bool:
+    """Whether a folder holds a file of this name, and no folders."""
+    return (folder / file).is_file() and not any(entry.is_dir() for entry in folder.iterdir())
 
 
 def files_of(name: str) -> list[Path]:

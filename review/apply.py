@@ -3,7 +3,6 @@
 audited_rows.py reads the dataset, label_writers.py knows how its cells hold labels, cleaning/ edits, writes and checks.
 """
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,14 +12,14 @@ from typing import Any
 
 from lossaudit.engine.data.containers import ending_of, packing_of
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import check_not_of, check_output_file, file_beside, folder_beside
+from lossaudit.engine.files import check_not_of, check_output_file, file_beside
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
 from .audited_rows import AuditedRows
 from .cleaning.comparing import DifferentError
 from .cleaning.edit import Edit
-from .cleaning.forms import form_of
+from .cleaning.forms import beside, form_of
 from .label_sets import names_of, shown
 from .label_writers import writer_of
 from .store import Decision, DecisionStore
@@ -92,7 +91,7 @@ def apply_decisions(
         edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
         edit.check(source.features)
         form = form_of(source, edit, output)
-        with _beside(output, source) as place:
+        with beside(output, form) as place:
             form.write(place, output.name)
             try:
                 written = form.check(place, output.name)
@@ -104,12 +103,6 @@ def apply_decisions(
         cleaned = _cleaned(losses, source, decisions, form.lost, written)
     _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
     return cleaned
-
-
-def _beside(output: Path, source: AuditedRows) -> contextlib.AbstractContextManager[Path]:
-    if ending_of(output):
-        return file_beside(output)
-    return folder_beside(output, "dataset_dict.json" if source.splits else "dataset_info.json", private=True)
 
 
 def _write_changes(cleaned: Cleaned, path: Path) -> None:

@@ -39,6 +39,10 @@ class NewText:
             return "the source's CSV as it is written: quotes, line endings, encoding"
         return _lost_of_arrow(self.source, "types and metadata")
 
+    @property
+    def has_splits(self) -> bool:
+        return False
+
     def write(self, place: Path, name: str) -> None:
         with writing_text(place, name) as file:
             write_rows(self._rows(), self._columns, self.ending, file)
@@ -73,6 +77,10 @@ class NewFile:
     def lost(self) -> str | None:
         return _lost_as_arrow(self.source)
 
+    @property
+    def has_splits(self) -> bool:
+        return False
+
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
         tables = _edited(self.source, self.edit)
         first = next(tables)
@@ -98,6 +106,10 @@ class NewFolder:
     @property
     def lost(self) -> str | None:
         return _lost_as_arrow(self.source)
+
+    @property
+    def has_splits(self) -> bool:
+        return bool(self.source.splits)
 
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
         # `datasets` makes the folder's files from one file with the rows of each split.

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from lossaudit.engine.errors import LossAuditError
@@ -11,6 +10,7 @@ from lossaudit.engine.table.text_rows import Row
 
 from ..label_writers import LabelWriter
 from ..store import Decision
+from .arrow_cells import with_cells, without_rows
 
 ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"
 
@@ -48,6 +48,12 @@ class Edit:
         """Names of the added columns."""
         return [*([ORIGINAL, REVIEW] if self.review_columns else []), *([DISCARDED] if self.flag_discarded else [])]
 
+    @property
+    def alike(self) -> dict[str, str]:
+        """The column of the source whose kind an added one is of."""
+        columns = self.writer.columns
+        return {ORIGINAL: columns[0]} if self.review_columns and len(columns) == 1 else {}
+
     def row(self, place: int, row: Row) -> Row | None:
         """A row as it will be written; None if it is left out."""
         decision = self.decisions.get(place)
@@ -68,31 +74,33 @@ class Edit:
         relabelled = {place: d.label for place, d in enumerate(decided) if d and d.label is not None}
         if relabelled:
             table = self._relabelled(table, relabelled)
-        discarded = np.array([bool(decision and decision.verdict == "discard") for decision in decided], bool)
+        discarded = [bool(decision and decision.verdict == "discard") for decision in decided]
         extra = {
             ORIGINAL: original,
             REVIEW: pa.array([decision and decision.verdict for decision in decided], pa.string()),
-            DISCARDED: pa.array(discarded),
+            DISCARDED: pa.array(discarded, pa.bool_()),
         }
         for name in self.added:
             table = table.append_column(name, extra[name])
-        return table if self.flag_discarded else table.filter(pa.array(~discarded))
+        if self.flag_discarded or not any(discarded):
+            return table
+        return without_rows(table, [place for place, is_out in enumerate(discarded) if is_out])
 
     def _relabelled(self, table: pa.Table, labels: Mapping[int, str]) -> pa.Table:
         """The table with new labels. labels: new labels by place in the table."""
-        rows = table.select(self.writer.columns).to_pylist()
-        for place, label in labels.items():
-            rows[place] = self.writer.cells(rows[place], label)
+        cells = table.select(self.writer.columns)
+        rows = [row for place in labels for row in cells.slice(place, 1).to_pylist()]
+        new = [self.writer.cells(row, label) for row, label in zip(rows, labels.values(), strict=True)]
         for name in self.writer.columns:
             at = table.schema.get_field_index(name)
-            kind = table.schema.field(at).type
+            field = table.schema.field(at)
             try:
-                column = pa.chunked_array([[row[name] for row in rows]], type=kind)
-            except pa.ArrowException as error:
+                column = with_cells(table[at], list(labels), [row[name] for row in new])
+            except (pa.ArrowException, OverflowError) as error:
                 raise LossAuditError(
-                    f"column {name!r} holds {kind}, which can't hold the new labels: {error}"
+                    f"column {name!r} holds {field.type}, which can't hold the new labels: {error}"
                 ) from error
-            table = table.set_column(at, table.schema.field(at), column)
+            table = table.set_column(at, field, column)
         return table
 
     def _original(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:

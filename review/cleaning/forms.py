@@ -3,18 +3,25 @@
 Whatever is written is read again, and compared with the source and the decisions, before it takes its place.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from lossaudit.engine.data.containers import ending_of
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import file_beside, folder_beside
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
 from ..audited_rows import AuditedRows
 from .anew import NewFile, NewFolder, NewText
 from .edit import Edit
 from .json_copy import are_lines
+from .parquet_copy import ParquetCopy
+from .saved_copy import SavedCopy, can_be_copied
 from .text_copy import JsonCopy
+
+_INFO = "dataset_info.json"
 
 
 class Form(Protocol):
@@ -23,6 +30,10 @@ class Form(Protocol):
     @property
     def lost(self) -> str | None:
         """What of the source it can't hold; None where all but the decided cells stays as it is."""
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether it is a saved dataset of several splits."""
 
     def write(self, place: Path, name: str) -> None:
         """Writes the cleaned dataset. name: the final one, which tells how it is compressed."""
@@ -45,7 +56,37 @@ def form_of(source: AuditedRows, edit: Edit, output: Path) -> Form:
         if source.format == ".json" and _holds_json(source, ending):
             return JsonCopy(source, edit)
         return NewText(source, edit, ending)
-    return NewFile(source, edit) if ending == ".parquet" else NewFolder(source, edit)
+    if ending == ".parquet":
+        is_copied = source.format == ".parquet" and len(source.files) == 1 and not source.data_files[0].packing
+        return ParquetCopy(source.files[0], edit) if is_copied else NewFile(source, edit)
+    starts = _starts(source)
+    folder = Path(source.name)
+    if not source.files and folder.is_dir() and all(can_be_copied(folder, split) for split in starts):
+        return SavedCopy(folder, edit, starts)
+    return NewFolder(source, edit)
+
+
+def _starts(source: AuditedRows) -> dict[str, int]:
+    """The number of the first row of each audited split; of "" for a dataset without splits."""
+    if not source.splits:
+        return {source.split or "": 0}
+    starts, start = {}, 0
+    for split, rows in source.splits.items():
+        starts[split] = start
+        start += len(rows)
+    return starts
+
+
+@contextlib.contextmanager
+def beside(output: Path, form: Form) -> Iterator[Path]:
+    """A place to write to, which takes the output's if all goes well (see engine/files.py)."""
+    if ending_of(output):
+        with file_beside(output) as place:
+            yield place
+        return
+    marker = "dataset_dict.json" if form.has_splits else _INFO
+    with folder_beside(output, marker, private=True, inner=_INFO if form.has_splits else None) as place:
+        yield place
 
 
 def _holds_json(source: AuditedRows, ending: str) -> bool:

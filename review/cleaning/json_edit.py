@@ -91,6 +91,8 @@ def edited_value(text: str, span: Span, old: Any, new: Any, spelling: Spelling, 
         return []
     if type(old) is list and type(new) is list and old:
         return _edited_list(text, span.value, old, new, spelling, comma)
+    if type(old) is dict and type(new) is dict and old.keys() <= new.keys():
+        return edited_object(text, span.value, old, new, spelling)
     return [Change(span.value, span.stop, spelling.of(new, comma))]
 
 

@@ -25,6 +25,10 @@ class JsonCopy:
     def lost(self) -> str | None:
         return None
 
+    @property
+    def has_splits(self) -> bool:
+        return False
+
     def write(self, place: Path, name: str) -> None:
         with writing_bytes(place, name) as file:
             copier = JsonCopier(self.edit, file.write)

@@ -163,6 +163,25 @@ def test_parquet_keeps_its_schema(decided, tmp_path):
     assert cleaned.to_pylist() == [table.to_pylist()[0] | {"label": 2}, table.to_pylist()[1]]
 
 
+def test_a_saved_dataset_of_splits_keeps_all_of_them(decided, tmp_path):
+    label = datasets.ClassLabel(names=["World", "Sports", "Business", "Sci/Tech"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": label})
+    about = datasets.DatasetInfo(description="my data", license="cc0", features=features)
+    rows = [{"text": "the bank", "label": 2}, {"text": "the team", "label": 0}]
+    made = datasets.Dataset.from_list(rows, features, about)
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(tmp_path / "saved")
+    losses = decided(tmp_path / "saved", {0: ("relabel", "World")})
+    for _ in range(2):  # also where it is there already
+        cleaned = apply_decisions(losses, tmp_path / "cleaned")
+    assert (cleaned.lost, cleaned.written) == (None, 2)
+    after = datasets.load_from_disk(tmp_path / "cleaned")
+    assert after["train"]["label"][:] == [0, 0]
+    assert after["test"]["label"][:] == [2, 0]
+    assert after["train"].info == after["test"].info == about
+    told = apply_decisions(losses, tmp_path / "cleaned.parquet").lost
+    assert "the other splits (test)" in (told or "")
+
+
 @pytest.mark.parametrize("output", ["cleaned", "cleaned.csv", "cleaned.parquet"])
 def test_a_saved_dataset_goes_to_any_format(output, decided, tmp_path):
     label = datasets.ClassLabel(names=["Sports", "World", "Business", "Sci/Tech"])

@@ -1,0 +1,96 @@
+"""Copies Parquet files, row group by row group: the decided cells change, schema, metadata and compression stay."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .comparing import DifferentError, compare_tables
+from .edit import Edit
+from .told_columns import with_columns_told
+
+_ENCODINGS = ("DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "BYTE_STREAM_SPLIT")
+"""What values are stored in where not in a dictionary, beside the usual way."""
+
+
+@dataclass(frozen=True)
+class ParquetCopy:
+    """A Parquet file."""
+
+    source: Path
+    edit: Edit
+
+    @property
+    def lost(self) -> str | None:
+        return None
+
+    @property
+    def has_splits(self) -> bool:
+        return False
+
+    def write(self, place: Path, name: str) -> None:  # noqa: ARG002
+        with _opened(self.source) as file:
+            schema = self._schema(file)
+            with pq.ParquetWriter(place, schema, **_as_written(file, self.edit.added)) as writer:
+                for table in self._edited(file):
+                    writer.write_table(table.cast(schema), row_group_size=max(len(table), 1))
+
+    def check(self, place: Path, name: str) -> int:  # noqa: ARG002
+        with _opened(self.source) as source, _opened(place) as file:
+            if not file.schema_arrow.equals(self._schema(source), check_metadata=True):
+                raise DifferentError("its schema or metadata is another one")
+            return compare_tables(self._edited(source), map(file.read_row_group, range(file.num_row_groups)))
+
+    def _schema(self, file: pq.ParquetFile) -> pa.Schema:
+        source = file.schema_arrow
+        return with_columns_told(source, self.edit.table(0, source.empty_table()).schema, self.edit.alike)
+
+    def _edited(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
+        """The row groups as they will be; those that lose all of their rows are left out."""
+        start = 0
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            edited = self.edit.table(start, table)
+            start += len(table)
+            if len(edited) or not len(table):
+                yield edited
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    # Otherwise JSON and UUID columns would become texts and bytes.
+    return pq.ParquetFile(path, arrow_extensions_enabled=True)
+
+
+def _as_written(file: pq.ParquetFile, added: list[str]) -> dict[str, Any]:
+    """What to tell a writer so that it writes as the file is written, as far as the file shows it."""
+    told = file.metadata
+    columns = [told.row_group(0).column(at) for at in range(told.num_columns)] if told.num_row_groups else []
+    options = {
+        "version": told.format_version,
+        "store_schema": b"ARROW:schema" in (told.metadata or {}),
+        "use_compliant_nested_type": not any(".list.item" in column.path_in_schema for column in columns),
+        "use_deprecated_int96_timestamps": any(column.physical_type == "INT96" for column in columns),
+        "write_page_index": any(column.has_column_index for column in columns),
+    }
+    if not columns:
+        return options
+    first, label = columns[0], {column.path_in_schema: _codec(column) for column in columns}
+    encodings = {
+        column.path_in_schema: next((name for name in _ENCODINGS if name in column.encodings), None)
+        for column in columns
+        if not column.has_dictionary_page
+    }
+    return options | {
+        "compression": label | dict.fromkeys(added, _codec(first)),
+        "use_dictionary": [*(c.path_in_schema for c in columns if c.has_dictionary_page), *added],
+        "column_encoding": {path: encoding for path, encoding in encodings.items() if encoding} or None,
+        "write_statistics": [*(c.path_in_schema for c in columns if c.is_stats_set), *added],
+        "sorting_columns": told.row_group(0).sorting_columns or None,
+    }
+
+
+def _codec(column: Any) -> str:
+    return "NONE" if column.compression == "UNCOMPRESSED" else str(column.compression)
