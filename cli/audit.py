@@ -104,7 +104,7 @@ def audit(
     """Score every example of DATASET with MODEL and rank them by loss.
 
     MODEL is a bundle, or a checkpoint (folder or hub name), which is exported once into a cache. DATASET is a
-    CSV, TSV, JSON, JSON Lines or Parquet file (compressed or not, or a quoted glob), a save_to_disk folder, or a
+    CSV, TSV, JSON, JSON Lines, Parquet or Arrow file (compressed or not, or a quoted glob), a save_to_disk folder, or a
     hub name.
 
     Finished shards are kept beside the output until it is written. To resume an interrupted audit, run the same

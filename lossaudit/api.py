@@ -87,7 +87,7 @@ def audit(
     Args:
         model: A bundle, the path of one, or a checkpoint (folder or hub name). A checkpoint is exported once into a
             cache, which needs the extra `export`.
-        dataset: A `datasets.Dataset`, a DataFrame, or a name: a CSV, TSV, JSON, JSON Lines or Parquet file
+        dataset: A `datasets.Dataset`, a DataFrame, or a name: a CSV, TSV, JSON, JSON Lines, Parquet or Arrow file
             (compressed by gzip, bzip2, xz or zip, or not), a glob of such files, a `save_to_disk` folder, or a hub
             name.
         output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it

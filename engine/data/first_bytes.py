@@ -64,7 +64,7 @@ def format_of(head: bytes, ending: str, is_whole: bool) -> str | None:
     named = ENDINGS.get(ending)
     if head.startswith(b"PAR1") and (named == ".parquet" or head[4:5] == b"\x15"):
         return ".parquet"
-    if head.startswith((b"ARROW1\0\0", b"\xff\xff\xff\xff")):
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return ".arrow"
     text = _text_of(head)
     if named in (".csv", ".tsv"):

@@ -15,11 +15,11 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from ..errors import LossAuditError, Option, brief
 from ..files import files_of, sha256_of
 from ..scratch import Scratch
+from .arrow_files import ARROW_FORMATS, ArrowFile, copy_arrow
 from .bad_lines import first_bad_line
 from .containers import DataFile, ending_of, notes_on, recognised, unpacked
 from .first_bytes import ENDINGS, NAMES
@@ -34,8 +34,6 @@ _CSV = {"keep_default_na": False, "na_values": [""], "index_col": False}
 _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".csv": ("csv", _CSV),
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {"batch_size": 10_000}),  # its default, the first group's rows, may be 0
 }
 _COUNTED_ROWS = 4096
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -57,9 +55,10 @@ def open_dataset(name: str, config: str | None = None, split: str | None = None,
             files = _recognised(name, paths, config, split)
             scratch = Scratch(workplace)
             on_failure.callback(scratch.close)
-            dataset = _files(name, files, scratch.path)
+            dataset, notes = _files(name, files, scratch.path)
+            notes = (*notes_on(files), *notes)
             # For `datasets`, a file whose time alone has changed is another one.
-            rows = Rows(dataset, Origin(name, config, split, tuple(paths)), _hash_of(paths), scratch, notes_on(files))
+            rows = Rows(dataset, Origin(name, config, split, tuple(paths)), _hash_of(paths), scratch, notes)
         else:
             rows = _open(name, config, split)
         if len(rows) == 0:
@@ -93,10 +92,12 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
 
 def _count(file: DataFile, folder: Path) -> int:
     """How many rows a file has. folder: for an unpacked copy."""
-    builder, options = _FORMATS[file.format]
-    if builder == "json":
+    if file.format in ARROW_FORMATS:
+        return ArrowFile.open(file, folder).count()
+    if file.format == ".json":
         pieces: Iterable[Sized] = rows_of(file.path)
     else:
+        builder, options = _FORMATS[file.format]
         found = [glob.escape(str(unpacked(file, folder)))]
         loaded = datasets.load_dataset(builder, data_files=found, split="train", streaming=True, **options)
         pieces = loaded.with_format("arrow").iter(batch_size=_COUNTED_ROWS)
@@ -143,20 +144,31 @@ def _recognised(name: str, paths: Sequence[Path], config: str | None, split: str
     return files
 
 
-def _files(name: str, files: Sequence[DataFile], folder: Path) -> datasets.Dataset:
-    """The rows of files of one format, as Arrow files in `folder`; unpacked files go there too."""
-    if files[0].format not in _FORMATS:
-        raise LossAuditError(f"{name} is {NAMES[files[0].format]}; save it as CSV or Parquet")
+def _files(name: str, files: Sequence[DataFile], folder: Path) -> tuple[datasets.Dataset, tuple[str, ...]]:
+    """The rows of files of one format, as Arrow files in `folder`, and notes; unpacked files go there too."""
+    if files[0].format in (".csv", ".tsv"):
+        return _csv(name, files, folder), ()
+    copy, notes = folder / "rows.arrow", tuple[str, ...]()
+    with _reading(name), _copying(name, folder.parent):
+        if files[0].format in ARROW_FORMATS:
+            rows, notes = copy_arrow([ArrowFile.open(file, folder) for file in files], copy)
+            for left in folder.glob("unpacked-*"):
+                left.unlink()
+        elif files[0].format == ".json":
+            rows = copy_json([file.path for file in files], copy)
+        else:
+            raise LossAuditError(f"{name} is {NAMES[files[0].format]}; save it as CSV or Parquet")
+        if not rows:
+            raise _no_rows(name)
+        return datasets.Dataset.from_file(str(copy)), notes
+
+
+def _csv(name: str, files: Sequence[DataFile], folder: Path) -> datasets.Dataset:
     builder, options = _FORMATS[files[0].format]
-    if builder == "json":
-        with _reading(name), _copying(name, folder.parent):
-            if not copy_json([file.path for file in files], folder / "rows.arrow"):
-                raise _no_rows(name)
-            return datasets.Dataset.from_file(str(folder / "rows.arrow"))
     # `datasets` reads names as globs, so the found ones are escaped.
     with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
         plain = [unpacked(file, folder) for file in files]
-        found = [glob.escape(str(file)) for file in (_with_rows(plain) if builder == "parquet" else plain)]
+        found = [glob.escape(str(file)) for file in plain]
         load = functools.partial(
             datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
         )
@@ -164,18 +176,11 @@ def _files(name: str, files: Sequence[DataFile], folder: Path) -> datasets.Datas
         try:
             return load()
         except Exception:
-            if builder != "csv":
-                raise
             # Types come from the first rows; if later ones don't fit, such as "?" among numbers, all become text.
             with contextlib.suppress(Exception):
                 names = pd.read_csv(plain[0], nrows=0, **options).columns
                 return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
             raise
-
-
-def _with_rows(files: list[Path]) -> list[Path]:
-    """The Parquet files that hold rows, since in one without, columns of texts have the type null."""
-    return [file for file in files if pq.read_metadata(file).num_rows] or files
 
 
 @contextlib.contextmanager

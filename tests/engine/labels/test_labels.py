@@ -1,6 +1,7 @@
 """A dataset's labels and a model's: matched by name if both have names, and never permuted silently."""
 
 import itertools
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,8 @@ def test_a_name_that_the_model_has_twice_is_refused(refused):
         ([3, 0], pa.int64()),
         ([3, 0], pa.uint8()),
         ([3.0, 0.0], pa.float64()),
+        ([Decimal(3), Decimal(0)], pa.decimal128(38, 0)),
+        ([Decimal("3.00"), Decimal("0.00")], pa.decimal128(10, 2)),
         (["3", "0"], pa.string()),
         (["3", "0"], pa.large_string()),
         (["3", "0"], pa.dictionary(pa.int8(), pa.string())),
@@ -284,6 +287,7 @@ def seen(values, wanted):
     [
         ([0.0, 1.0, 0.5, 1.0], "0.5 in row 2"),
         ([0.0, float("inf")], "inf in row 1"),
+        ([Decimal(0), Decimal("0.5")], "0.5 in row 1"),
         ([0.0, 1e300], "1e+300 in row 1"),
         ([[0], [0, 1]], "list"),
         ([{"a": 1}, {"a": 2}], "struct"),
