@@ -20,11 +20,11 @@ from ..errors import LossAuditError, Option, brief
 from ..files import files_of, sha256_of
 from ..scratch import Scratch
 from .arrow_files import ARROW_FORMATS, ArrowFile, copy_arrow
-from .bad_lines import first_bad_line
+from .bad_lines import BadLineError, first_bad_line
 from .containers import DataFile, ending_of, notes_on, recognised, unpacked
 from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
-from .json_rows import BadJsonError, rows_of
+from .json_rows import rows_of
 from .rows import Origin, Rows
 from .splits import SplitRows, are_several, name_of, wanted_splits
 
@@ -253,7 +253,7 @@ def _reading(name: str, problem: str | None = None, files: Sequence[DataFile] = 
         yield
     except LossAuditError:
         raise
-    except BadJsonError as error:
+    except BadLineError as error:
         raise LossAuditError(f"{name} cannot be read: {error}") from error
     except Exception as error:  # readers for six formats and the hub raise whatever they like
         cause = _first_cause(error)
