@@ -32,7 +32,7 @@ lossaudit report losses.parquet -o report.html --top 200
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    help="Rows of highest loss to highlight.  [default: the audit's exact top, or 500]",
+    help="Rows with the highest loss to highlight.  [default: the audit's exact top, or 500]",
 )
 def report(losses: Path, output: Path, top: int | None) -> None:
     """Write one HTML page about LOSSES, a table made by `lossaudit audit`.

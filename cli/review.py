@@ -38,7 +38,7 @@ lossaudit review losses.parquet --no-open --port 9000
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--no-open", is_flag=True, help="Only print the link; don't open a browser.")
 def review(losses: Path, rows: int, annotator: str | None, port: int, host: str, no_open: bool) -> None:
-    """Open a page with the rows of highest loss in LOSSES, a table made by `lossaudit audit`.
+    """Open a page with the rows with the highest loss in LOSSES, a table made by `lossaudit audit`.
 
     Each decision is stored at once, beside the table in LOSSES.reviews.sqlite. Ctrl-C ends the review.
     """

@@ -63,7 +63,7 @@ class Losses:
         truncated: bool = False,
         conflicts: bool = False,
     ) -> Losses:
-        """The rows of highest loss among those that match all given filters.
+        """The rows with the highest loss among those that match all given filters.
 
         Args:
             n: How many rows; there are fewer if fewer match.

@@ -80,7 +80,7 @@ class MovedError(LossAuditError):
 
 
 class Review:
-    """A review of the n rows of highest loss. Threads may share it."""
+    """A review of the n rows with the highest loss. Threads may share it."""
 
     def __init__(self, losses: LossesTable, records: Records, store: DecisionStore) -> None:
         """See `open`."""

@@ -31,7 +31,7 @@ _IMPORTS = ("transformers", "datasets", "lossaudit")
 _CORE = ("tests/engine", "tests/review", "tests/cli", "tests/lossaudit", "tests/export", "tests/test_ranges.py")
 _BUT_TYPES = ("--ignore=tests/lossaudit/test_types.py", "--ignore=tests/lossaudit/test_reference.py")
 """Types and the reference are checked with the libraries and tools that constraints.txt pins."""
-_HEAD = ("environment", "what was there", "what moved", "what works", "tried on")
+_HEAD = ("environment", "installed before", "changed", "what works", "tested on")
 
 
 class EnvironmentFailedError(Exception):
@@ -243,7 +243,7 @@ def _with_rows(page: str, rows: list[Row]) -> str:
     lines |= {row.name: _line(row.cells()) for row in rows}
     shown = [lines[one.name] for one in ENVIRONMENTS if one.name in lines]
     made = "\n".join([_line(_HEAD), _line(["---"] * len(_HEAD)), *shown])
-    return f"{before}{_BEGIN}\n{made}\n\nLast on {Machine.here()}.\n{end}{after}"
+    return f"{before}{_BEGIN}\n{made}\n\nLast run on {Machine.here()}.\n{end}{after}"
 
 
 def _line(cells: Sequence[str]) -> str:

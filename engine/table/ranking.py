@@ -1,4 +1,4 @@
-"""The top of a losses table: finds the places of the n rows of highest loss, reading the table in pieces."""
+"""The top of a losses table: finds the places of the n rows with the highest loss, reading the table in pieces."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class WrongLabels:
     classes: tuple[Wrong, ...]
     """By class index."""
     to_review: int
-    """Rows of highest loss that should hold most of them."""
+    """Rows with the highest loss that should hold most of them."""
 
 
 def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:

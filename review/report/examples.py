@@ -48,7 +48,7 @@ class Example:
 def top_of_pairs(
     losses: LossesTable, coder: Coder, pairs: Sequence[PairFigures], each: int
 ) -> list[tuple[PairFigures, list[Example]]]:
-    """For each pair, the `each` rows of highest loss, or as many as it has; ties by id."""
+    """For each pair, the `each` rows with the highest loss, or as many as it has; ties by id."""
     wanted = np.array([_key(coder, pair) for pair in pairs], dtype=np.int64)
 
     def keys_of(rows: pa.Table) -> Ints:
@@ -61,7 +61,7 @@ def top_of_pairs(
 def top_of_groups(
     losses: LossesTable, columns: Sequence[str], keys_of: Callable[[pa.Table], Ints], wanted: Ints, each: int
 ) -> list[list[Example]]:
-    """For each wanted group, the `each` rows of highest loss, or as many as it has; ties by id.
+    """For each wanted group, the `each` rows with the highest loss, or as many as it has; ties by id.
 
     keys_of: returns the groups, as numbers, of rows with these columns.
     """

@@ -30,7 +30,7 @@ from .reviewed import Reviewed, reviewed
 from .sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
 
 DEFAULT_TOP = 500
-"""Number of rows of highest loss to highlight, unless the user or the audit says another."""
+"""Number of rows with the highest loss to highlight, unless the user or the audit says another."""
 _HERE = Path(__file__).parent
 _MARKER = "<!doctype html>\n<!-- lossaudit report -->"
 _ENDINGS = (".html", ".htm")
@@ -93,7 +93,7 @@ def check_report(path: Path) -> None:
 def write_report(losses_path: Path, path: Path, top: int | None = None) -> Report:
     """Writes the report of a losses file, and returns what it shows.
 
-    top: how many rows of highest loss to highlight; None for the audit's exact top, or DEFAULT_TOP.
+    top: how many rows with the highest loss to highlight; None for the audit's exact top, or DEFAULT_TOP.
     Raises LossAuditError if either file can't be used.
     """
     check_report(path)

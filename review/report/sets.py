@@ -78,7 +78,7 @@ def gather_sets(losses: LossesTable, cut: float | None) -> SetFigures:
 def top_of_doubts(
     losses: LossesTable, doubts: Sequence[DoubtFigures], each: int
 ) -> list[tuple[DoubtFigures, list[Example]]]:
-    """For each doubt, the `each` rows of highest loss, or as many as it has; ties by id."""
+    """For each doubt, the `each` rows with the highest loss, or as many as it has; ties by id."""
     names = losses.label_names
     wanted = np.array([names.index(doubt.label) << 1 | doubt.is_given for doubt in doubts], dtype=np.int64)
     columns = ["labels", "worst_label"]
