@@ -4,9 +4,7 @@ The facts come from machine.py, software.py and speed.py; here they are judged. 
 which other programs read as JSON.
 """
 
-import contextlib
 import dataclasses
-import importlib.metadata
 import platform
 import tempfile
 from collections.abc import Callable
@@ -147,12 +145,10 @@ def _look(on_step: Callable[[str], None]) -> Facts:
     on_step("the machine")
     cpu, memory = machine.cpu(), machine.memory()
     on_step("what is installed")
-    runtime, openvino = software.onnxruntime(), software.openvino()
+    installed = software.Installed()
+    runtime = installed.onnxruntime()
     cuda = software.cuda(runtime.cuda) if any("gpu" in build.name for build in runtime.builds) else None
-    packages = None
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        packages = software.packages()
-    return Facts(cpu, memory, runtime, cuda, openvino, packages)
+    return Facts(cpu, memory, runtime, cuda, installed.openvino(), installed.packages())
 
 
 def judged(facts: Facts) -> list[Check]:
@@ -217,9 +213,9 @@ def _onnxruntime(runtime: Runtime, has_gpu: bool) -> Check:
     if broken:
         build = broken[0]
         lost = (
-            f"{build.files_missing} files of {build.name} are missing"
+            f"{build.name} lacks files that it installed: {build.files_missing}"
             if build.files_missing
-            else (f"another build has overwritten {build.name}")
+            else f"another build has overwritten {build.name}"
         )
         repair = f"pip install --force-reinstall --no-deps {build.name}=={build.version}"
         return Check("onnxruntime", PROBLEM, lost, repair)

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -88,33 +89,78 @@ class Extra:
     """Packages that aren't installed."""
 
 
-def onnxruntime(path: list[str] | None = None) -> Runtime:
-    """ONNX Runtime as it is installed and as it is imported. path: folders to look in, instead of sys.path."""
-    owned = {dist: _files_of(dist) for dist in _distributions(path) if _is_build(dist)}
-    clashing = {dist.name for a, b in combinations(owned, 2) if owned[a].keys() & owned[b].keys() for dist in (a, b)}
-    builds = tuple(_build(dist, files) for dist, files in owned.items())
-    version: str | None = None
-    providers: tuple[str, ...] = ()
-    built_for: str | None = None
-    fault: str | None = None
-    try:
-        import onnxruntime as module
+class Installed:
+    """The installed distributions, the metadata of each read once."""
 
-        version, providers = str(module.__version__), tuple(module.get_available_providers())
-        built_for = str(getattr(module, "cuda_version", None) or "") or None
-    except Exception as error:  # a damaged install fails in many ways
-        fault = brief(error)
-    return Runtime(builds, tuple(sorted(clashing)), version, providers, built_for, fault)
+    def __init__(self, path: list[str] | None = None) -> None:
+        """path: folders to look in, instead of sys.path."""
+        read = [_Distribution.read(dist) for dist in importlib.metadata.distributions(path=path or sys.path)]
+        self._by_name = {dist.key: dist for dist in reversed(read) if dist.name}  # the first that Python finds
+
+    @cached_property
+    def _builds(self) -> dict["_Distribution", dict[Path, int | None]]:
+        """The builds of ONNX Runtime, with their files."""
+        named = [dist for key, dist in self._by_name.items() if key.startswith("onnxruntime")]
+        return {dist: files for dist in named if (files := _files_of(dist.found))}
+
+    def onnxruntime(self) -> Runtime:
+        """ONNX Runtime as it is installed and as it is imported."""
+        owned = self._builds
+        clashing = {
+            dist.name for a, b in combinations(owned, 2) if owned[a].keys() & owned[b].keys() for dist in (a, b)
+        }
+        builds = tuple(_build(dist, files) for dist, files in owned.items())
+        version: str | None = None
+        providers: tuple[str, ...] = ()
+        built_for: str | None = None
+        fault: str | None = None
+        try:
+            import onnxruntime as module
+
+            version, providers = str(module.__version__), tuple(module.get_available_providers())
+            built_for = str(getattr(module, "cuda_version", None) or "") or None
+        except Exception as error:  # a damaged install fails in many ways
+            fault = brief(error)
+        return Runtime(builds, tuple(sorted(clashing)), version, providers, built_for, fault)
+
+    def openvino(self) -> str | None:
+        """The version of OpenVINO; None if it isn't installed."""
+        dist = self._by_name.get("openvino")
+        return None if dist is None else dist.version
+
+    def packages(self) -> tuple[Package, ...] | None:
+        """Every package that the installed lossaudit requires, with the version installed here.
+
+        None if lossaudit itself isn't installed.
+        """
+        own = self._by_name.get(_PACKAGE)
+        if own is None:
+            return None
+        requirements = [Requirement(text) for text in own.found.requires or []]
+        versions = {name: dist.version for name, dist in self._by_name.items()}
+        if "onnxruntime" not in versions and self._builds:  # another build of it will do
+            versions["onnxruntime"] = next(iter(self._builds)).version
+        extras = [None, *(own.found.metadata.get_all("Provides-Extra") or [])]
+        return tuple(
+            _package(requirement, versions, extra) for extra in extras for requirement in _of_extra(requirements, extra)
+        )
 
 
-def _distributions(path: list[str] | None) -> list[importlib.metadata.Distribution]:
-    """Each distribution once: the first that Python finds."""
-    found = importlib.metadata.distributions(path=path or sys.path)
-    return list({canonicalize_name(dist.name): dist for dist in reversed(list(found)) if dist.name}.values())
+@dataclass(frozen=True, eq=False)
+class _Distribution:
+    name: str
+    version: str
+    found: importlib.metadata.Distribution
+    """Where the rest is; its metadata is parsed anew at each access."""
 
+    @classmethod
+    def read(cls, found: importlib.metadata.Distribution) -> "_Distribution":
+        metadata = found.metadata
+        return cls(metadata["Name"] or "", metadata["Version"] or "", found)
 
-def _is_build(dist: importlib.metadata.Distribution) -> bool:
-    return canonicalize_name(dist.name).startswith("onnxruntime") and bool(_files_of(dist))
+    @property
+    def key(self) -> str:
+        return canonicalize_name(self.name)
 
 
 def _files_of(dist: importlib.metadata.Distribution) -> dict[Path, int | None]:
@@ -123,7 +169,7 @@ def _files_of(dist: importlib.metadata.Distribution) -> dict[Path, int | None]:
     return {file: size for file, size in files.items() if file.suffix != ".pyc"}
 
 
-def _build(dist: importlib.metadata.Distribution, files: dict[Path, int | None]) -> Build:
+def _build(dist: _Distribution, files: dict[Path, int | None]) -> Build:
     missing = sum(not file.exists() for file in files)
     cores = [(file, size) for file, size in files.items() if file.name.startswith(_CORE) and file.exists()]
     in_place = bool(cores) and all(size in (None, file.stat().st_size) for file, size in cores)
@@ -161,30 +207,6 @@ def _in_wheels(library: str) -> bool:
     return any(True for place in places for _ in Path(place).glob(f"*/lib/{library}"))
 
 
-def openvino(path: list[str] | None = None) -> str | None:
-    """The version of OpenVINO; None if it isn't installed."""
-    return _versions(path).get("openvino")
-
-
-def packages(path: list[str] | None = None) -> tuple[Package, ...]:
-    """Every package that the installed lossaudit requires, with the version installed here.
-
-    Raises PackageNotFoundError if lossaudit itself isn't installed.
-    """
-    own = next((dist for dist in _distributions(path) if canonicalize_name(dist.name) == _PACKAGE), None)
-    if own is None:
-        raise importlib.metadata.PackageNotFoundError(_PACKAGE)
-    requirements = [Requirement(text) for text in own.requires or []]
-    versions = _versions(path)
-    if "onnxruntime" not in versions:  # another build of it will do
-        builds = [dist.version for dist in _distributions(path) if _is_build(dist)]
-        versions |= {"onnxruntime": builds[0]} if builds else {}
-    extras = [None, *(own.metadata.get_all("Provides-Extra") or [])]
-    return tuple(
-        _package(requirement, versions, extra) for extra in extras for requirement in _of_extra(requirements, extra)
-    )
-
-
 def _of_extra(requirements: list[Requirement], extra: str | None) -> Iterator[Requirement]:
     """What an extra (None: the base install) requires, with the requirements of the extras that it is made of."""
     for requirement in requirements:
@@ -204,10 +226,6 @@ def _package(requirement: Requirement, versions: dict[str, str], extra: str | No
     version = versions.get(canonicalize_name(requirement.name))
     fits = version is not None and requirement.specifier.contains(version, prereleases=True)
     return Package(requirement.name, version, str(requirement.specifier), fits, extra)
-
-
-def _versions(path: list[str] | None) -> dict[str, str]:
-    return {canonicalize_name(dist.name): dist.version for dist in _distributions(path)}
 
 
 def extras(needed: tuple[Package, ...]) -> tuple[Extra, ...]:

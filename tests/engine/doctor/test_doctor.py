@@ -20,7 +20,7 @@ from lossaudit.engine.doctor import software as doctor_software
 from lossaudit.engine.doctor import speed as doctor_bundle
 from lossaudit.engine.doctor.checks import BundleFacts, Facts, judged, judged_bundle
 from lossaudit.engine.doctor.machine import Cpus, Memory
-from lossaudit.engine.doctor.software import Build, CudaLibraries, Package, Runtime
+from lossaudit.engine.doctor.software import Build, CudaLibraries, Installed, Package, Runtime
 from lossaudit.engine.model.bundle import Bundle, Graph
 
 RESULTS = Path(__file__).parents[3] / "bench" / "results"
@@ -105,7 +105,7 @@ class TestOnnxRuntime:
     def test_two_builds_that_own_the_same_files_clash(self, install):
         install("onnxruntime", files={"onnxruntime/__init__.py": b"", CORE: b"for the CPU"})
         path = install("onnxruntime-gpu", files={"onnxruntime/__init__.py": b"", CORE: b"for the GPU, and larger"})
-        runtime = doctor_software.onnxruntime(path)
+        runtime = Installed(path).onnxruntime()
         assert runtime.clash == ("onnxruntime", "onnxruntime-gpu")
         assert {build.name: build.in_place for build in runtime.builds} == {
             "onnxruntime": False,
@@ -122,23 +122,22 @@ class TestOnnxRuntime:
         assert doctor.TO_GPU in (RESULTS.parents[1] / "docs" / "install.md").read_text(encoding="utf-8")
 
     def test_one_build_is_in_order(self, install):
-        runtime = doctor_software.onnxruntime(
-            install("onnxruntime", files={"onnxruntime/__init__.py": b"", CORE: b"x"})
-        )
+        path = install("onnxruntime", files={"onnxruntime/__init__.py": b"", CORE: b"x"})
+        runtime = Installed(path).onnxruntime()
         assert runtime.clash == ()
         assert judge("onnxruntime", onnxruntime=runtime).state == doctor.OK
 
     def test_files_that_another_build_took_away(self, install, tmp_path):
         path = install("onnxruntime-gpu", files={"onnxruntime/__init__.py": b"", CORE: b"x"})
         (tmp_path / "site-packages" / CORE).unlink()
-        check = judge("onnxruntime", onnxruntime=doctor_software.onnxruntime(path), cuda=GPU)
+        check = judge("onnxruntime", onnxruntime=Installed(path).onnxruntime(), cuda=GPU)
         assert check.state == doctor.PROBLEM
-        assert "1 files of onnxruntime-gpu are missing" in check.finding
+        assert "onnxruntime-gpu lacks files that it installed: 1" in check.finding
         assert check.advice == "pip install --force-reinstall --no-deps onnxruntime-gpu==1.32.0"
 
     def test_a_package_of_another_module_is_no_build(self, install):
         path = install("onnxruntime-genai", files={"onnxruntime_genai/__init__.py": b""})
-        assert doctor_software.onnxruntime(path).builds == ()
+        assert Installed(path).onnxruntime().builds == ()
 
     def test_a_module_that_cannot_be_imported(self):
         check = judge("onnxruntime", onnxruntime=replace(IN_ORDER, fault="cannot open shared object file"))
@@ -148,7 +147,7 @@ class TestOnnxRuntime:
     def test_the_one_here(self):
         import onnxruntime
 
-        runtime = doctor_software.onnxruntime()
+        runtime = Installed().onnxruntime()
         assert runtime.version == onnxruntime.__version__
         assert runtime.providers == tuple(onnxruntime.get_available_providers())
         assert [build.files_missing for build in runtime.builds] == [0]
@@ -216,7 +215,7 @@ class TestPackages:
         for name, version in versions.items():
             install(name, version)
         path = install("lossaudit", "0.1.0", requires=self.REQUIRES, extras=("export", "demo"))
-        return doctor_software.packages(path)
+        return Installed(path).packages()
 
     def test_of_the_base_install_and_of_extras_made_of_extras(self, install):
         found = self.packages(install, click="8.5", onnxruntime="1.32", torch="2.13.0+cpu")
@@ -305,7 +304,7 @@ class TestBundle:
     def test_where_cuda_is_installed_it_is_told_whether_there_is_an_fp16_graph(self, bundle_folder, monkeypatch):
         assert "fp16" not in [check.name for check in doctor.diagnose(bundle_folder).checks]
         gpu = replace(IN_ORDER, builds=(Build("onnxruntime-gpu", "1.32.0", 0, True),))
-        monkeypatch.setattr(doctor_software, "onnxruntime", lambda: gpu)
+        monkeypatch.setattr(Installed, "onnxruntime", lambda self: gpu)
         (check,) = [check for check in doctor.diagnose(bundle_folder).checks if check.name == "fp16"]
         assert (check.state, check.advice) == (doctor.NOTE, "export the model again with fp16=True")
 
