@@ -23,6 +23,7 @@ from lossaudit.engine.model.bundle import (
     MANIFEST,
     MODEL,
     TOKENIZER,
+    About,
     Bundle,
     Parity,
     Source,
@@ -45,7 +46,7 @@ from .comparison import (
 )
 from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of_config
 from .forms import make_forms
-from .manifest import About, Forms, versions_of, write_manifest
+from .manifest import Forms, versions_of, write_manifest
 from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
 
 _MAKERS = ("onnxruntime", "onnx", "tokenizers")

@@ -20,7 +20,7 @@ from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.files import check_replaceable, folder_beside
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.backends import Runner
-from lossaudit.engine.model.bundle import MANIFEST, MODEL, PAIRS, TOKENIZER, Bundle, Parity, Source
+from lossaudit.engine.model.bundle import MANIFEST, MODEL, PAIRS, TOKENIZER, About, Bundle, Parity, Source
 from lossaudit.engine.model.encoding import TextEncoder
 
 from . import checkpoint as checkpoints
@@ -28,7 +28,7 @@ from .cache import cached, for_gpu
 from .comparison import MOST_TOKENS, Check, Exported, Shape, with_pairs
 from .forms import make_forms
 from .graph import input_names, write_graph
-from .manifest import About, versions_of, write_manifest
+from .manifest import versions_of, write_manifest
 from .parity import check_pairs, check_parity
 from .tokenizer import max_length, pad_id, write_tokenizer
 

@@ -40,8 +40,8 @@ from lossaudit.engine.table.facts import Facts, OutOfSample
 from lossaudit.engine.table.formats import check_output, write_table
 
 from .config import CLASSIFIER
-from .head_bundle import write_head_bundle
-from .heads import Head, check_installed, fit_head, out_of_fold_logits
+from .head_bundle import FittedHead, write_head_bundle
+from .heads import Head, LabelledStates, check_installed, fit_head, out_of_fold_logits
 from .neighbours import blend
 
 FOLDS, SEED = 5, 0
@@ -121,7 +121,7 @@ class Fit:
 
     def keep_parts(self, folder: Path, restart: bool = False) -> KeptParts:
         """Keeps each finished shard's states in `folder`, and resumes from those that are there."""
-        kept = KeptParts.open(folder, self._identity(), restart)
+        kept = KeptParts.open(folder, self.identity, restart)
         if kept.choice is not None:
             self.choice = kept.choice
         return kept
@@ -144,9 +144,8 @@ class Fit:
         with KeptParts.open(kept.scratch / "losses", {}) as parts:
             passes = Passes(job, self.reading, self.choice, parts, self.options.strict)
             audited = replace(passes.run(on_stage, heads.score), scored=heads.encoded)
-            bundle = write_head_bundle(
-                self.encoder, heads.of_all, self.task.labels, self.setup.max_length, heads.fitted, target / BUNDLE
-            )
+            fitted = FittedHead(heads.of_all, self.task.labels, self.setup.max_length, heads.fitted)
+            bundle = write_head_bundle(self.encoder, fitted, target / BUNDLE)
             facts = replace(
                 run_facts(job, self.reading, self.choice, audited),
                 out_of_sample=OutOfSample(self.folds, SEED, self.score, heads.weights),
@@ -155,7 +154,8 @@ class Fit:
             write_table(audited.rows(), audited.schema, target / LOSSES, kept.scratch)
         return Fitted(audited, bundle, heads.weights)
 
-    def _identity(self) -> dict[str, Any]:
+    @property
+    def identity(self) -> dict[str, Any]:
         """What must be the same for another run's states to be reused; labels and folds may differ."""
         return {"encoder": self.encoder.manifest.digest, **self.setup.identity}
 
@@ -199,16 +199,14 @@ class _Heads:
         shares = np.diff(np.linspace(0, len(labels), fit.folds + 1).astype(int)).tolist()
         logits = np.full((len(labels), len(fit.classes)), np.nan, dtype=np.float32)
         features = np.asarray(states.states) if labelled.all() else states.states[labelled]
-        groups = states.texts[labelled]
-        out_of_fold = out_of_fold_logits(
-            features, labels[labelled], groups, len(fit.classes), fit.folds, SEED, lambda fold: done(shares[fold - 1])
-        )
+        rows = LabelledStates(features, labels[labelled], states.texts[labelled], len(fit.classes))
+        out_of_fold = out_of_fold_logits(rows, fit.folds, SEED, lambda fold: done(shares[fold - 1]))
         if fit.score == BLEND:
-            on_texts = self._on_stage("Asking the nearest texts", len(np.unique(groups)))
-            blended = blend(out_of_fold, features, labels[labelled], groups, SEED, on_texts=on_texts)
+            on_texts = self._on_stage("Asking the nearest texts", len(np.unique(rows.groups)))
+            blended = blend(out_of_fold, rows, SEED, on_texts=on_texts)
             out_of_fold, self.weights = blended.logits, (blended.own, blended.neighbours)
         logits[labelled] = out_of_fold
-        self.of_all, self.fitted = fit_head(features, labels[labelled], len(fit.classes)), len(features)
+        self.of_all, self.fitted = fit_head(features, rows.labels, rows.classes), len(features)
         logits[others] = self.of_all.logits(states.states[others])
         return logits
 

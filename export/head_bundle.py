@@ -5,8 +5,10 @@ transformers.
 """
 
 import shutil
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -23,20 +25,33 @@ from lossaudit.engine.scores.loss import log_softmax
 from .comparison import MOST_TOKENS, TOLERANCE, Reference, logits_alone, texts_with_tokens
 from .forms import FP16_TOLERANCE, INT8_TOLERANCE, load_alone
 from .heads import Head
-from .manifest import About, Forms, versions_of, write_manifest
+from .manifest import Forms, versions_of, write_manifest
 
 _STATE, _LOGITS = "state", "logits"
-_TOLERANCES = {"int8": INT8_TOLERANCE, "fp16": FP16_TOLERANCE}
+TOLERANCES: Mapping[str, float] = MappingProxyType({"int8": INT8_TOLERANCE, "fp16": FP16_TOLERANCE})
+"""Largest mean difference of a probability from fp32's, by precision."""
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A head, and what it was fitted on."""
+
+    head: Head
+    labels: tuple[str, ...]
+    """Names of the head's classes."""
+    max_length: int
+    """Number of tokens to which the texts were cut."""
+    rows: int
+    """Number of rows."""
 
 
 def write_head_bundle(
-    encoder: Bundle, head: Head, labels: tuple[str, ...], max_length: int, rows: int, target: Path
+    encoder: Bundle, fitted: FittedHead, target: Path, tolerances: Mapping[str, float] = TOLERANCES
 ) -> Bundle:
     """Writes the bundle to the folder `target`, which is new, empty or an older bundle.
 
-    labels: names of the head's classes. max_length: number of tokens to which the texts for fitting the head were cut.
-    rows: number of rows that the head was fitted on. A form whose probabilities with the head are too far from fp32's
-    is left out. Raises LossAuditError if the fp32 graph doesn't reproduce the head's logits on the states.
+    A form whose probabilities with the head are too far from fp32's is left out. Raises LossAuditError if the fp32
+    graph doesn't reproduce the head's logits on the states.
     """
     manifest = encoder.manifest
     with folder_beside(target, replaceable=MANIFEST) as folder:
@@ -45,15 +60,15 @@ def write_head_bundle(
             if name not in graph_files:
                 shutil.copyfile(encoder.folder / name, folder / name)
         for graph in manifest.graphs:
-            _attach(encoder.folder / graph.file, folder / graph.file, head)
-        limit = min(max_length, MOST_TOKENS)
+            _attach(encoder.folder / graph.file, folder / graph.file, fitted.head)
+        limit = min(fitted.max_length, MOST_TOKENS)
         tokenizer = TextEncoder(encoder.tokenizer, limit, manifest.pad_id, manifest.truncation_side)
-        check = _Check(encoder, folder, tokenizer, head)
-        forms = check.forms(f"a head fitted on {rows:,} rows")
+        check = _Check(encoder, folder, tokenizer, fitted.head)
+        forms = check.forms(f"a head fitted on {fitted.rows:,} rows", tolerances)
         for graph in manifest.graphs:
             if graph.name in forms.left_out:
                 (folder / graph.file).unlink()
-        about = replace(About.of(manifest), task=CLASSIFY, labels=labels, max_length=max_length)
+        about = replace(manifest, task=CLASSIFY, labels=fitted.labels, max_length=fitted.max_length)
         forms = replace(forms, left_out=manifest.left_out | forms.left_out)
         write_manifest(folder, about, forms, manifest.versions | versions_of(["scikit-learn"]))
     return Bundle.load(target)
@@ -98,7 +113,7 @@ class _Check:
         runner = load_alone(backends.CPU, self._folder / self._fp32.file)
         return Parity(reference.compare("the graph with the head", runner), tolerance, len(self._texts))
 
-    def forms(self, applied: str) -> Forms:
+    def forms(self, applied: str, tolerances: Mapping[str, float]) -> Forms:
         """The forms that are close enough to fp32. Raises LossAuditError if fp32 itself isn't right."""
         parity = self._parity()
         graphs, left_out = [], {}
@@ -108,7 +123,7 @@ class _Check:
                 graphs.append(replace(graph, applied=done))
                 continue
             difference = self._difference(graph)
-            tolerance = _TOLERANCES[graph.precision]
+            tolerance = tolerances[graph.precision]
             if difference <= tolerance:
                 graphs.append(replace(graph, applied=done, mean_difference=difference))
             else:

@@ -35,6 +35,20 @@ class Head:
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class LabelledStates:
+    """Rows to fit heads on and to score out of fold."""
+
+    features: Floats32
+    """(n, hidden) states of an encoder"""
+    labels: Ints
+    """(n,) classes in [0, classes); below 0 for a row without a label"""
+    groups: Ints
+    """(n,) numbers that rows with the same text share"""
+    classes: int
+    """Number of classes."""
+
+
 def fit_head(features: Floats32, labels: Ints, classes: int) -> Head:
     """A head fitted on (n, hidden) features and (n,) labels in [0, classes); rows with a label below 0 are skipped.
 
@@ -63,27 +77,20 @@ def fit_head(features: Floats32, labels: Ints, classes: int) -> Head:
 
 
 def out_of_fold_logits(
-    features: Floats32,
-    labels: Ints,
-    groups: Ints,
-    classes: int,
-    folds: int,
-    seed: int,
-    on_fold: Callable[[int], None] = lambda fold: None,
+    rows: LabelledStates, folds: int, seed: int, on_fold: Callable[[int], None] = lambda fold: None
 ) -> Floats32:
     """(n, classes) logits; each row's come from a head fitted on the other folds.
 
-    labels: (n,), below 0 where a row has none; such a row gets logits, but no head is fitted on it. groups: (n,); rows
-    with the same number stay in one fold. A class that is missing from the other folds is treated as in `fit_head`.
-    on_fold: called after each fold with the number of finished folds. Raises LossAuditError for fewer than two folds,
-    fewer groups than folds, or what `fit_head` refuses.
+    A row without a label gets logits, but no head is fitted on it. Rows of one group stay in one fold. A class that is
+    missing from the other folds is treated as in `fit_head`. on_fold: called after each fold with the number of
+    finished folds. Raises LossAuditError for fewer than two folds, fewer groups than folds, or what `fit_head` refuses.
     """
-    fold_of = assign_folds(labels, groups, folds, seed)
-    logits = np.empty((len(features), classes), dtype=np.float32)
+    fold_of = assign_folds(rows.labels, rows.groups, folds, seed)
+    logits = np.empty((len(rows.features), rows.classes), dtype=np.float32)
     for fold in range(folds):
         held_out = fold_of == fold
-        head = fit_head(features[~held_out], labels[~held_out], classes)
-        logits[held_out] = head.logits(features[held_out])
+        head = fit_head(rows.features[~held_out], rows.labels[~held_out], rows.classes)
+        logits[held_out] = head.logits(rows.features[held_out])
         on_fold(fold + 1)
     return logits
 

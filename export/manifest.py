@@ -4,32 +4,10 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
 
 from lossaudit.engine.files import sha256_of
-from lossaudit.engine.model.bundle import FORMAT, MANIFEST, Graph, Manifest, Parity, Source
+from lossaudit.engine.model.bundle import FORMAT, MANIFEST, About, Graph, Manifest, Parity
 from lossaudit.version import __version__
-
-
-@dataclass(frozen=True)
-class About:
-    """The fields of a manifest that don't depend on the forms; `Manifest` explains each."""
-
-    architecture: str
-    task: str
-    labels: tuple[str, ...]
-    max_length: int
-    truncation_side: str
-    pad_id: int
-    opset: int
-    """Version of the operator set; 0 if unknown."""
-    inputs: tuple[str, ...]
-    source: Source
-
-    @classmethod
-    def of(cls, manifest: Manifest) -> Self:
-        """These fields of an existing manifest."""
-        return cls(**{field.name: getattr(manifest, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -47,7 +25,7 @@ def write_manifest(folder: Path, about: About, forms: Forms, versions: Mapping[s
     """Writes the manifest into a folder that already holds the bundle's other files. versions: see `versions_of`."""
     manifest = Manifest(
         format=FORMAT,
-        **{field.name: getattr(about, field.name) for field in fields(about)},
+        **{field.name: getattr(about, field.name) for field in fields(About)},
         versions=dict(versions),
         files={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
         parity=forms.parity,

@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 
 from lossaudit.engine.scores.multi_label import binary_cross_entropy
 from lossaudit.export.demo import encoder
-from lossaudit.export.heads import out_of_fold_logits
+from lossaudit.export.heads import LabelledStates, out_of_fold_logits
 
 from .noise_data import mean_states, texts_and_labels
 
@@ -67,7 +67,7 @@ def _join(rows: list[str], classes: NDArray[np.int64], texts: int) -> tuple[list
 def _out_of_fold(states: NDArray[np.float32], given: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """(texts, classes): each label's logit, of a head that never saw the text."""
     alone = np.arange(len(given))
-    both = [out_of_fold_logits(states, column, alone, 2, _FOLDS, seed) for column in given.T]
+    both = [out_of_fold_logits(LabelledStates(states, column, alone, 2), _FOLDS, seed) for column in given.T]
     return np.stack([logits[:, 1] - logits[:, 0] for logits in both], axis=1).astype(np.float64)
 
 

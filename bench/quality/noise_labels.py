@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossaudit.engine.scores.loss import log_softmax
-from lossaudit.export.heads import fit_head, out_of_fold_logits
+from lossaudit.export.heads import LabelledStates, fit_head, out_of_fold_logits
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -32,7 +32,8 @@ def class_dependent(features: Floats, labels: Ints, share: float, seed: int) -> 
     rng = np.random.default_rng(seed)
     wrong = rng.choice(len(labels), round(share * len(labels)), replace=False)
     classes = int(labels.max()) + 1
-    taken_for = out_of_fold_logits(features, labels, np.arange(len(labels)), classes, 5, seed).argmax(axis=1)
+    rows = LabelledStates(features, labels, np.arange(len(labels)), classes)
+    taken_for = out_of_fold_logits(rows, 5, seed).argmax(axis=1)
     confusions = np.ones((classes, classes))
     np.add.at(confusions, (labels, taken_for), 1)
     np.fill_diagonal(confusions, 0)

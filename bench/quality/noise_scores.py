@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossaudit.engine.scores.loss import cross_entropy, log_softmax
-from lossaudit.export.heads import assign_folds, fit_head, out_of_fold_logits
-from lossaudit.export.neighbours import blend
+from lossaudit.export.heads import LabelledStates, assign_folds, fit_head, out_of_fold_logits
+from lossaudit.export.neighbours import Settings, blend
 
 from .noise_data import Data
 
@@ -21,8 +21,9 @@ Ints = NDArray[np.int64]
 def heads(data: Data, given: Ints, seed: int) -> dict[str, Floats]:
     """(n, classes) log-probabilities: in sample, out of sample, and blended with neighbours."""
     in_sample = fit_head(data.features, given, data.classes).logits(data.features)
-    apart = out_of_fold_logits(data.features, given, data.groups, data.classes, FOLDS, seed)
-    blended = {k: blend(apart, data.features, given, data.groups, seed, k).logits for k in (10, 20, 30)}
+    rows = LabelledStates(data.features, given, data.groups, data.classes)
+    apart = out_of_fold_logits(rows, FOLDS, seed)
+    blended = {k: blend(apart, rows, seed, Settings(k=k)).logits for k in (10, 20, 30)}
     return {
         "in sample": log_softmax(in_sample),
         "out of sample": log_softmax(apart),

@@ -206,7 +206,7 @@ def _called(name: str, given: Given, label_map: Mapping[str, str]) -> list[Key]:
     others = {key: other for key, other in given.names.items() if other == name or other not in label_map}
     keys = [key for key, other in others.items() if other.strip() == name.strip()]
     keys = keys or [key for key in given.labels if name == str(key)]
-    return keys or [key for key, other in others.items() if folded(other) == folded(name)]
+    return keys or [key for key, other in others.items() if spelling_key(other) == spelling_key(name)]
 
 
 def _classes(names_of: Mapping[Key, str], given: Given, model_labels: tuple[str, ...]) -> tuple[dict[Key, int], str]:
@@ -257,13 +257,13 @@ def index_by_name(names: Iterable[str], model_labels: tuple[str, ...]) -> dict[s
     loose: dict[str, list[int]] = {}
     for index, label in enumerate(model_labels):
         exact.setdefault(label, []).append(index)
-        loose.setdefault(folded(label), []).append(index)
-    candidates = {name: exact.get(name) or loose.get(folded(name), []) for name in names}
+        loose.setdefault(spelling_key(label), []).append(index)
+    candidates = {name: exact.get(name) or loose.get(spelling_key(name), []) for name in names}
     return {name: indices[0] for name, indices in candidates.items() if len(indices) == 1}
 
 
-def folded(name: str) -> str:
-    """What is the same for all spellings of a name: case, separators between words and a number's ".0" don't count."""
+def spelling_key(name: str) -> str:
+    """A text that all spellings of a name share: case, separators between words and a number's ".0" don't count."""
     return number_text(name) or _BETWEEN_WORDS.sub("", unicodedata.normalize("NFC", name).casefold().strip())
 
 

@@ -6,7 +6,7 @@ What a dataset gives comes in; its classes go out, with what was folded and what
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .alignment import LabelAlignment, folded
+from .alignment import LabelAlignment, spelling_key
 from .given import Given, Key, Seen, both
 
 _NO_LABELS = {
@@ -62,10 +62,10 @@ def own_classes(given: Given, exact: bool = False) -> OwnClasses:
     keys = [key for key in _in_order(given) if given.names[key] not in no_labels]
     spellings: dict[str, dict[str, int]] = {}
     for key in keys:
-        name, counts = given.names[key].strip(), spellings.setdefault(folded(given.names[key]), {})
+        name, counts = given.names[key].strip(), spellings.setdefault(spelling_key(given.names[key]), {})
         counts[name] = counts.get(name, 0) + given.labels[key].rows
     usual = {same: _usual(counts) for same, counts in spellings.items()}
-    names = {key: usual[folded(given.names[key])] for key in keys}
+    names = {key: usual[spelling_key(given.names[key])] for key in keys}
     rows = {usual[same]: sum(counts.values()) for same, counts in spellings.items()}
     others: dict[str, tuple[str, ...]] = {}
     for key in sorted(keys, key=lambda key: -given.labels[key].rows):

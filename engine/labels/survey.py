@@ -58,7 +58,7 @@ def align_sets(
         _check_map(label_map, (), "of no use for lists of 0 and 1: they follow the order of the model's labels")
         return survey.indicators()
     feature = getattr(features[columns], "feature", features[columns])
-    sets, given = _likeliest(columns, counts, feature, _kind_of(kind), model_labels, label_map)
+    sets, given = _likeliest(_Column(columns, feature, _kind_of(kind)), counts, model_labels, label_map)
     rows, without = _rows_with_unknown(sets, pieces) if sets.alignment.unknown else (len(sets.alignment.names), 0)
     check_known(given, sets.alignment, model_labels, rows, without)
     return sets
@@ -161,13 +161,19 @@ def _kind_of(kind: pa.DataType) -> str:
     return LIST if is_list(kind) or isinstance(kind, pa.JsonType) else SINGLE
 
 
+@dataclass(frozen=True)
+class _Column:
+    """The column with a row's labels."""
+
+    name: str
+    feature: object
+    """Feature of a single label."""
+    kind: str
+    """How its cells hold labels, if they aren't texts with a separator."""
+
+
 def _likeliest(
-    column: str,
-    counts: list[_Count],
-    feature: object,
-    kind: str,
-    model_labels: tuple[str, ...],
-    label_map: Mapping[str, str] | None,
+    column: _Column, counts: list[_Count], model_labels: tuple[str, ...], label_map: Mapping[str, str] | None
 ) -> tuple[NamedSets, Given]:
     """The way of separating labels that leaves the fewest outside the model, and what it gives.
 
@@ -179,7 +185,7 @@ def _likeliest(
     if not counts:
         raise too_many_labels()
     for count in counts:
-        given = count.given(feature)
+        given = count.given(column.feature)
         try:
             alignment = match(given, model_labels, label_map)
         except LossAuditError as error:
@@ -187,9 +193,10 @@ def _likeliest(
             continue
         rows = sum(given.labels[key].rows for key in alignment.names)
         without = sum(given.labels[key].rows for key in alignment.unknown)
-        form = {None: kind, AS_JSON: LIST}.get(count.separator, SEPARATED)
+        form = {None: column.kind, AS_JSON: LIST}.get(count.separator, SEPARATED)
         alignment = replace(alignment, how=f"{alignment.how}, {_said(form, count.separator)}")
-        found.append((without / max(1, rows), NamedSets(column, form, count.separator, alignment, model_labels), given))
+        sets = NamedSets(column.name, form, count.separator, alignment, model_labels)
+        found.append((without / max(1, rows), sets, given))
     found.sort(key=lambda way: way[0])  # of equals, the likelier stays first
     if refused and (not found or found[0][0] > 0.5):
         raise next((error for error in refused if isinstance(error, NumberingError)), refused[0])

@@ -76,10 +76,9 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A bundle's description of itself."""
+class About:
+    """The part of a manifest that doesn't depend on the forms of the model."""
 
-    format: int
     architecture: str
     task: str
     """One of `TASKS`."""
@@ -91,8 +90,16 @@ class Manifest:
     """Which end of a longer text is cut off: `right` or `left`."""
     pad_id: int
     opset: int
+    """Version of the operator set; 0 if unknown."""
     inputs: tuple[str, ...]
     source: Source
+
+
+@dataclass(frozen=True)
+class Manifest(About):
+    """A bundle's description of itself."""
+
+    format: int
     versions: dict[str, str]
     """Versions of the packages that made it, by name."""
     files: dict[str, str]
@@ -110,7 +117,8 @@ class Manifest:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+        fields = {"format": self.format} | dataclasses.asdict(self)  # the format comes first
+        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

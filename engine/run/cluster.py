@@ -13,7 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +112,11 @@ class Cluster:
         plan = replace(plan, workers=max(1, cpus // plan.threads))
         files = self._ray.put(_files_of(job.bundle, plan.graph))
         score = self._ray.remote(num_cpus=cpus, max_retries=-1)(_score)
-        audit = uuid.uuid4().hex
+        work = _Work(uuid.uuid4().hex, job, plan)
         most = _WAITING * max(1, int(sum(self.nodes)) // cpus)
         on_the_way: dict[ray.ObjectRef[pa.Table], int] = {}
         for start, source in sources:
-            on_the_way[score.remote(audit, files, job, plan, start, source)] = start
+            on_the_way[score.remote(files, work, start, source)] = start
             if len(on_the_way) >= most:
                 yield self._first_done(on_the_way, on_rows)
         while on_the_way:
@@ -197,16 +197,26 @@ def _files_of(bundle: Bundle, graph: str) -> dict[str, bytes]:
     return {name: (bundle.folder / name).read_bytes() for name in sorted(names)}
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What all shards of an audit have in common."""
+
+    audit: str
+    """A name that no other audit has."""
+    job: ShardJob
+    plan: Plan
+
+
 _loaded: dict[str, ShardScorer] = {}
 """In one of Ray's processes: the scorer of the audit that it works for."""
 
 
-def _score(audit: str, files: dict[str, bytes], job: ShardJob, plan: Plan, start: int, source: pa.Table) -> pa.Table:
+def _score(files: dict[str, bytes], work: _Work, start: int, source: pa.Table) -> pa.Table:
     """A shard's part; runs in one of Ray's processes."""
-    if audit not in _loaded:
+    if work.audit not in _loaded:
         _loaded.clear()
-        _loaded[audit] = _load(files, job, plan)
-    scorer = _loaded[audit]
+        _loaded[work.audit] = _load(files, work.job, work.plan)
+    scorer = _loaded[work.audit]
     return scorer.score(scorer.encode(start, source))
 
 

@@ -8,6 +8,7 @@ many rows share, such as 0, gets a range of its own, which is already in order.
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,23 @@ from .ranking import rank
 Parts = Callable[[], Iterator[pa.Table]]
 """Yields all parts in the dataset's order, from the start at each call."""
 
-RANGE_BYTES = 4 * 2**20
-"""Size of the rows that are sorted together; larger only if there would be too many ranges."""
-_MOST_RANGES = 2000
-"""Limit on the ranges, since each group of parts touches the file of each range."""
-_EVERY = 64
-"""One loss in this many is looked at to cut the ranges."""
+
+@dataclass(frozen=True)
+class Ranges:
+    """How the losses are cut into ranges."""
+
+    size: int = 4 * 2**20
+    """Bytes of the rows that are sorted together; more only if there would be too many ranges."""
+    most: int = 2000
+    """Largest number of ranges, since each group of parts touches the file of each range."""
+    every: int = 64
+    """One loss in this many is looked at to cut the ranges."""
 
 
-def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: int = RANGE_BYTES) -> Iterator[pa.Table]:
+RANGES = Ranges()
+
+
+def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, ranges: Ranges = RANGES) -> Iterator[pa.Table]:
     """All rows, highest loss first, ties by ascending id, then those without a loss by id; one range is in memory.
 
     losses: the parts with ids and losses alone. rows: number of rows in all parts. folder: for temporary files.
@@ -37,15 +46,15 @@ def ranked(parts: Parts, losses: Parts, rows: int, folder: Path, range_bytes: in
     with write_errors(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix="ranges."))
     try:
-        first = next(_grouped(parts(), range_bytes))
+        first = next(_grouped(parts(), ranges.size))
         if len(first) == rows:
             yield rank(first)
             return
         bytes_a_row = max(1, first.nbytes // len(first))
         del first
-        cuts = _cuts(losses(), max(range_bytes // bytes_a_row, rows // _MOST_RANGES, 1))
+        cuts = _cuts(losses(), max(ranges.size // bytes_a_row, rows // ranges.most, 1), ranges.every)
         with write_errors(folder):
-            for group in _grouped(parts(), range_bytes):
+            for group in _grouped(parts(), ranges.size):
                 _distribute(group, cuts, temporary)
                 pa.default_memory_pool().release_unused()  # else the pieces' holes add up to as much again
         for place in reversed(range(-1, len(cuts) + 1)):
@@ -67,15 +76,15 @@ def _grouped(parts: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _cuts(losses: Iterator[pa.Table], rows: int) -> Floats:
+def _cuts(losses: Iterator[pa.Table], rows: int, every: int) -> Floats:
     """Where to cut the losses, ascending: range i holds about so many rows, above cut i - 1 and up to cut i."""
     looked_at, skip = [np.empty(0)], 0
     for part in losses:
         values = np.sort(np.asarray(part["loss"].drop_null().to_numpy(), dtype=np.float64))
-        looked_at.append(values[skip::_EVERY])
-        skip = (skip - len(values)) % _EVERY
+        looked_at.append(values[skip::every])
+        skip = (skip - len(values)) % every
     sample = np.sort(np.concatenate(looked_at))
-    cuts = sample[:: max(1, rows // _EVERY)][1:]
+    cuts = sample[:: max(1, rows // every)][1:]
     values, times = np.unique(cuts, return_counts=True)
     alone = values[times > 1]
     return np.unique(np.concatenate([values, alone, np.nextafter(alone, -np.inf)]))

@@ -206,7 +206,7 @@ def heat_map(pairs: Sequence[PairFigures]) -> Chart:
         marks.append(Label(x, top - 10, _short(given), tight or "middle", turn=-60 if turned else 0))
         for column, predicted in enumerate(names):
             rows = count.get((given, predicted), 0)
-            css = "same" if row == column else f"heat-{_level(rows, most)}"
+            css = "same" if row == column else f"heat-{level(rows, most)}"
             tip = "" if row == column else f"{_pair(given, predicted)}: {rows:,} rows"
             x = left + column * wide
             marks.append(Rect(x + 1, y + 1, wide - 2, high - 2, css, tip))
@@ -238,7 +238,7 @@ def span(found: LengthFigures) -> str:
     return f"{found.first:,}–{found.last:,}" if found.last is not None else f"{found.first:,} or more"
 
 
-def _level(rows: int, most: int) -> int:
+def level(rows: int, most: int) -> int:
     """1 to _LEVELS by the logarithm of a count; 0 for none."""
     return math.ceil(_LEVELS * math.log1p(rows) / math.log1p(most) - 1e-9) if rows else 0
 

@@ -74,9 +74,9 @@ class TestLosses:
     def test_each_row_is_judged_by_a_head_of_the_other_folds(self, fit, frame, monkeypatch):
         given = {}
 
-        def spied(features, labels, groups, classes, folds, seed, on_fold):
-            given.update(states=np.array(features), labels=labels, groups=groups)
-            given["logits"] = out_of_fold_logits(features, labels, groups, classes, folds, seed, on_fold)
+        def spied(rows, *others):
+            given.update(labels=rows.labels, groups=rows.groups)
+            given["logits"] = out_of_fold_logits(rows, *others)
             return given["logits"]
 
         monkeypatch.setattr(fitting, "out_of_fold_logits", spied)
@@ -292,9 +292,9 @@ class TestInterruptions:
     def test_other_labels_and_folds_use_the_same_states(self, frame, encoder):
         prepared = Fit(encoder, datasets.Dataset.from_dict(frame), FP32)
         other = Fit(encoder, datasets.Dataset.from_dict(frame), FP32, folds=3)
-        assert prepared._identity() == other._identity()
+        assert prepared.identity == other.identity
         cut = Fit(encoder, datasets.Dataset.from_dict(frame), dataclasses.replace(FP32, max_length=10))
-        assert prepared._identity() != cut._identity()
+        assert prepared.identity != cut.identity
 
     def test_a_fit_may_be_run_again_on_its_own_folder(self, fit, frame, tmp_path):
         fit(frame)

@@ -1,6 +1,5 @@
 """A head on an encoder's bundle: every form gives the head's logits on the states, or is left out or refused."""
 
-import dataclasses
 import json
 import shutil
 
@@ -15,8 +14,7 @@ from lossaudit.engine.model.tuning import Plan
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.run.shards import encoder_of, load_scorer
-from lossaudit.export import head_bundle
-from lossaudit.export.head_bundle import write_head_bundle
+from lossaudit.export.head_bundle import FittedHead, write_head_bundle
 from lossaudit.export.heads import Head
 
 LABELS = ("World", "Sports", "Business")
@@ -36,7 +34,7 @@ def head():
 
 @pytest.fixture(scope="module")
 def written(encoder, head, tmp_path_factory):
-    return write_head_bundle(encoder, head, LABELS, 40, 1234, tmp_path_factory.mktemp("heads") / "bundle")
+    return write_head_bundle(encoder, FittedHead(head, LABELS, 40, 1234), tmp_path_factory.mktemp("heads") / "bundle")
 
 
 def outputs(bundle, graph):
@@ -68,29 +66,29 @@ def test_it_is_audited_like_any_other(written, write_file):
     assert audited.summary.ranked == 3
 
 
-def test_a_form_that_the_head_drives_too_far_from_fp32_is_left_out(encoder, head, tmp_path, monkeypatch):
-    monkeypatch.setitem(head_bundle._TOLERANCES, "int8", 1e-4)
-    written = write_head_bundle(encoder, head, LABELS, 40, 1, tmp_path / "bundle")
+def test_a_form_that_the_head_drives_too_far_from_fp32_is_left_out(encoder, head, tmp_path):
+    written = write_head_bundle(encoder, FittedHead(head, LABELS, 40, 1), tmp_path / "bundle", {"int8": 1e-4})
     assert [graph.precision for graph in written.manifest.graphs] == ["fp32"]
     assert set(written.manifest.left_out) >= {"int8-static", "int8-dynamic"}
     assert "with the head its probabilities differ by" in written.manifest.left_out["int8-static"]
     assert {file.name for file in written.folder.iterdir()} == {*written.manifest.files, "manifest.json"}
 
 
-def test_a_graph_that_gives_something_else_is_not_written(encoder, head, tmp_path, monkeypatch, refused):
-    other = dataclasses.replace(head, bias=head.bias + 1)
-    attach = head_bundle._attach
-    monkeypatch.setattr(head_bundle, "_attach", lambda graph, target, _: attach(graph, target, other))
+def test_a_graph_that_gives_something_else_is_not_written(encoder, head, tmp_path, refused):
+    class Other(Head):
+        def logits(self, features):
+            return head.logits(features) + 1
+
     with refused("the graph with the head differs from the head"):
-        write_head_bundle(encoder, head, LABELS, 40, 1, tmp_path / "bundle")
+        write_head_bundle(encoder, FittedHead(Other(head.weight, head.bias), LABELS, 40, 1), tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 
 def test_what_stands_there_is_replaced_only_if_it_is_a_bundle(encoder, head, written, tmp_path, refused):
-    copy = shutil.copytree(written.folder, tmp_path / "bundle")
-    assert write_head_bundle(encoder, head, LABELS, 20, 1, copy).manifest.max_length == 20
+    short, copy = FittedHead(head, LABELS, 20, 1), shutil.copytree(written.folder, tmp_path / "bundle")
+    assert write_head_bundle(encoder, short, copy).manifest.max_length == 20
     assert json.loads((copy / "manifest.json").read_text())["max_length"] == 20
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with refused("holds other files"):
-        write_head_bundle(encoder, head, LABELS, 20, 1, tmp_path / "other")
+        write_head_bundle(encoder, short, tmp_path / "other")

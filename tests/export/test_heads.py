@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lossaudit.engine.scores.loss import cross_entropy, log_softmax
-from lossaudit.export.heads import assign_folds, fit_head, out_of_fold_logits
+from lossaudit.export.heads import LabelledStates, assign_folds, fit_head, out_of_fold_logits
 
 HIDDEN = 12
 
@@ -76,7 +76,7 @@ def test_no_label_at_all_is_refused(refused):
 def test_no_head_sees_the_label_that_it_is_asked_about():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(200, 300)).astype(np.float32), rng.integers(0, 2, 200)
-    apart = out_of_fold_logits(features, labels, np.arange(200), classes=2, folds=5, seed=0)
+    apart = out_of_fold_logits(LabelledStates(features, labels, np.arange(200), 2), folds=5, seed=0)
     together = fit_head(features, labels, 2).logits(features)
     assert (together.argmax(axis=1) == labels).mean() > 0.9
     assert 0.35 < (apart.argmax(axis=1) == labels).mean() < 0.65
@@ -86,15 +86,16 @@ def test_the_same_text_gives_no_label_away():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(100, 300)).astype(np.float32), rng.integers(0, 2, 100)
     twice, given = np.concatenate([features, features]), np.concatenate([labels, labels])
-    apart = out_of_fold_logits(twice, given, np.tile(np.arange(100), 2), classes=2, folds=5, seed=0)
-    leaked = out_of_fold_logits(twice, given, np.arange(200), classes=2, folds=5, seed=0)
+    apart = out_of_fold_logits(LabelledStates(twice, given, np.tile(np.arange(100), 2), 2), folds=5, seed=0)
+    leaked = out_of_fold_logits(LabelledStates(twice, given, np.arange(200), 2), folds=5, seed=0)
     assert (leaked.argmax(axis=1) == given).mean() > 0.7
     assert (apart.argmax(axis=1) == given).mean() < 0.65
 
 
 def test_the_same_seed_gives_the_same_logits_and_another_others():
     features, labels = clusters([20, 20])
-    first, again, other = (out_of_fold_logits(features, labels, np.arange(40), 2, 4, seed) for seed in (1, 1, 2))
+    rows = LabelledStates(features, labels, np.arange(40), 2)
+    first, again, other = (out_of_fold_logits(rows, 4, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -119,7 +120,7 @@ def test_rows_of_a_group_stay_in_one_fold():
 
 def test_a_class_with_fewer_rows_than_folds_works():
     features, labels = clusters([30, 30, 2, 1])
-    logits = out_of_fold_logits(features, labels, np.arange(63), classes=4, folds=5, seed=0)
+    logits = out_of_fold_logits(LabelledStates(features, labels, np.arange(63), 4), folds=5, seed=0)
     assert np.isfinite(logits).all()
     assert cross_entropy(logits, labels)[62] > np.log(40)
 
@@ -127,14 +128,14 @@ def test_a_class_with_fewer_rows_than_folds_works():
 def test_rows_without_a_label_get_logits():
     features, labels = clusters([30, 30])
     labels[:5] = -1
-    logits = out_of_fold_logits(features, labels, np.arange(60), classes=2, folds=5, seed=0)
+    logits = out_of_fold_logits(LabelledStates(features, labels, np.arange(60), 2), folds=5, seed=0)
     assert (logits[:5].argmax(axis=1) == 0).all()
 
 
 def test_each_fold_is_told():
     features, labels = clusters([10, 10])
     told = []
-    out_of_fold_logits(features, labels, np.arange(20), 2, 3, 0, on_fold=told.append)
+    out_of_fold_logits(LabelledStates(features, labels, np.arange(20), 2), 3, 0, on_fold=told.append)
     assert told == [1, 2, 3]
 
 

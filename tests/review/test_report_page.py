@@ -235,7 +235,7 @@ def test_the_heat_maps_legend_covers_every_count_once():
         assert all(later[0] == sooner[-1] + 1 for sooner, later in pairwise(spans))
         for css, text in chart.legend:
             ends = [int(end.replace(",", "")) for end in text.split("–")]
-            assert {charts._level(rows, most) for rows in ends} == {int(css[-1])}
+            assert {charts.level(rows, most) for rows in ends} == {int(css[-1])}
 
 
 def test_a_report_is_replaced_and_nothing_else(table, tmp_path, refused):

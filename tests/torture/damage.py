@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from lossaudit.engine.run.kept_parts import folder_for
-from lossaudit.engine.table import merge
+from lossaudit.engine.table import formats
 
 from .work import Tried, Work, empty_folder
 
@@ -112,7 +112,7 @@ def spoil_while_merging(work: Work, times: int, seed: int) -> Tried:
         folder = Path(shutil.copytree(work.folder / "interrupted.parts", folder_for(output)))
         damage = draw.choice([_cut("part-*"), _flip("part-*"), _remove("part-*")])
         spoil = functools.partial(damage, folder, draw)
-        with mock.patch.object(merge, "_cuts", functools.partial(_after, spoil, merge._cuts)):
+        with mock.patch.object(formats, "write_table", functools.partial(_after, spoil, formats.write_table)):
             ran = work.run_here(output)
         problem = ran.clear_error("was damaged; run the same command again")
         if problem is not None:

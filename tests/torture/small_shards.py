@@ -24,7 +24,7 @@ def small_shards(rows: int) -> Iterator[None]:
     class SmallShards(options.AuditOptions):
         shard_rows: int = rows
 
-    small_ranges = functools.partial(merge.ranked, range_bytes=_RANGE_BYTES)
+    small_ranges = functools.partial(merge.ranked, ranges=merge.Ranges(size=_RANGE_BYTES))
     with mock.patch.object(options, "AuditOptions", SmallShards), mock.patch.object(passes, "ranked", small_ranges):
         yield
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.table import merge
-from lossaudit.engine.table.merge import ranked
+from lossaudit.engine.table.merge import Ranges, ranked
 from lossaudit.engine.table.ranking import rank
 
 # Few different values give ties; the smallest and neighbours of equal ones test where the ranges are cut.
@@ -33,13 +32,13 @@ def table_of(losses):
     )
 
 
-def merged(table, part_rows, folder, range_bytes):
+def merged(table, part_rows, folder, ranges):
     """The merge of a table that is cut into parts of so many rows."""
 
     def parts(columns):
         return lambda: (table.select(columns).slice(n, part_rows) for n in range(0, len(table), part_rows))
 
-    pieces = list(ranked(parts(table.column_names), parts(["id", "loss"]), len(table), folder, range_bytes))
+    pieces = list(ranked(parts(table.column_names), parts(["id", "loss"]), len(table), folder, ranges))
     return pieces, pa.concat_tables(pieces)
 
 
@@ -52,17 +51,14 @@ def merged(table, part_rows, folder, range_bytes):
 def test_it_is_the_sort_in_memory(losses, part_rows, range_bytes, every, tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     table = table_of(losses)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "_EVERY", every)
-        _, found = merged(table, part_rows, folder, range_bytes)
+    _, found = merged(table, part_rows, folder, Ranges(range_bytes, every=every))
     assert found.to_pylist() == rank(table).to_pylist()
     assert not any(folder.iterdir())
 
 
 @pytest.mark.parametrize("most", [3, 2000])
 @pytest.mark.parametrize("kind", ["spread", "one value", "two values", "mostly zero", "no loss at all"])
-def test_it_is_the_sort_of_many_rows_in_small_pieces(kind, most, tmp_path, monkeypatch):
-    monkeypatch.setattr(merge, "_MOST_RANGES", most)
+def test_it_is_the_sort_of_many_rows_in_small_pieces(kind, most, tmp_path):
     draw = random.Random(5)
     make = {
         "spread": lambda: draw.expovariate(1.0),
@@ -72,7 +68,7 @@ def test_it_is_the_sort_of_many_rows_in_small_pieces(kind, most, tmp_path, monke
         "no loss at all": lambda: None,
     }[kind]
     table = table_of([make() for _ in range(20_000)])
-    pieces, found = merged(table, 700, tmp_path, range_bytes=20_000)
+    pieces, found = merged(table, 700, tmp_path, Ranges(20_000, most))
     assert found.to_pylist() == rank(table).to_pylist()
     assert len(pieces) > 1
     if kind == "spread" and most == 2000:
@@ -85,7 +81,7 @@ def test_a_merge_that_is_not_used_up_leaves_nothing(tmp_path):
     def parts():
         return (table.slice(n, 100) for n in range(0, 5000, 100))
 
-    pieces = ranked(parts, parts, 5000, tmp_path, range_bytes=5000)
+    pieces = ranked(parts, parts, 5000, tmp_path, Ranges(5000))
     assert len(next(pieces))
     assert any(tmp_path.iterdir())
     pieces.close()
@@ -100,7 +96,7 @@ def test_a_part_that_cannot_be_read_stops_the_merge_and_leaves_nothing(tmp_path)
         raise LossAuditError("the part is damaged")
 
     with pytest.raises(LossAuditError, match="damaged"):
-        list(ranked(parts, parts, 5000, tmp_path, range_bytes=5000))
+        list(ranked(parts, parts, 5000, tmp_path, Ranges(5000)))
     assert not any(tmp_path.iterdir())
 
 
