@@ -69,6 +69,20 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_checkpoint(shared: Path) -> Path:
+    """A small DistilBERT that was fine-tuned on AG News."""
+    return shared / "models" / "agnews-distilbert-mini"
+
+
+@pytest.fixture(scope="session")
+def shared_bundle(shared_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """That checkpoint's bundle, with the form in fp16."""
+    from lossaudit.export.exporter import export_bundle
+
+    return export_bundle(str(shared_checkpoint), tmp_path_factory.mktemp("agnews") / "bundle", fp16=True)
+
+
 @pytest.fixture
 def refused() -> Callable[..., contextlib.AbstractContextManager[None]]:
     """`with refused("part", …):` holds that a LossAuditError is raised whose one line has all the parts."""

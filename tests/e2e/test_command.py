@@ -58,17 +58,14 @@ def test_a_checkpoint_without_torch_says_what_to_install(without_torch, checkpoi
     assert "pip install 'lossaudit[export]'" in failed.stderr.splitlines()[-1]
 
 
-@pytest.fixture
-def long_csv(write_file):
-    """Rows for a minute or so."""
-    return write_file("long.csv", "text,label\n" + "".join(f"{'the bank ' * 25} {n},0\n" for n in range(200_000)))
-
-
-def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder, long_csv, tmp_path):
+def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder, write_file, tmp_path):
+    data = write_file("long.csv", "text,label\n" + "".join(f"{'the bank ' * 25} {n},0\n" for n in range(60_000)))
     output = tmp_path / "losses.parquet"
     output.write_bytes(b"old")
-    command = [sys.executable, "-u", "-m", "lossaudit", "audit", str(bundle_folder), str(long_csv), "-o", str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-u", "-m", "lossaudit", "audit", bundle_folder, data, "-o", output, "--no-tune"]
+    process = subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     parts = tmp_path / "losses.parquet.parts"
     deadline = time.monotonic() + 120
     while not any(parts.glob("part-*")) and process.poll() is None and time.monotonic() < deadline:
@@ -83,7 +80,7 @@ def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder,
 
 
 def test_a_killed_audit_goes_on_to_the_same_table(lossaudit, bundle_folder, write_file, tmp_path):
-    data = write_file("rows.csv", "text,label\n" + "".join(f"{'the bank ' * (n % 30)}{n},0\n" for n in range(30_000)))
+    data = write_file("rows.csv", "text,label\n" + "".join(f"{'the bank ' * (n % 30)}{n},0\n" for n in range(12_000)))
     options = ("--precision", "int8", "--no-tune")
     whole, killed = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
     lossaudit("audit", bundle_folder, data, "-o", whole, *options)

@@ -112,10 +112,15 @@ def test_a_hub_name_asks_the_hub_alone(place, monkeypatch):
 
 
 @pytest.mark.usefixtures("story")
-@pytest.mark.parametrize("given", ["--offline", "HF_HUB_OFFLINE"])
 @pytest.mark.parametrize(
-    "line",
-    ["audit bundle some-one/their-data -o x.csv", "fit some-one/model rows.csv -o x", "export some-one/model -o x"],
+    ("line", "given"),
+    [
+        ("audit bundle some-one/their-data -o x.csv", "--offline"),
+        ("audit bundle some-one/their-data -o x.csv", "HF_HUB_OFFLINE"),
+        ("fit some-one/model rows.csv -o x", "--offline"),
+        ("export some-one/model -o x", "--offline"),
+        ("export some-one/model -o x", "HF_HUB_OFFLINE"),
+    ],
 )
 def test_offline_asks_nobody(line, given, place, monkeypatch):
     monkeypatch.chdir(place)

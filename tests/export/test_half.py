@@ -50,10 +50,10 @@ def test_every_family_has_one_that_is_far_nearer_than_int8_need_be(family, expor
     assert 0 < difference.mean() < FP16_TOLERANCE / 3
 
 
-def test_the_shared_model_is_as_near(shared, tmp_path):
-    bundle = export_bundle(str(shared / "models/agnews-distilbert-mini"), tmp_path / "bundle", fp16=True)
-    assert bundle.graph("fp16").mean_difference < FP16_TOLERANCE / 5
-    assert bundle.graph("fp16").applied[-1] == "layers in fp16: 5"
+def test_the_shared_model_is_as_near(shared_bundle):
+    graph = shared_bundle.graph("fp16")
+    assert graph.mean_difference < FP16_TOLERANCE / 5
+    assert graph.applied[-1] == "layers in fp16: 5"
 
 
 def test_without_being_asked_for_there_is_none(bundle_folder):

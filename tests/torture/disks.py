@@ -3,7 +3,7 @@
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lossaudit.engine.run.kept_parts import folder_for
@@ -11,15 +11,15 @@ from lossaudit.engine.run.kept_parts import folder_for
 from .work import Tried, Work, empty_folder, place_of, tmpfs
 
 _ROOM = 1 << 30
-_SHARES = (0.02, 0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.2, 2.4, 2.6, 2.8)
+SHARES = (0.02, 0.2, 0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.2, 2.4, 2.6, 2.8)
 """Sizes of the disk as shares of the losses table's: an audit needs up to three times as much."""
 
 
-def fill(work: Work) -> Tried:
+def fill(work: Work, shares: Sequence[float] = SHARES) -> Tried:
     """An audit on a disk that is too small, and again when it is larger."""
     tried = Tried("disk full")
     size = (work.folder / "expected.parquet").stat().st_size
-    for share in _SHARES:
+    for share in shares:
         disk = work.folder / "disk"
         try:
             with tmpfs(disk, int(share * size)) as remount:
