@@ -17,10 +17,9 @@ from tests.watching import means, watched, without_switches
 LOSSAUDIT = (sys.executable, "-m", "lossaudit")
 STORY = {
     "export": "export checkpoint -o bundle",
-    "audit": "audit bundle rows.csv -o losses.parquet --report report.html --log-json events.jsonl",
-    "audit, packed": "audit bundle rows.jsonl.gz -o packed.csv --offline",
-    "audit, a checkpoint": "audit checkpoint rows.csv -o other.parquet",
-    "fit": "fit encoder rows.csv -o fitted",
+    "audit": "audit bundle rows.csv -o losses.parquet --no-tune --report report.html --log-json events.jsonl",
+    "audit, packed": "audit bundle rows.jsonl.gz -o packed.csv --no-tune --offline",
+    "fit": "fit encoder rows.csv -o fitted --no-tune",
     "top": "top losses.parquet -n 5",
     "report": "report losses.parquet -o again.html",
     "review": "review losses.parquet --no-open --port 0",
