@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lossaudit.engine.labels.alignment import folded
+from lossaudit.engine.labels.alignment import spelling_key
 from lossaudit.engine.table.identity import text_key
 from lossaudit.engine.table.losses import LossesTable
 
@@ -37,8 +37,8 @@ def found_again(known: Sequence[Known], losses: LossesTable) -> dict[int, Exampl
         elsewhere = list(_with_these_texts(losses, {one.example.text_key for one in known} - {""}))
         search.elsewhere(elsewhere, str)
         # Another model may write the same labels in another way.
-        search.at_their_rows(at_their_rows, folded)
-        search.elsewhere(elsewhere, folded)
+        search.at_their_rows(at_their_rows, spelling_key)
+        search.elsewhere(elsewhere, spelling_key)
     return search.found
 
 
