@@ -27,7 +27,7 @@ from tests.documents import HOUSE, command_lines, examples, scripts
 LABELS = ("World", "Business", "Billing", "Other")
 FAR = {
     r"rubrix|argilla|label-studio": r"can't be reached|there is no key",
-    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/| ag_news": r"can't be (had|downloaded)",
+    r"distilbert-base-uncased-finetuned-sst-2-english|andi611/|\bag_news\b": r"can't be (had|downloaded)",
     r"--provider cuda": r"no CUDA provider",
 }
 """Lines that ask for something on the network or for a GPU, and what they say where there is none."""
