@@ -137,6 +137,13 @@ def audit(
         prepared = Audit(bundle, rows, options)
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:
+            if kept.taken_from is not None:
+                err.print(
+                    f"Warning: {kept} can't be locked. It was used by {kept.taken_from}; if that still runs, it will "
+                    "end at its next part",
+                    style="yellow",
+                    soft_wrap=True,
+                )
             if kept.choice is not None:
                 out.print(f"Resuming an interrupted audit; its parts are in {kept}", soft_wrap=True)
             with steps("Preparing") as on_step:

@@ -22,6 +22,11 @@ _NAME = re.compile(rf"{re.escape(_PREFIX)}\w{{8}}")
 _LOCK = "lock"
 
 
+def is_scratch(name: str) -> bool:
+    """Whether a folder of this name is a scratch folder."""
+    return _NAME.fullmatch(name) is not None
+
+
 class Scratch:
     """A folder that is deleted with this object, at the latest when the process ends."""
 
@@ -65,7 +70,7 @@ def _clear_abandoned(parent: Path) -> None:
     """Deletes what this user's killed processes left there: folders with our name and a lock that nobody holds."""
     for path in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, filelock.Timeout):
-            if _NAME.fullmatch(path.name) and _is_own_folder(path) and (path / _LOCK).is_file():
+            if is_scratch(path.name) and _is_own_folder(path) and (path / _LOCK).is_file():
                 with filelock.FileLock(path / _LOCK).acquire(timeout=0):
                     shutil.rmtree(path, ignore_errors=True)
 

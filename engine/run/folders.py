@@ -3,6 +3,7 @@
 Both hold whole files only: a file is written completely or not at all.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +18,21 @@ class Folder(Protocol):
 
     def names(self) -> list[str]: ...
 
-    def read(self, name: str) -> bytes: ...
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError if there is no such file."""
+        ...
 
     def write(self, name: str, data: bytes) -> None:
         """Raises LossAuditError if it can't be written; an existing file then stays."""
         ...
 
-    def delete(self, name: str) -> None: ...
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        ...
+
+    def remove(self) -> None:
+        """Deletes the folder, if it is empty."""
+        ...
 
 
 class LocalFolder:
@@ -31,26 +40,30 @@ class LocalFolder:
 
     def __init__(self, path: Path) -> None:
         """Makes the folder, for its owner alone, unless it exists. Raises LossAuditError if it can't be made."""
-        self._path = path
+        self.path = path
         with write_errors(path):
             make_private_folder(path)
 
     def names(self) -> list[str]:
-        return [path.name for path in self._path.iterdir()]
+        return [path.name for path in self.path.iterdir()]
 
     def read(self, name: str) -> bytes:
-        return (self._path / name).read_bytes()
+        return (self.path / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        with file_beside(self._path / name) as temporary:
+        with file_beside(self.path / name) as temporary:
             temporary.write_bytes(data)
 
     def delete(self, name: str) -> None:
-        with write_errors(self._path / name):
-            (self._path / name).unlink(missing_ok=True)
+        with write_errors(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def __str__(self) -> str:
-        return str(self._path)
+        return str(self.path)
 
 
 class UrlFolder:
@@ -67,10 +80,20 @@ class UrlFolder:
 
     def names(self) -> list[str]:
         self._files.invalidate_cache()
-        return [str(path).rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False)]
+        try:
+            return [str(path).rsplit("/", 1)[-1] for path in self._files.ls(self._root, detail=False)]
+        except FileNotFoundError:  # an object store has no empty folders
+            return []
+        except Exception as error:
+            raise self._error(error) from error
 
     def read(self, name: str) -> bytes:
-        return bytes(self._files.cat_file(self._path(name)))
+        try:
+            return bytes(self._files.cat_file(self._path(name)))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise self._error(error) from error
 
     def write(self, name: str, data: bytes) -> None:
         # Object stores show a file only once it is complete; elsewhere it is written under another name first.
@@ -81,7 +104,16 @@ class UrlFolder:
             raise self._error(error) from error
 
     def delete(self, name: str) -> None:
-        self._files.rm_file(self._path(name))
+        try:
+            self._files.rm_file(self._path(name))
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            raise self._error(error) from error
+
+    def remove(self) -> None:
+        with contextlib.suppress(Exception):  # an object store has none to delete
+            self._files.rmdir(self._root)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

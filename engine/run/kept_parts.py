@@ -1,7 +1,8 @@
 """Keeps the shards that an audit has scored, so that an interrupted one can be resumed.
 
-They are kept in a folder beside the output, which one process holds at a time:
+They are kept in a folder beside the output, which one process holds at a time (holding.py):
 
+    lossaudit-parts              marks the folder as ours
     run.json                     what is audited with what, and the choice of what scores it, with its own hash
     part-START-HASH.parquet      a finished shard: its first row, and the start of the file's SHA-256
     again-NUMBER-HASH.parquet    rows that were scored again for an exact top
@@ -9,21 +10,19 @@ They are kept in a folder beside the output, which one process holds at a time:
     .lossaudit-scratch-*         the dataset's files as Arrow while they are read (scratch.py)
     lock, owner                  who holds the folder
 
-The parts may be elsewhere, at a URL. All are deleted once the losses table is written. A part that was cut short or
-altered no longer has its hash, and is scored again.
+The parts may be elsewhere, in a folder of their own in any folder or at a URL. All are deleted once the losses table is
+written. A part that was cut short or altered no longer has its hash, and is scored again.
 """
 
 import contextlib
 import hashlib
 import json
-import os
+import re
 import shutil
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,11 +31,13 @@ from ..files import write_errors
 from ..model.precision import Choice
 from ..scratch import Scratch
 from .folders import Folder, LocalFolder, folder_at
+from .holding import Hold, hold
 
 _RUN = "run.json"
 _HALVES = (".run.json.", ".part-", ".again-")
 """Beginnings of the names of files that a killed process was writing."""
 _HASH_DIGITS = 32
+_PART = re.compile(rf"(part-\d{{12}}|again-\d{{6}})-[0-9a-f]{{{_HASH_DIGITS}}}\.parquet")
 
 
 class KeptParts:
@@ -45,7 +46,7 @@ class KeptParts:
     def __init__(
         self,
         path: Path,
-        lock: filelock.BaseFileLock,
+        holds: Sequence[Hold],
         place: Folder,
         identity: Mapping[str, Any],
         choice: Choice | None,
@@ -56,8 +57,9 @@ class KeptParts:
         """A folder for what isn't kept."""
         self._home: Scratch | None = None
         """The scratch folder that the folder is deleted with; None if it stays."""
-        self._lock = lock
+        self._holds = holds
         self._place = place
+        self._open = True
         self._identity = dict(identity)
         self.choice = choice
         """The choice made when the audit began; None for a new audit."""
@@ -70,29 +72,24 @@ class KeptParts:
         """Locks the folder, and makes it or resumes from it.
 
         identity: what must be the same for the parts to be reused, as JSON. restart: start over whatever is there.
-        elsewhere: the path or URL of another folder for the parts. Raises LossAuditError if another process holds the
-        folder, or if it belongs to another audit, saying what differs.
+        elsewhere: the path or URL of a place for the parts, in which they get a folder of their own. Raises
+        LossAuditError if a folder isn't ours, if another process holds it, or if it belongs to another audit, saying
+        what differs.
         """
-        local = LocalFolder(folder)
-        lock = filelock.FileLock(folder / "lock")
-        with write_errors(folder):
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout as error:
-                raise LossAuditError(
-                    f"{folder} is in use by {_owner(folder)}; wait for it, or write to another output"
-                ) from error
-            try:
-                (folder / "owner").write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-                place = local if elsewhere is None else folder_at(elsewhere)
-                _clear(place, all_parts=restart)
-                kept = cls(folder, lock, place, identity, _choice_of(place, identity))
-                shutil.rmtree(kept.scratch, ignore_errors=True)
-                kept.scratch.mkdir()
-                return kept
-            except BaseException:
-                lock.release()
-                raise
+        place: Folder = LocalFolder(folder)
+        with contextlib.ExitStack() as releasing, write_errors(folder):
+            holds = [hold(place)]
+            releasing.callback(holds[0].release)
+            if elsewhere is not None:
+                place = folder_at(f"{elsewhere.rstrip('/')}/{_own_name(folder)}")
+                holds.append(hold(place))
+                releasing.callback(holds[1].release)
+            _clear(place, all_parts=restart)
+            kept = cls(folder, holds, place, identity, _choice_of(place, identity))
+            shutil.rmtree(kept.scratch, ignore_errors=True)
+            kept.scratch.mkdir()
+            releasing.pop_all()
+            return kept
 
     @classmethod
     def in_scratch(cls, identity: Mapping[str, Any]) -> Self:
@@ -103,12 +100,18 @@ class KeptParts:
         return kept
 
     @property
+    def taken_from(self) -> str | None:
+        """Who may still use the parts, where a place can't be locked; None if nobody can."""
+        return next(filter(None, (held.taken_from for held in self._holds)), None)
+
+    @property
     def stay(self) -> bool:
         """Whether the parts outlive this object."""
         return self._home is None
 
     def decide(self, choice: Choice) -> None:
         """Records what was chosen, before the first part."""
+        self._check_holds()
         self.choice = choice
         run = {"identity": self._identity, "choice": choice.to_dict()}
         self._place.write(_RUN, json.dumps({**run, "sha256": _digest_of_run(run)}, indent=2).encode())
@@ -144,18 +147,18 @@ class KeptParts:
         pq.write_table(part, sink, compression="zstd")
         data = sink.getvalue().to_pybytes()
         name = f"{stem}-{_digest(data)}.parquet"
+        self._check_holds()
         self._place.write(name, data)
         self._names[stem] = name
 
     def discard(self) -> None:
         """Deletes everything, once the parts are in the losses table. What isn't ours stays, and the folder with it."""
+        self._check_holds()
         _clear(self._place, all_parts=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self._lock.release()
-        with contextlib.suppress(OSError):
-            for name in ("owner", "lock"):
-                (self.path / name).unlink(missing_ok=True)
-            self.path.rmdir()
+        self._open = False
+        for held in self._holds[::-1]:
+            held.remove()
 
     def __str__(self) -> str:
         return str(self._place)
@@ -164,11 +167,25 @@ class KeptParts:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._open:
+            return
         # The files themselves count: an interruption may come right after a part was written.
-        if not self._lock.is_locked or self._names or any(map(_is_part, self._place.names())):
-            self._lock.release()
-        else:
+        if self._is_held() and not (self._names or any(map(_is_part, self._place.names()))):
             self.discard()
+        else:
+            for held in self._holds:
+                held.release()
+
+    def _is_held(self) -> bool:
+        try:
+            self._check_holds()
+        except LossAuditError:
+            return False
+        return True
+
+    def _check_holds(self) -> None:
+        for held in self._holds:
+            held.check()
 
 
 def part_stem(start: int) -> str:
@@ -186,8 +203,13 @@ def folder_for(output: Path) -> Path:
     return output.with_name(f"{output.name}.parts")
 
 
+def _own_name(folder: Path) -> str:
+    """The name, in a place that others may use too, of a folder for what belongs to a folder on this machine."""
+    return f"{folder.name}-{_digest(str(folder.absolute()).encode())[:8]}"
+
+
 def _is_part(name: str) -> bool:
-    return name.startswith(("part-", "again-")) and name.endswith(".parquet")
+    return _PART.fullmatch(name) is not None
 
 
 def _digest(data: bytes) -> str:
@@ -196,13 +218,6 @@ def _digest(data: bytes) -> str:
 
 def _digest_of_run(run: dict[str, Any]) -> str:
     return _digest(json.dumps(run, sort_keys=True).encode())
-
-
-def _owner(folder: Path) -> str:
-    try:
-        return (folder / "owner").read_text(encoding="utf-8") or "another process"
-    except OSError:
-        return "another process"
 
 
 def _clear(place: Folder, all_parts: bool) -> None:

@@ -66,7 +66,6 @@ def _swap(folder: Path, draw: random.Random) -> None:
 
 def _strange_files(folder: Path, draw: random.Random) -> None:
     (folder / "part-000000000000-0123456789abcdef0123456789abcdef.parquet").write_bytes(draw.randbytes(500))
-    (folder / "part-nonsense.parquet").write_bytes(b"")
     (folder / ".part-000000000128-half.parquet.x.parquet").write_bytes(draw.randbytes(500))
     (folder / "owner").write_bytes(draw.randbytes(50))
     (folder / "lock").write_bytes(draw.randbytes(50))

@@ -61,7 +61,7 @@ def test_parts_are_kept_and_found_again(place, tmp_path):
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
-    assert {path.name for path in (tmp_path / "local").iterdir()} <= {"lock", "owner", "scratch"}
+    assert {path.name for path in (tmp_path / "local").iterdir()} <= {"lossaudit-parts", "lock", "owner", "scratch"}
     with KeptParts.open(tmp_path / "local", {"model": "a"}, elsewhere=place) as kept:
         assert kept.choice == CHOICE
         assert kept.read(part_stem(0)) == PART
@@ -73,11 +73,80 @@ def test_a_damaged_part_is_not_used(place, tmp_path):
     with KeptParts.open(tmp_path / "local", {}, elsewhere=place) as kept:
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
-        folder = folder_at(place)
+        folder = folder_at(str(kept))
         (name,) = (name for name in folder.names() if name.startswith("part-"))
         folder.write(name, folder.read(name)[:-1])
         assert kept.read(part_stem(0)) is None
         assert name not in folder.names()
+
+
+SPARK = ("part-00000-0123.snappy.parquet", "again-1.parquet", "run.json", "_SUCCESS", "lock", "owner")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_others_have_in_the_place_stays(place, tmp_path, restart):
+    folder = folder_at(place)
+    for name in SPARK:
+        folder.write(name, b"theirs")
+    with KeptParts.open(tmp_path / "local", {}, restart, place) as kept:
+        kept.decide(CHOICE)
+        kept.write(part_stem(0), PART)
+        kept.discard()
+    assert sorted(folder.names()) == sorted(SPARK)
+    assert {folder.read(name) for name in SPARK} == {b"theirs"}
+
+
+def test_two_audits_in_one_place_do_not_meet(place, tmp_path):
+    one = KeptParts.open(tmp_path / "a" / "losses.parquet.parts", {"model": "a"}, elsewhere=place)
+    other = KeptParts.open(tmp_path / "b" / "losses.parquet.parts", {"model": "b"}, elsewhere=place)
+    for kept in (one, other):
+        kept.decide(CHOICE)
+        kept.write(part_stem(0), PART)
+    one.discard()
+    assert other.sound(part_stem(0)) == PART
+    other.discard()
+    assert folder_at(place).names() == []
+
+
+def test_a_place_at_a_path_is_locked_even_from_another_output_folder(tmp_path, refused, monkeypatch):
+    """As two machines see it that mount the place and have outputs of the same path."""
+    monkeypatch.setattr("lossaudit.engine.run.kept_parts._own_name", lambda _: "same")
+    place = str(tmp_path / "place")
+    with KeptParts.open(tmp_path / "a", {}, elsewhere=place), refused("same is in use by process"):
+        KeptParts.open(tmp_path / "b", {}, elsewhere=place)
+    KeptParts.open(tmp_path / "b", {}, elsewhere=place).discard()
+
+
+def test_a_place_at_a_url_goes_to_the_last_and_the_one_before_ends(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr("lossaudit.engine.run.kept_parts._own_name", lambda _: "same")
+    place = f"memory://{uuid.uuid4()}"
+    first = KeptParts.open(tmp_path / "a", {}, elsewhere=place)
+    assert first.taken_from is None
+    with first:
+        first.decide(CHOICE)
+        first.write(part_stem(0), PART)
+        second = KeptParts.open(tmp_path / "b", {}, elsewhere=place)
+        assert "process" in str(second.taken_from)
+        for change in (lambda: first.write(part_stem(4096), PART), first.discard, lambda: first.decide(CHOICE)):
+            with refused("same was taken over by process", "so this run ends here"):
+                change()
+    assert second.sound(part_stem(0)) == PART
+    second.discard()
+    KeptParts.open(tmp_path / "a", {}).discard()  # the lock on the local folder was released
+
+
+def test_a_killed_process_leaves_a_place_that_is_taken_from_it(tmp_path, place):
+    with KeptParts.open(tmp_path / "a", {}, elsewhere=place) as kept:
+        kept.decide(CHOICE)
+        kept.write(part_stem(0), PART)
+    folder = folder_at(str(kept))
+    folder.write(".lossaudit-parts.x", b"half")
+    if "://" in place:
+        assert "owner" not in folder.names()  # it ended by itself
+        folder.write("owner", b"process 1 on another machine")
+    with KeptParts.open(tmp_path / "a", {}, elsewhere=place) as kept:
+        assert kept.taken_from == ("process 1 on another machine" if "://" in place else None)
+        assert kept.sound(part_stem(0)) == PART
 
 
 def test_a_place_that_cannot_be_is_one_line(refused, tmp_path):

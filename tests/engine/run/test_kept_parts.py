@@ -17,6 +17,7 @@ from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.folders import LocalFolder
 from lossaudit.engine.run.kept_parts import KeptParts, folder_for, part_stem
 from lossaudit.engine.run.options import AuditOptions
+from lossaudit.engine.scratch import Scratch
 
 CHOICE = Choice("exact-top", Plan("int8", "cpu", 2, 1), Plan("fp32", "cpu", 2, 1), 500, "as asked")
 PART = pa.table({"id": [0, 1], "text": ["a", "b"]})
@@ -126,15 +127,40 @@ def test_what_a_killed_process_left_half_done_is_cleared_away(folder):
         assert list(kept.scratch.iterdir()) == []
 
 
-def test_what_is_not_ours_stays(folder):
-    folder.mkdir()
-    for name in ("notes.txt", "part-of-mine.parquet.bak"):
-        (folder / name).write_text("mine")
+def test_what_is_put_beside_ours_stays(folder):
     with KeptParts.open(folder, {}) as kept:
+        for name in ("notes.txt", "part-of-mine.parquet.bak", "part-00000-0123.snappy.parquet"):
+            (folder / name).write_text("mine")
         kept.decide(CHOICE)
         kept.write(part_stem(0), PART)
         kept.discard()
-    assert {path.name for path in folder.iterdir()} == {"notes.txt", "part-of-mine.parquet.bak"}
+    assert {path.name for path in folder.iterdir()} > {"notes.txt", "part-of-mine.parquet.bak"}
+    with KeptParts.open(folder, {}, restart=True) as kept:
+        assert kept.read(part_stem(0)) is None
+    assert (folder / "part-00000-0123.snappy.parquet").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "names", [["part-00000-0123.snappy.parquet"], ["run.json", f"part-{0:012d}-{0:032x}.parquet"], ["scratch"]]
+)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_of_another_program_or_version_is_refused_and_stays(folder, refused, names, restart):
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("mine")
+    with refused(f"{folder} holds files that this version of lossaudit didn't write, such as {min(names)}"):
+        KeptParts.open(folder, {}, restart)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+def test_the_scratch_folder_of_the_dataset_may_be_there_first_and_last(folder):
+    scratch = Scratch(folder)
+    with KeptParts.open(folder, {}) as kept:
+        kept.decide(CHOICE)
+        kept.discard()
+    assert [path.name for path in folder.iterdir()] == [scratch.path.name]
+    scratch.close()
+    assert not folder.exists()
 
 
 def test_a_part_that_was_removed_is_made_again(folder):
