@@ -14,7 +14,7 @@ from .command import Command
 from .console import err, out, rows_bar, steps
 from .decided import print_decided_after, print_decided_before
 from .events import Events, events_to
-from .findings import print_choice, print_conflicts, print_plan, print_summary, print_unranked
+from .findings import print_choice, print_plan, print_repeats, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
@@ -156,7 +156,7 @@ def audit(
         say_finished(events, audited, output)
     print_summary(prepared, audited)
     print_unranked(prepared, audited)
-    print_conflicts(audited.summary, output)
+    print_repeats(audited.summary, output)
     print_decided_after(output, decided)
     if report is None:
         print_wrong(output)

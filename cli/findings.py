@@ -117,14 +117,24 @@ def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = T
     _print_doubts(summary)
 
 
-def print_conflicts(summary: "Summary", losses: Path) -> None:
-    """Says how many texts have different given labels, and how to see them."""
+def print_repeats(summary: "Summary", losses: Path) -> None:
+    """Says how many texts have different given labels or are in several splits, and how to see them."""
     texts, rows = summary.conflicting_texts, summary.conflicting_rows
     if texts:
         what = "1 text has" if texts == 1 else f"{texts:,} texts have"
         out.print(
             f"{what} different given labels, in {rows:,} rows, so at least {texts:,} of these labels "
             f"{'is' if texts == 1 else 'are'} wrong: lossaudit top {losses} --conflicts",
+            soft_wrap=True,
+        )
+    texts, rows, conflicting = summary.leaking_texts, summary.leaking_rows, summary.conflicting_leaks
+    if texts:
+        what = "1 text is" if texts == 1 else f"{texts:,} texts are"
+        have = "has" if conflicting == 1 else "have"
+        out.print(
+            f"{what} in several splits, in {rows:,} rows"
+            f"{f'; {conflicting:,} of these texts {have} different given labels' if conflicting else ''}: "
+            f"lossaudit top {losses} --leaks",
             soft_wrap=True,
         )
 

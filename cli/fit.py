@@ -11,7 +11,7 @@ from lossaudit.export.opening import extra, open_encoder
 from .command import Command
 from .console import err, out, rows_bar, steps
 from .decided import print_decided_after, print_decided_before
-from .findings import listed, print_choice, print_columns, print_conflicts, print_summary, print_unranked
+from .findings import listed, print_choice, print_columns, print_repeats, print_summary, print_unranked
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_wrong
@@ -122,7 +122,7 @@ def fit(
         own, neighbours = fitted.weights
         out.print(f"Weights that make the given labels likeliest: heads {own:.2f}, nearest texts {neighbours:.2f}")
     losses = output / fitting.LOSSES
-    print_conflicts(fitted.audited.summary, losses)
+    print_repeats(fitted.audited.summary, losses)
     print_decided_after(losses, decided)
     print_wrong(losses)
     out.print(

@@ -19,6 +19,7 @@ _EXAMPLES = """
 lossaudit top losses.parquet -n 50
 lossaudit top losses.parquet --given Business --predicted World
 lossaudit top losses.parquet --conflicts
+lossaudit top splits.parquet --leaks
 lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 """
 
@@ -32,6 +33,9 @@ lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
 @click.option("--truncated", is_flag=True, help="Only texts that were cut at the model's maximum length.")
 @click.option(
     "--conflicts", is_flag=True, help="Only texts with different given labels in several rows, the same texts together."
+)
+@click.option(
+    "--leaks", is_flag=True, help="Only texts that are in several of the audited splits, the same texts together."
 )
 @click.option(
     "--format",
@@ -49,6 +53,7 @@ def top(
     min_loss: float | None,
     truncated: bool,
     conflicts: bool,
+    leaks: bool,
     format_: str,
 ) -> None:
     """Show the rows with the highest loss in LOSSES, a table made by `lossaudit audit`."""
@@ -57,7 +62,7 @@ def top(
     from lossaudit.engine.table.ranking import Filters
 
     table = LossesTable.open(losses)
-    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts))
+    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts, leaks))
     if format_ in ("jsonl", "csv"):
         write_text([found], found.schema, f".{format_}", sys.stdout)
     else:
@@ -68,11 +73,13 @@ def top(
 
 def print_rows(rows: "pa.Table", texts: list[str]) -> None:
     """Prints a table as wide as the terminal, with one line per row."""
-    from lossaudit.engine.table.schema import is_multi_label
+    from lossaudit.engine.table.schema import SPLITS, is_multi_label, own_schema
 
-    multi_label = is_multi_label(rows.column_names)
+    multi_label, own = is_multi_label(rows.column_names), own_schema(rows.column_names).names
+    splits = [name for name in SPLITS.names if name in own and rows[name].null_count < len(rows)]
     shown = Table(
         Column("id", justify="right", no_wrap=True),
+        *(Column(name.replace("_", " "), no_wrap=True, max_width=16) for name in splits),
         Column("loss", justify="right", no_wrap=True),
         Column("given", no_wrap=True, max_width=24),
         Column("the model would" if multi_label else "predicted", no_wrap=True, max_width=24),
@@ -82,10 +89,11 @@ def print_rows(rows: "pa.Table", texts: list[str]) -> None:
         expand=True,
         pad_edge=False,
     )
-    columns = ["id", "loss", "label_name", "prediction_name", "probability", *texts]
+    columns = ["id", *splits, "loss", "label_name", "prediction_name", "probability", *texts]
     for row in rows.select([*columns, *(["labels", "worst_label"] if multi_label else [])]).to_pylist():
         shown.add_row(
             str(row["id"]),
+            *(Text(row[name] or "") for name in splits),
             f"{row['loss']:.2f}",
             Text(str(row["label_name"])),
             Text(_change(row) if multi_label else str(row["prediction_name"])),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
-from lossaudit.engine.table.summary import SetTally, Summary, Tally
+from lossaudit.engine.table.summary import SetTally, Summary, Tally, with_repeats
 
 _SHOWN = 20
 """Rows shown in a notebook."""
@@ -62,6 +61,7 @@ class Losses:
         min_loss: float | None = None,
         truncated: bool = False,
         conflicts: bool = False,
+        leaks: bool = False,
     ) -> Losses:
         """The rows with the highest loss among those that match all given filters.
 
@@ -73,19 +73,21 @@ class Losses:
             truncated: Only texts that were cut at the maximum length.
             conflicts: Only rows whose text has another given label in another row. Rows with the same text come
                 together, and the text with the highest loss comes first.
+            leaks: Only rows whose text is also in another of the audited splits, in the same order. With `conflicts`,
+                only those with different given labels.
 
         Returns:
             These rows, highest loss first; ties are ordered by rising id.
 
         Raises:
-            LossAuditError: No row of the table has the label, the table has no texts to compare, or its file can't be
-                read.
+            LossAuditError: No row of the table has the label, the table has no texts to compare, or is not of several
+                splits, or its file can't be read.
 
         Examples:
             >>> losses.top(5, given="Business", min_loss=2.0)
             >>> losses.top(100, conflicts=True)
         """
-        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts))
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts, leaks))
         return Losses(LossesTable.of(rows), self._index)
 
     def to_arrow(self) -> pa.Table:
@@ -125,7 +127,7 @@ class Losses:
         return datasets.Dataset(self.to_arrow().replace_schema_metadata())
 
     def summary(self) -> Summary:
-        """The figures of the audit: accuracy, mean loss, disagreements, conflicts and the rows without a loss.
+        """The figures of the audit: accuracy, mean loss, disagreements, identical texts and rows without a loss.
 
         Returns:
             A `Summary`, described below.
@@ -144,8 +146,7 @@ class Losses:
             tally.add(pa.table(batch))
         if not tally.ranked:
             raise LossAuditError(f"{self._table.path} has no row with a loss")
-        found = self._table.conflicts()
-        return replace(tally.summary(), conflicting_texts=found.different_texts, conflicting_rows=len(found.places))
+        return with_repeats(tally.summary(), self._table.repeats())
 
     def ids(self) -> Ints:
         """The positions in the dataset of rows with a loss, ascending; `labels` and `pred_probs` have the same order.

@@ -5,21 +5,23 @@ Nothing holds all texts or all losses in memory.
 
 import functools
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ..data.rows import Split
 from ..data.source import locate
 from ..errors import SAME_AGAIN, LossAuditError, Option
 from ..model.precision import Choice
 from ..model.tuning import Plan
 from ..scores.exact_top import ExactTop
-from ..table.conflicts import ConflictFinder
 from ..table.merge import ranked
 from ..table.outcomes import too_many_failed
 from ..table.ranking import label_columns
-from ..table.summary import Summary, Tally
+from ..table.repeats import RepeatFinder, SameTexts
+from ..table.schema import SPLITS
+from ..table.summary import Summary, Tally, with_repeats
 from .kept_parts import KeptParts, part_stem
 from .reading import Reading
 from .rescoring import Rescoring
@@ -56,6 +58,16 @@ class Audited:
         return pa.concat_tables(self.rows()).cast(self.schema)
 
 
+def _marked(pieces: Iterator[pa.Table], leaks: SameTexts, splits: Sequence[Split]) -> Iterator[pa.Table]:
+    """Rows of a table of several splits, with the other splits that have their texts."""
+    for piece in pieces:
+        if splits:
+            field = SPLITS.field("also_in")
+            others = leaks.other_splits(piece["id"].to_numpy())
+            piece = piece.set_column(piece.schema.get_field_index(field.name), field, others)
+        yield piece
+
+
 @dataclass(frozen=True)
 class Passes:
     """Everything that is done with the rows of a dataset."""
@@ -83,27 +95,28 @@ class Passes:
         if choice.again is not None:
             add = functools.partial(self._add, self.job.task.tally())
             exact = rescoring.make_exact(choice.top, with_loss, choice.again, on_stage, add)
-        tally, finder = self.job.task.tally(), self._conflict_finder()
+        tally, finder = self.job.task.tally(), self._repeat_finder()
         for part in rescoring.parts():
             tally.add(part)
             finder.add(part)
         self._check_any(tally)
-        conflicts = finder.found()
+        repeats = finder.found(functools.partial(rescoring.parts, ["id", *finder.columns]))
         losses = functools.partial(rescoring.parts, ["id", "loss"])
         return Audited(
-            rows=lambda: ranked(rescoring.parts, losses, len(self.reading.rows), kept.scratch),
-            schema=part.schema,
-            summary=replace(
-                tally.summary(), conflicting_texts=conflicts.different_texts, conflicting_rows=len(conflicts.places)
+            rows=lambda: _marked(
+                ranked(rescoring.parts, losses, len(self.reading.rows), kept.scratch), repeats.leaks, self.job.splits
             ),
+            schema=part.schema,
+            summary=with_repeats(tally.summary(), repeats),
             exact=exact,
             scored=scored,
             seconds=time.perf_counter() - begun,
         )
 
-    def _conflict_finder(self) -> ConflictFinder:
+    def _repeat_finder(self) -> RepeatFinder:
         texts = [self.job.names[column] or column for column in self.reading.text_columns]
-        return ConflictFinder(texts, label_columns(self.job.task.schema.names).given)
+        split = SPLITS.names[0] if self.job.splits else None
+        return RepeatFinder(len(self.reading.rows), texts, label_columns(self.job.task.schema.names).given, split)
 
     def _score_all(self, on_stage: OnStage, score_shards: ScoreShards) -> tuple[int, int]:
         """Scores every shard that isn't kept yet; returns how many rows that were, and how many rows have a loss."""

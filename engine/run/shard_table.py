@@ -49,6 +49,7 @@ def shard_table(
         stops = np.cumsum([split.rows for split in splits])
         of_rows = np.searchsorted(stops, ours["id"], side="right")
         ours["split"] = pa.array([split.name for split in splits]).take(pa.array(of_rows))
+        ours["also_in"] = pa.nulls(n, pa.string())  # that shows once all shards are there
     schema = schema_of(task.schema, bool(splits))
     table = pa.table([ours[name] for name in schema.names], schema=schema)
     for name in rows.source.column_names:

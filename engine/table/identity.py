@@ -5,7 +5,7 @@ Decisions are found again by these two, so neither may ever change for the same 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _BYTES = 16
 
@@ -13,17 +13,20 @@ _BYTES = 16
 def text_key(texts: Sequence[str | None]) -> str:
     """A hash of a row's text, or of both texts of a pair, in 32 hexadecimal digits; "" for a row without any column.
 
-    It is BLAKE2b of 128 bits over each text as UTF-8 after its length, in 8 bytes, little-endian. A missing text
-    counts as an empty one, since CSV can't tell them apart; nothing else is changed, neither case nor spaces.
+    A missing text counts as an empty one, since CSV can't tell them apart; nothing else is changed, neither case nor
+    spaces.
     """
-    if not texts:
-        return ""
+    return text_digest(texts).hex() if texts else ""
+
+
+def text_digest(texts: Iterable[str | None]) -> bytes:
+    """BLAKE2b of 128 bits over each text as UTF-8 after its length, in 8 bytes, little-endian."""
     digest = hashlib.blake2b(digest_size=_BYTES)
     for text in texts:
         encoded = (text or "").encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def given_key(label: str | Sequence[str] | None) -> str:

@@ -18,11 +18,11 @@ from ..arrays import Ints
 from ..data.arrow_types import is_text
 from ..data.names import PAIRS, TEXT_NAMES
 from ..errors import LossAuditError, Option, brief
-from .conflicts import ConflictFinder, Conflicts
 from .facts import Facts
 from .formats import check_losses, read_table
 from .ranking import PLACE, Filters, LabelColumns, label_columns, places_of_top
-from .schema import REQUIRED, SETS, is_multi_label, own_schema
+from .repeats import RepeatFinder, Repeats, SameTexts
+from .schema import REQUIRED, SETS, SPLITS, is_multi_label, own_schema
 
 _PIECE_ROWS = 65_536
 _TEXT_ROWS = 4096
@@ -67,6 +67,11 @@ class LossesTable:
     def is_multi_label(self) -> bool:
         """Whether its rows have sets of labels (docs/losses.md)."""
         return is_multi_label(self.schema.names)
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether it is of several splits, and so has the columns of `schema.SPLITS`."""
+        return SPLITS.names[-1] in own_schema(self.schema.names).names
 
     @property
     def text_column(self) -> str | None:
@@ -147,39 +152,55 @@ class LossesTable:
     def top(self, n: int, filters: Filters | None = None) -> pa.Table:
         """The n rows (or fewer) of highest loss that pass, highest loss first, ties by id.
 
-        Conflicts are in the order of `ranked_conflicts`. Raises LossAuditError if a filter names a label that the table
-        doesn't have, or the file can't be read.
+        Conflicts and leaks are in the order of `ranked_together`. Raises LossAuditError if a filter names a label that
+        the table doesn't have or needs other columns, or the file can't be read.
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
             raise LossAuditError(f"{self.path} has no column 'truncated'; leave ", Option("truncated"), " out")
-        if filters.conflicts:
-            if not self._compared:
-                raise LossAuditError(f"{self.path} has no column with texts; leave ", Option("conflicts"), " out")
-            return self.take(self.ranked_conflicts(self.conflicts(), filters)[:n].tolist())
+        if filters.conflicts or filters.leaks:
+            return self.take(self.ranked_together(self._repeats_for(filters), filters)[:n].tolist())
         pieces = self._with_places(filters.columns(self._labels))
         return self.take(places_of_top(pieces, n, filters, self._labels))
 
-    def conflicts(self) -> Conflicts:
-        """The rows with a loss whose text has another given label in another row; none in a table without texts.
+    def _repeats_for(self, filters: Filters) -> SameTexts:
+        """The conflicts or leaks, or what is both, as the filters ask."""
+        if not self._compared:
+            option = Option("conflicts" if filters.conflicts else "leaks")
+            raise LossAuditError(f"{self.path} has no column with texts; leave ", option, " out")
+        if filters.leaks and not self.has_splits:
+            raise LossAuditError(f"{self.path} is not an audit of several splits; leave ", Option("leaks"), " out")
+        found = self.repeats()
+        if filters.conflicts:
+            return found.conflicting_leaks if filters.leaks else found.conflicts
+        return found.leaks
 
-        Raises LossAuditError if the table's file can't be read.
+    def repeats(self) -> Repeats:
+        """The rows with a loss whose text has another given label in another row, or is in another split too.
+
+        There are none in a table without texts. Raises LossAuditError if the table's file can't be read.
         """
-        texts, ours = self._compared, ["loss", self._labels.given]
-        finder = ConflictFinder(texts, self._labels.given)
-        for batch in self.batches([*ours, *texts], _TEXT_ROWS) if texts else ():
-            rows = self._cast(pa.table(batch).select(ours))
-            for column in texts:
-                rows = rows.append_column(column, batch[column])
-            finder.add(rows)
-        return finder.found()
+        texts = self._compared
+        finder = RepeatFinder(len(self), texts, self._labels.given, SPLITS.names[0] if self.has_splits else None)
 
-    def ranked_conflicts(self, conflicts: Conflicts, filters: Filters | None = None) -> Ints:
+        def pieces() -> Iterator[pa.Table]:
+            ours = [name for name in finder.columns if name not in texts]
+            for batch in self.batches(finder.columns, _TEXT_ROWS) if texts else ():
+                rows = self._cast(pa.table(batch).select(ours))
+                for column in texts:
+                    rows = rows.append_column(column, batch[column])
+                yield rows
+
+        for rows in pieces():
+            finder.add(rows)
+        return finder.found(pieces)
+
+    def ranked_together(self, same: SameTexts, filters: Filters | None = None) -> Ints:
         """The places of the rows that pass: texts by the highest loss of their rows, rows of the same text together."""
         filters = filters or Filters()
         pieces = self._with_places(filters.columns(self._labels))
-        places = places_of_top(pieces, len(conflicts.places), filters, self._labels, conflicts.places)
-        return conflicts.together(np.array(places, np.int64))
+        places = places_of_top(pieces, len(same.places), filters, self._labels, same.places)
+        return same.together(np.array(places, np.int64))
 
     @property
     def _labels(self) -> LabelColumns:

@@ -28,6 +28,8 @@ class Filters:
     """Only texts that were cut at the model's maximum length."""
     conflicts: bool = False
     """Only rows whose text has another given label in another row, those of the same text together."""
+    leaks: bool = False
+    """Only rows whose text is in another split too, those of the same text together."""
 
     def columns(self, labels: "LabelColumns") -> list[str]:
         """The columns of a losses table that ranking and filtering look at."""

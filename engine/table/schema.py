@@ -36,7 +36,7 @@ SETS = pa.schema(
 )
 MULTI_LABEL_SCHEMA = pa.schema([*SCHEMA, *SETS])
 """Columns of a multi-label model's table."""
-SPLITS = pa.schema([("split", pa.string())])
+SPLITS = pa.schema([("split", pa.string()), ("also_in", pa.string())])
 """Columns of a table of several splits, after the others of its own."""
 REQUIRED = ("id", "label_name", "prediction_name", "probability", "loss")
 """The columns that a losses table of any version has."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from ..arrays import Ints
 from ..labels.given import Seen
 from .outcomes import FAILED, RANKED, STATUSES
+from .repeats import Repeats
 
 _COLUMNS = ("id", "loss", "truncated", "status", "status_reason")
 
@@ -73,11 +74,30 @@ class Summary:
     """Texts that different given labels are given to, in several rows; at least one label of each text is wrong."""
     conflicting_rows: int = 0
     """The rows with these texts."""
+    leaking_texts: int = 0
+    """Texts that stand in several of the splits that were audited."""
+    leaking_rows: int = 0
+    """The rows with these texts."""
+    conflicting_leaks: int = 0
+    """How many of these texts have different given labels."""
 
     @property
     def accuracy(self) -> float:
         """The share of rows whose prediction is the given label, or all of the given labels and no other."""
         return self.agreeing / self.ranked
+
+
+def with_repeats(summary: Summary, repeats: Repeats) -> Summary:
+    """The summary with the counts of identical texts."""
+    conflicts, leaks = repeats.conflicts, repeats.leaks
+    return replace(
+        summary,
+        conflicting_texts=conflicts.different_texts,
+        conflicting_rows=len(conflicts.places),
+        leaking_texts=leaks.different_texts,
+        leaking_rows=len(leaks.places),
+        conflicting_leaks=repeats.conflicting_leaks.different_texts,
+    )
 
 
 class Tally:

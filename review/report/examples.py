@@ -43,6 +43,8 @@ class Example:
     tokens: int | None = None
     text_pair: str | None = None
     """Beginning of the second text, where there is one."""
+    split: str | None = None
+    """Its split, if several were audited."""
 
 
 def top_of_pairs(
@@ -140,7 +142,8 @@ def examples_at(
     """The rows at these places, in their order."""
     text, pair = losses.text_column, losses.text_pair_column
     texts = filter(None, (text, pair))
-    names = [*REQUIRED, *(["tokens"] if "tokens" in losses.schema.names else []), *texts]
+    more = [*(["tokens"] if "tokens" in losses.schema.names else []), *(["split"] if losses.has_splits else [])]
+    names = [*REQUIRED, *more, *texts]
     rows = losses.take(places.tolist(), names).to_pylist()
 
     def named(label: str | None) -> str | None:
@@ -158,6 +161,7 @@ def examples_at(
             measure,
             row.get("tokens"),
             None if pair is None else shortened(str(row[pair] or ""), longest),
+            row["split"] if losses.has_splits else None,
         )
         for row, measure in zip(rows, looked_for, strict=True)
     ]

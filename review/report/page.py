@@ -22,11 +22,11 @@ from lossaudit.version import __version__
 
 from . import charts
 from .confident import Wrong, WrongLabels, estimate_wrong
-from .conflicts import ConflictFigures, gather_conflicts
 from .examples import Example, most_cut, mostly_unknown, top_of_pairs
 from .facts import facts_shown
 from .figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
 from .reviewed import Reviewed, reviewed
+from .same_texts import RepeatFigures, gather_repeats
 from .sets import DoubtFigures, SetFigures, gather_sets, top_of_doubts
 
 DEFAULT_TOP = 500
@@ -66,7 +66,7 @@ class Report:
     """Figures of a multi-label table, which has no classes and pairs; else None."""
     doubts: list[tuple[DoubtFigures, list[Example]]]
     """Most frequent doubts of a multi-label table."""
-    conflicts: ConflictFigures
+    repeats: RepeatFigures
     has_texts: bool
     cut: list[Example]
     unknown_rows: int
@@ -123,7 +123,7 @@ def make_report(losses: LossesTable, top: int | None = None) -> Report:
         pairs=top_of_pairs(losses, coder, figures.pairs[:_MOST_PAIRS], _EXAMPLES_A_PAIR),
         sets=sets,
         doubts=top_of_doubts(losses, sets.doubts[:_MOST_PAIRS], _EXAMPLES_A_PAIR) if sets else [],
-        conflicts=gather_conflicts(losses),
+        repeats=gather_repeats(losses),
         has_texts=losses.text_column is not None,
         cut=most_cut(losses, _WORST_ROWS) if figures.truncated else [],
         unknown_rows=unknown_rows,

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import datasets
 import pytest
 
 from lossaudit.engine.table.formats import ENDINGS, read_table
@@ -123,3 +124,49 @@ def test_conflicts_without_texts_are_refused(fails, write_file):
     row = {"id": 0, "label_name": "a", "prediction_name": "b", "probability": 1, "loss": 2.5}
     path = write_file("a.jsonl", json.dumps(row) + "\n")
     fails(["top", path, "--conflicts"], "a.jsonl has no column with texts; leave --conflicts out")
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """A saved dataset, two texts of whose test split are in its train split too, one of them with another label."""
+    parts = {
+        "train": {"text": ["the bank", "oil market", "the team"], "label": [0, 1, 1]},
+        "test": {"text": ["the  bank", "oil market", "a striker"], "label": [0, 2, 1]},
+    }
+    made = {name: datasets.Dataset.from_dict(columns) for name, columns in parts.items()}
+    datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_leaks_are_the_same_texts_in_several_splits(ending, run, top_rows, splits, bundle_folder, tmp_path):
+    losses = tmp_path / f"splits{ending}"
+    said = run("audit", bundle_folder, splits, "--split", "all", "-o", losses, "--no-tune").stdout
+    found = "2 texts are in several splits, in 4 rows; 1 of these texts has different given labels"
+    assert f"{found}: lossaudit top {losses} --leaks\n" in said
+    rows = top_rows("--leaks", path=losses)
+    assert sorted(row["id"] for row in rows) == [0, 1, 3, 4]
+    assert {row["id"]: (row["split"], row["also_in"]) for row in top_rows(path=losses)} == {
+        0: ("train", "test"),
+        1: ("train", "test"),
+        2: ("train", None),
+        3: ("test", "train"),
+        4: ("test", "train"),
+        5: ("test", None),
+    }
+    assert sorted(row["id"] for row in top_rows("--leaks", "--conflicts", path=losses)) == [1, 4]
+    shown = run("top", losses).stdout
+    assert "also in" in shown
+    assert shown.count("train") == 5, "of three rows, and of two that are in it too"
+
+
+def test_without_leaks_there_is_no_column_for_them(run, splits, bundle_folder, tmp_path):
+    losses = tmp_path / "losses.parquet"
+    run("audit", bundle_folder, splits, "--split", "all", "-o", losses, "--no-tune", "--limit", 3)
+    shown = run("top", losses).stdout
+    assert "split" in shown
+    assert "also in" not in shown
+
+
+def test_leaks_of_a_single_split_are_refused(fails, losses):
+    fails(["top", losses, "--leaks"], "losses.parquet is not an audit of several splits; leave --leaks out")

@@ -69,6 +69,7 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
         lines = [json.dumps({"text": r["text"], "category": LABELS[r["label"]]}) + "\n" for r in rows[part::2]]
         (folder / "parts" / f"{part}.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode()))
     made("audit", folder / "bundle", folder / "reviews.csv", "-o", folder / "losses.parquet")
+    made("audit", folder / "bundle", folder / "my-dataset", "--split", "all", "-o", folder / "splits.parquet")
     table = LossesTable.open(folder / "losses.parquet").top(60)
     # A random model may predict one label alone, and the documents ask for pairs of them.
     names = [LABELS[row % len(LABELS)] for row in range(len(table))]

@@ -6,7 +6,7 @@ import pyarrow as pa
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.ranking import rank
-from lossaudit.engine.table.schema import SCHEMA
+from lossaudit.engine.table.schema import SCHEMA, schema_of
 
 
 def losses_table(given, probabilities, names, unlabelled=0, **columns):
@@ -32,7 +32,7 @@ def losses_table(given, probabilities, names, unlabelled=0, **columns):
         "probabilities": list(probabilities),
         "text": [f"example {row}" for row in range(n)],
     } | columns
-    schema = pa.schema([*SCHEMA, ("text", pa.string())])
+    schema = pa.schema([*schema_of(SCHEMA, "split" in columns), ("text", pa.string())])
     arrays = [pa.array(ours.get(field.name, [None] * n), field.type) for field in schema]
     table = rank(pa.table(arrays, schema=schema))
     more = [{"id": n + row, "status": "missing_label", "text": "no label"} for row in range(unlabelled)]

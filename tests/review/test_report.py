@@ -306,7 +306,7 @@ def test_same_texts_with_different_labels_are_counted_and_the_worst_shown(tmp_pa
     table = losses_table(given, [[0.5, 0.3, 0.2]] * 8, "abc", text=texts, loss=losses)
     for ending in (".parquet", ".csv"):
         path = write_losses(table, tmp_path / f"l{ending}", "abc" if ending == ".parquet" else None)
-        found = make_report(LossesTable.open(path)).conflicts
+        found = make_report(LossesTable.open(path)).repeats.conflicts
         assert (found.texts, found.rows) == (2, 5)
         assert [(text.rows, text.labels, [e.row for e in text.examples]) for text in found.shown] == [
             (2, 2, [3, 4]),
@@ -318,6 +318,32 @@ def test_of_many_texts_and_labels_only_some_are_shown(tmp_path):
     names = [f"label {n}" for n in range(9)]
     chances = np.full((9 * 30, 9), 1 / 9)
     table = losses_table([row % 9 for row in range(270)], chances, names, text=[f"t{row // 9}" for row in range(270)])
-    found = make_report(LossesTable.open(write_losses(table, tmp_path / "l.parquet", names))).conflicts
+    found = make_report(LossesTable.open(write_losses(table, tmp_path / "l.parquet", names))).repeats.conflicts
     assert (found.texts, found.rows, len(found.shown)) == (30, 270, 12)
     assert {(text.rows, text.labels, len(text.examples)) for text in found.shown} == {(9, 9, 4)}
+
+
+def test_texts_in_several_splits_are_counted_and_the_worst_shown(tmp_path):
+    splits = ["train", "test", "test", "train", "dev", "train", "train"]
+    texts = ["leak", "leak", "leak", "both", "both", "twice", "twice"]
+    table = losses_table(
+        [0, 0, 0, 1, 2, 1, 1],
+        [[0.5, 0.3, 0.2]] * 7,
+        "abc",
+        loss=[1.0, 3.0, 2.0, 0.5, 4.0, 9.0, 9.0],
+        split=splits,
+        also_in=["test", "train", "train", "dev", "train", None, None],
+        text=texts,
+    )
+    for ending in (".parquet", ".csv"):
+        path = write_losses(table, tmp_path / f"l{ending}", "abc" if ending == ".parquet" else None)
+        found = make_report(LossesTable.open(path)).repeats
+        assert (found.leaks.texts, found.leaks.rows, found.conflicting_leaks) == (2, 5, 1)
+        shown = [(text.rows, text.labels, text.splits) for text in found.leaks.shown]
+        assert shown == [(2, 2, ["dev", "train"]), (3, 1, ["test", "train"])]
+        examples = [[(example.row, example.split) for example in text.examples] for text in found.leaks.shown]
+        assert examples == [[(4, "dev"), (3, "train")], [(1, "test"), (0, "train")]]
+
+
+def test_one_split_has_no_leaks(table, tmp_path):
+    assert make_report(LossesTable.open(write_losses(table, tmp_path / "l.parquet", NAMES))).repeats.leaks is None

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -300,3 +301,17 @@ def test_the_page_shows_conflicts_or_says_that_there_are_none(page_of, table):
     assert "<script" not in page
     without = page_of(table.drop_columns(["text"]), text_column=None)
     assert "The losses file has no column with the texts." in without
+
+
+def test_the_page_shows_leaks_or_says_that_there_are_none(page_of, table):
+    at = table.column_names.index("probabilities") + 1
+    assert "several splits" not in page_of(table)
+    splits = pa.array(["train"] * 200 + [HOSTILE] * 100)
+    one = table.add_column(at, "split", [splits]).add_column(at + 1, "also_in", [pa.nulls(300, pa.string())])
+    assert "None: no text of a row with a loss is in two splits." in page_of(one)
+    texts = ["the same"] + [f"t{row}" for row in range(298)] + ["the same"]
+    page = page_of(one.set_column(one.column_names.index("text"), "text", [texts]))
+    assert "<b>1 text is</b> in several splits, in 2 rows" in page
+    assert "lossaudit top losses.parquet --leaks -n 2" in page
+    assert "2 rows in <bdi>" in page
+    assert "<script" not in page

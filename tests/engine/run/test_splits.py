@@ -103,3 +103,16 @@ def test_a_saved_dataset_is_named_by_the_splits_that_were_asked_for(bundle, part
     assert [told[asked].rows for asked in told] == [45, 15, 60, 60]
     assert told[None].splits is None
     assert told["test,train"].splits == (Split("test", 15), Split("train", 45))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "exact-top"])
+def test_rows_name_the_other_splits_of_their_text(precision, bundle, rows):
+    text = rows[0]["text"]
+    more = [{"text": f" {text}", "label": 1}, {"text": text, "label": None}]
+    parts = {"train": datasets.Dataset.from_list(rows), "test": datasets.Dataset.from_list(more)}
+    opened = rows_of_splits(parts, Origin(None, split="all"))
+    options = AuditOptions(precision=precision, top=5 if precision == "exact-top" else None, tune=False, threads=1)
+    audited = Audit(bundle, opened, options).run()
+    others = {row["id"]: row["also_in"] for row in audited.table.to_pylist() if row["also_in"] is not None}
+    assert others == {0: "test", 60: "train"}
+    assert (audited.summary.leaking_texts, audited.summary.leaking_rows) == (1, 2)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossaudit.engine.table.conflicts import COMPARED_AS_IT_IS, ConflictFinder, folded
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import ENDINGS, write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters, rank
+from lossaudit.engine.table.repeats import COMPARED_AS_IT_IS, RepeatFinder, folded
 from lossaudit.engine.table.schema import MULTI_LABEL_SCHEMA, SCHEMA
 
 ROW = st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("XYZ"), st.none() | st.sampled_from([0.0, 1.0, 2.5, 4.0]))
@@ -50,10 +50,14 @@ def expected(rows):
 
 @given(rows=st.lists(ROW, max_size=30), size=st.integers(1, 12))
 def test_conflicts_are_found_in_any_pieces(rows, size):
-    table, finder = table_of(rows), ConflictFinder(["text"], "label_name")
-    for start in range(0, len(rows), size):
-        finder.add(table.slice(start, size))
-    found = finder.found()
+    table, finder = table_of(rows), RepeatFinder(len(rows), ["text"], "label_name", None)
+
+    def pieces():
+        return (table.slice(start, size) for start in range(0, len(rows), size))
+
+    for piece in pieces():
+        finder.add(piece)
+    found = finder.found(pieces).conflicts
     assert found.places.tolist() == sorted(expected(rows))
     assert found.different_texts == len({rows[place][0] for place in expected(rows)})
     same_text = collections.defaultdict(set)
@@ -88,7 +92,7 @@ def test_every_format_and_older_versions_have_the_same_conflicts(ending, tmp_pat
     write_table([table], table.schema, tmp_path / f"losses{ending}")
     losses = LossesTable.open(tmp_path / f"losses{ending}")
     assert losses.top(9, Filters(conflicts=True))["text"].to_pylist() == ["other", "other", "same", "same"]
-    assert losses.conflicts().different_texts == 2
+    assert losses.repeats().conflicts.different_texts == 2
 
 
 def test_filters_choose_among_the_conflicts(refused):
@@ -114,7 +118,7 @@ def test_filters_choose_among_the_conflicts(refused):
 )
 def test_white_space_and_composition_do_not_matter(one, other, same):
     losses = LossesTable.of(table_of([(one, "X", 1.0), (other, "Y", 2.0)]))
-    assert len(losses.conflicts().places) == (2 if same else 0)
+    assert len(losses.repeats().conflicts.places) == (2 if same else 0)
 
 
 def test_characters_that_are_compared_as_they_are_never_fold():
@@ -129,7 +133,7 @@ def test_characters_that_are_compared_as_they_are_never_fold():
 def test_texts_that_fold_to_the_same_are_the_same(texts):
     rows = [(text, "XY"[place % 2], 1.0) for place, text in enumerate(texts)]
     same = expected([(folded(text), label, loss) for text, label, loss in rows])
-    assert LossesTable.of(table_of(rows)).conflicts().places.tolist() == sorted(same)
+    assert LossesTable.of(table_of(rows)).repeats().conflicts.places.tolist() == sorted(same)
 
 
 PAIRS = [("a", "b", "X"), ("a", "c", "Y"), ("b", "a", "Z"), ("a b", "", "X"), ("a", "b", "Z")]
