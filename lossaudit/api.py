@@ -15,8 +15,8 @@ from pathlib import Path
 
 import datasets
 import pandas as pd
-import pyarrow as pa
 
+from lossaudit.engine.data.in_memory import ArrowStream, rows_in_memory
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
@@ -60,14 +60,14 @@ def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp1
 
 def audit(
     model: Bundle | str | Path,
-    dataset: datasets.Dataset | pd.DataFrame | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
     *,
     output: str | Path | None = None,
     config: str | None = None,
     split: str | None = None,
-    text_column: str | None = None,
-    text_pair_column: str | None = None,
-    label_column: str | None = None,
+    text_column: str | int | None = None,
+    text_pair_column: str | int | None = None,
+    label_column: str | int | None = None,
     label_map: Mapping[str, str] | None = None,
     limit: int | None = None,
     max_length: int | None = None,
@@ -87,9 +87,9 @@ def audit(
     Args:
         model: A bundle, the path of one, or a checkpoint (folder or hub name). A checkpoint is exported once into a
             cache, which needs the extra `export`.
-        dataset: A `datasets.Dataset`, a DataFrame, or a name: a CSV, TSV, JSON, JSON Lines, Parquet or Arrow file
-            (compressed by gzip, bzip2, xz or zip, or not), a glob of such files, a `save_to_disk` folder, or a hub
-            name.
+        dataset: A `datasets.Dataset`, a DataFrame of pandas or polars, a table of pyarrow or of another library that
+            offers Arrow's C stream, or a name: a CSV, TSV, JSON, JSON Lines, Parquet or Arrow file (compressed by gzip,
+            bzip2, xz or zip, or not), a glob of such files, a `save_to_disk` folder, or a hub name.
         output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it
             until it is written, and the same call resumes after an interruption. Without it, the table stays in memory.
         config: Configuration of a hub dataset.
@@ -127,9 +127,9 @@ def audit(
     bundle = model if isinstance(model, Bundle) else open_model(model)
     index = dataset.index if isinstance(dataset, pd.DataFrame) else None
     options = AuditOptions(
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
+        text_column=_name_or_none(text_column),
+        text_pair_column=_name_or_none(text_pair_column),
+        label_column=_name_or_none(label_column),
         label_map=label_map or {},
         limit=limit,
         max_length=max_length,
@@ -159,7 +159,7 @@ def audit(
 
 def fit(
     encoder: Bundle | str | Path,
-    dataset: datasets.Dataset | pd.DataFrame | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
     output: str | Path,
     *,
     folds: int = 5,
@@ -167,8 +167,8 @@ def fit(
     exact_labels: bool = False,
     config: str | None = None,
     split: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
+    text_column: str | int | None = None,
+    label_column: str | int | None = None,
     limit: int | None = None,
     max_length: int | None = None,
     threads: int | None = None,
@@ -225,8 +225,8 @@ def fit(
     folder = check_target(target, _name_of(dataset))
     _keep_decisions(target / LOSSES)
     options = AuditOptions(
-        text_column=text_column,
-        label_column=label_column,
+        text_column=_name_or_none(text_column),
+        label_column=_name_or_none(label_column),
         limit=limit,
         max_length=max_length,
         threads=threads,
@@ -267,13 +267,18 @@ def _keep_decisions(path: Path) -> None:
         decided_before(path)
 
 
+def _name_or_none(column: str | int | None) -> str | None:
+    """The name of a column, which is a number in a DataFrame without names."""
+    return None if column is None else str(column)
+
+
 def _name_of(dataset: object) -> str | None:
     """The name of a dataset that isn't in memory."""
     return str(dataset) if isinstance(dataset, (str, Path)) else None
 
 
 def _rows(
-    dataset: datasets.Dataset | pd.DataFrame | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
     config: str | None,
     split: str | None,
     workplace: Path | None,
@@ -282,11 +287,4 @@ def _rows(
         return open_dataset(str(dataset), config, split, workplace)
     if config is not None or split is not None:
         raise LossAuditError("config and split are for hub and saved datasets")
-    if isinstance(dataset, pd.DataFrame):
-        try:
-            return Rows(datasets.Dataset.from_pandas(dataset, preserve_index=False))
-        except (pa.ArrowException, ValueError, TypeError) as error:
-            raise LossAuditError(f"the DataFrame can't be read: {error}") from error
-    if isinstance(dataset, datasets.Dataset):
-        return Rows(dataset)
-    raise LossAuditError(f"a dataset must be a datasets.Dataset, a DataFrame or a path, not {type(dataset).__name__}")
+    return rows_in_memory(dataset)

@@ -32,6 +32,13 @@ def losses(bundle, frame):
     return la.audit(bundle, frame, **FP32)
 
 
+def test_an_arrow_table_and_a_frame_without_names_are_read(losses, bundle, rows):
+    unnamed = pa.Table.from_pandas(pd.DataFrame([[row["text"], row["label"]] for row in rows]), preserve_index=False)
+    for data in (unnamed, unnamed.to_pandas()):
+        found = la.audit(bundle, data, text_column=0, label_column=1, **FP32)
+        assert found.ids().tolist() == losses.ids().tolist()
+
+
 def test_a_frame_gets_its_index_back(losses, frame):
     found = losses.to_pandas()
     assert found["loss"].is_monotonic_decreasing
