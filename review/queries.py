@@ -16,6 +16,7 @@ from lossaudit.engine.errors import LossAuditError
 
 from .label_sets import LabelSets, each_holds
 from .records import Records
+from .search import Search
 from .store import VERDICTS
 
 UNDECIDED = 0
@@ -41,7 +42,7 @@ class Query:
     status: str = "all"
     """One of DECISION_STATUSES."""
     text: str = ""
-    """Part of the text, in upper or lower case."""
+    """Words to find; see `Search`."""
     sort: str = "loss"
     """One of SORTS."""
 
@@ -108,6 +109,7 @@ class RecordColumns:
         self.predicted: NameColumn | SetColumn
         self._probability = table["probability"].to_numpy()
         self._texts: list[pa.ChunkedArray] = [table[name] for name in records.text_columns]
+        self._search = Search(table["id"], [*self._texts, *(table[name] for name in records.searchable)])
         if records.is_multi_label:
             sets, doubted = LabelSets(labels), table["worst_label"]
             self.given = SetColumn(table["labels"], sets)
@@ -137,10 +139,7 @@ class RecordColumns:
         elif query.status != "all":
             passes &= (codes == UNDECIDED) == (query.status == "undecided")
         if query.text:
-            found = np.zeros(len(passes), dtype=bool)
-            for texts in self._texts:
-                found |= pc.fill_null(pc.match_substring(texts, query.text, ignore_case=True), False).to_numpy()
-            passes &= found
+            passes &= self._search.found(query.text)
         order = self._order(query.sort)
         return order[passes[order]]
 

@@ -100,6 +100,8 @@ class Records(Sequence[Record]):
         ours = set(own_schema(self.table.column_names).names) - set(SPLITS.names)
         shown = {*ours, *self.text_columns, *losses.label_columns}
         self._metadata = [name for name in self.table.column_names if name not in shown]
+        self.searchable = [name for name in self._metadata if _is_scalar(self.table.schema.field(name).type)]
+        """Names of the other columns whose cells can be read as texts."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -157,6 +159,12 @@ class Records(Sequence[Record]):
             return ((row["worst_label" if self.is_multi_label else "prediction_name"], row["probability"]),)
         # `sorted` keeps the order of equally likely classes, so that the prediction, the first of them, stays first.
         return tuple(sorted(zip(self._classes, stored, strict=True), key=lambda pair: -pair[1]))
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    others = pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind)
+    return bool(texts or others)
 
 
 def records_of(losses: LossesTable, n: int) -> list[Record]:

@@ -82,7 +82,7 @@ def test_a_hundred_thousand_records_scroll_like_ten(make_losses, serve, visit):
     expect(page.locator("#text")).to_have_text("text 99999")
     expect(page.locator(".entry[aria-selected=true] .snippet")).to_have_text("text 99999")
     assert page.locator(".entry").count() < 60
-    page.locator("#filter-text").fill("text 5000")
+    page.locator("#filter-text").fill('"text 5000"')
     expect(page.locator("#found")).to_have_text("11 records")
 
 
@@ -106,6 +106,105 @@ def test_the_link_works_from_another_site_and_leaves_no_token_behind(serve, brow
     assert page.evaluate("document.cookie") == ""
     assert "key" not in page.url
     context.close()
+
+
+SCREENS = [(320, 256), (390, 844), (740, 360), (853, 400), (910, 432), (1093, 518), (1366, 648), (1920, 1080)]
+TEXTS_SHARE = """() => {
+  const { left, width } = document.getElementById("text").getBoundingClientRect();
+  const x = Math.min(left + width / 2, innerWidth / 2);
+  let lines = 0;
+  for (let y = 0; y < innerHeight; y++) lines += Boolean(document.elementFromPoint(x, y)?.closest("#text"));
+  return lines / innerHeight;
+}"""
+
+
+def test_on_every_screen_the_text_comes_first_and_all_buttons_can_be_reached(make_losses, serve, visit):
+    page = visit(serve(make_losses([(*PAIR, 9.0 - n, f"words {n} " * 400) for n in range(3)])).link)
+    for width, height in SCREENS:
+        page.set_viewport_size({"width": width, "height": height})
+        page.keyboard.press("j")
+        assert page.evaluate(TEXTS_SHARE) >= 0.4, (width, height)
+        for action in ("accept", "keep", "unsure", "discard", "undo", "back", "next"):
+            button = page.locator(f".actions [data-action={action}]")
+            button.scroll_into_view_if_needed()
+            expect(button).to_be_in_viewport(ratio=0.9)
+        for place in range(4):
+            label = page.locator(".class").nth(place)
+            label.scroll_into_view_if_needed()
+            expect(label).to_be_in_viewport(ratio=0.9)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.keyboard.press("p")
+
+
+def test_no_button_moves_between_records_and_one_does_for_an_agreement(make_losses, serve, visit):
+    long = "A label with a name that is longer than any button"
+    rows = [("World", "Sports", 3.0, "a"), (long, "World", 2.0, "b"), ("World", "World", 1.0, "c")]
+    path = make_losses(rows, labels=("World", "Sports", long))
+    page = visit(serve(path).link)
+    places = []
+    for _ in rows:
+        places.append(
+            [page.locator(f"[data-action={name}]").bounding_box()["x"] for name in ("unsure", "discard", "next")]
+        )
+        page.keyboard.press("j")
+        page.wait_for_timeout(100)
+    assert places[0] == places[1] == places[2]
+    expect(page.locator("#accept")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.locator("#counts")).to_have_text("1 of 3 decided")
+    assert decided(path) == {2: ("keep", None)}
+
+
+def test_a_filter_by_one_label_of_hundreds_is_found_by_its_name(make_losses, serve, visit):
+    labels = tuple(f"Laptop {colour} {n}" for n in range(60) for colour in ("Red", "Blue"))
+    rows = [(label, labels[n - 1], 200.0 - n, f"text {n}") for n, label in enumerate(labels)]
+    page = visit(serve(make_losses(rows, labels=labels)).link)
+    page.select_option("#filter-given", label="Find a label…")
+    page.locator("#picker-input").fill("17 red laptop")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("1 record")
+    expect(page.locator("#text")).to_have_text("text 34")
+    page.select_option("#filter-given", label="Find a label…")
+    page.keyboard.press("Escape")
+    expect(page.locator("#filter-given option:checked")).to_have_text("Laptop Red 17 · 1")
+
+
+def test_a_search_folds_case_and_accents_takes_words_in_any_order_and_shows_the_place(make_losses, serve, visit):
+    texts = ["Tickets to İSTANBUL are cheap", "x " * 30_000 + "the Café Müller closes", "Straße und Cafe", "plain"]
+    rows = [(*PAIR, 9.0 - n, text) for n, text in enumerate(texts)]
+    page = visit(serve(make_losses(rows, columns={"author": ["Ana", "Ben", "Zoë", None], "stars": [1, 2, 3, 4]})).link)
+    for words, found, marks in [
+        ("istanbul", 1, ["İSTANBUL"]),
+        ("cheap tickets", 1, ["Tickets", "cheap"]),
+        ("MULLER cafe", 1, ["Café", "Müller"]),
+        ('"cafe muller"', 1, ["Café Müller"]),
+        ('"muller cafe"', 0, []),
+        ("strasse", 1, ["Straße"]),
+        ("zoe", 1, []),
+        ("3", 2, []),  # the number of a row, and a cell
+    ]:
+        page.locator("#filter-text").fill(words)
+        expect(page.locator("#found")).to_have_text(f"{found} record{'' if found == 1 else 's'}")
+        if marks:
+            expect(page.locator("#text mark")).to_have_text(marks)
+            expect(page.locator("#text mark").first).to_be_in_viewport()
+
+
+def test_paragraphs_of_mixed_direction_each_have_their_own(make_losses, serve, visit):
+    page = visit(serve(make_losses([(*PAIR, 1.0, "English first\nثم العربية\nand English")])).link)
+    lefts = page.evaluate(
+        """() => {
+          const text = document.getElementById("text").firstChild;
+          const range = document.createRange();
+          return [0, 14, 25].map((at) => {
+            range.setStart(text, at);
+            range.setEnd(text, at + 9);
+            return range.getBoundingClientRect().left;
+          });
+        }"""
+    )
+    assert lefts[0] == lefts[2]
+    assert lefts[1] > lefts[0] + 200
 
 
 def test_two_people_in_two_tabs_keep_their_names(serve, visit):

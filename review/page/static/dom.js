@@ -38,22 +38,6 @@ export function labelNames(names) {
 
 const spaces = (run) => make("span", { class: "faint", title: "spaces" }, "␣".repeat(run.length));
 
-/** A text in which all occurrences of `part`, in upper or lower case, are marked. */
-export function marked(text, part) {
-  const lower = text.toLowerCase();
-  const wanted = part.toLowerCase();
-  // If lower case changes the length, positions differ; then nothing is marked.
-  if (!wanted || lower.length !== text.length) return [text];
-  const pieces = [];
-  let start = 0;
-  for (let at = lower.indexOf(wanted); at >= 0 && pieces.length < 400; at = lower.indexOf(wanted, start)) {
-    pieces.push(text.slice(start, at), make("mark", {}, text.slice(at, at + wanted.length)));
-    start = at + wanted.length;
-  }
-  pieces.push(text.slice(start));
-  return pieces;
-}
-
 /** The same for places that take only text: the name of a label, or the names of a set. */
 export const labelText = (name) =>
   Array.isArray(name)

@@ -4,14 +4,18 @@ import { $, count, labelText } from "./dom.js";
 
 const LABELS = ["given", "predicted", "doubted"];
 const DEFAULTS = { given: null, predicted: null, doubted: null, status: "all", text: "", sort: "loss" };
+const MANY = 30; // labels in a menu; of more, one is found by its name
+const FIND = "Find a label…";
 const TYPING_MS = 150; // a search starts after so long without a key press
 
 export class Filters {
   #names;
+  #chosen = {}; // place of each menu's label
   #timer;
 
-  /** counts: {given, predicted, doubted}, each [[label, records], …]; onChange: called when the query changes. */
-  constructor(counts, onChange) {
+  /** counts: {given, predicted, doubted}, each [[label, records], …]; picker: finds a label of many; onChange: called
+   * when the query changes. */
+  constructor(counts, picker, onChange) {
     this.#names = Object.fromEntries(LABELS.map((name) => [name, fill($(`filter-${name}`), counts[name])]));
     this.#read(new URLSearchParams(location.search));
     $("filter-text").addEventListener("input", () => {
@@ -23,9 +27,11 @@ export class Filters {
     $("filters").addEventListener("pointerdown", () => (byMouse = true));
     $("filters").addEventListener("keydown", () => (byMouse = false));
     for (const id of [...LABELS, "status", "sort"]) {
-      $(`filter-${id}`).addEventListener("change", () => {
+      $(`filter-${id}`).addEventListener("change", ({ target }) => {
+        if (target.selectedOptions[0].text === FIND) return this.#find(id, picker, onChange);
+        this.#chosen[id] = target.selectedIndex;
         if (byMouse) $("record").focus();
-        onChange();
+        return onChange();
       });
     }
     $("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -68,11 +74,23 @@ export class Filters {
     return rank > 0 ? rank : null;
   }
 
+  /** Lets a person choose a label by name; the menu keeps its label until they do. */
+  #find(name, picker, onChange) {
+    const menu = $(`filter-${name}`);
+    menu.selectedIndex = this.#chosen[name];
+    picker.open([], (label) => {
+      this.#choose(name, label);
+      onChange();
+    });
+  }
+
+  #choose(name, label) {
+    this.#chosen[name] = Math.max(0, this.#names[name].indexOf(label));
+    $(`filter-${name}`).selectedIndex = this.#chosen[name];
+  }
+
   #read(values) {
-    for (const name of LABELS) {
-      const place = this.#names[name].indexOf(values.get(name));
-      $(`filter-${name}`).selectedIndex = Math.max(0, place);
-    }
+    for (const name of LABELS) this.#choose(name, values.get(name));
     for (const name of ["status", "sort"]) {
       const select = $(`filter-${name}`);
       select.value = values.get(name) ?? DEFAULTS[name];
@@ -84,6 +102,8 @@ export class Filters {
 
 /** Fills a menu of labels; returns the label of each option, null for any label. */
 function fill(select, counts) {
-  select.replaceChildren(new Option("Any label"), ...counts.map(([name, n]) => new Option(`${labelText(name)} · ${count(n)}`)));
-  return [null, ...counts.map(([name]) => name)];
+  const options = counts.map(([name, n]) => new Option(`${labelText(name)} · ${count(n)}`));
+  const find = counts.length > MANY ? [new Option(FIND)] : [];
+  select.replaceChildren(new Option("Any label"), ...find, ...options);
+  return [null, ...find.map(() => FIND), ...counts.map(([name]) => name)];
 }

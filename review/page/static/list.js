@@ -1,6 +1,7 @@
 // The list beside the record. Only visible entries are elements, so that 100,000 of them scroll like ten.
 
-import { fixed, labelName, make, marked, percent } from "./dom.js";
+import { fixed, labelName, make, percent } from "./dom.js";
+import { marked } from "./search.js";
 
 const HEIGHT = 68; // of an entry in pixels, as in page.css
 const MARGIN = 6; // entries drawn above and below the visible ones

@@ -40,8 +40,8 @@ function begin() {
     if (clicked) showList(false);
     go(place);
   });
-  filters = new Filters(start, () => search());
   picker = new Picker(start.labels);
+  filters = new Filters(start, picker, () => search());
   $("file").title = start.losses;
   $("store").textContent = start.store;
   beginSets(start.multi_label);

@@ -1,6 +1,7 @@
 // Finds one label among a thousand: type part of its name, then Enter chooses it.
 
 import { $, count, labelName, make } from "./dom.js";
+import { folded, termsOf } from "./search.js";
 
 const MOST = 50; // labels shown; typing more finds the others
 
@@ -32,16 +33,19 @@ export class Picker {
   }
 
   #find() {
-    const wanted = $("picker-input").value.trim().toLowerCase();
-    const at = (label) => label.trim().toLowerCase().indexOf(wanted);
-    const starting = this.#order.filter((label) => at(label) === 0);
-    const found = [...starting, ...this.#order.filter((label) => at(label) > 0)];
+    const phrase = folded($("picker-input").value.trim());
+    const words = termsOf(phrase);
+    const names = new Map(this.#order.map((label) => [label, folded(label.trim())]));
+    const matching = this.#order.filter((label) => words.every((word) => names.get(label).includes(word)));
+    // First the names that begin as typed, then those that hold it, then those that hold its words.
+    const place = (label) => names.get(label).startsWith(phrase) ? 0 : names.get(label).includes(phrase) ? 1 : 2;
+    const found = [0, 1, 2].flatMap((wanted) => matching.filter((label) => place(label) === wanted));
     this.#found = found.slice(0, MOST);
     this.#chosen = 0;
     this.#draw();
     const left = found.length - this.#found.length;
     $("picker-note").textContent = !found.length
-      ? `None of the ${count(this.#labels.length)} labels has that in its name.`
+      ? `None of the ${count(this.#labels.length)} labels matches.`
       : left ? `${count(left)} more; type to find them.` : "";
   }
 

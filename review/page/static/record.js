@@ -26,6 +26,8 @@ function showLabels(record) {
   $("accept-label").replaceChildren("Accept ", labelName(record.prediction));
   $("keep-label").replaceChildren("Keep ", labelName(record.label));
   const { label, prediction } = record;
+  $("accept").hidden = label === prediction; // both buttons would do the same
+  $("keep").classList.toggle("alone", label === prediction);
   showClasses(record.classes, (name) => ({ given: name === label, predicted: name === prediction, doubted: false }));
 }
 

@@ -1,6 +1,7 @@
 // A record's text, or both of a pair under their columns' names.
 
-import { $, count, make, marked } from "./dom.js";
+import { $, count, make } from "./dom.js";
+import { firstFound, marked } from "./search.js";
 
 const SHOWN = 20_000; // characters of a text that are shown at first
 const LONG = 600;
@@ -11,6 +12,7 @@ export function showTexts({ text, text_pair: pair }, names, search) {
   showText("text", text, pair === null ? null : names[0], isLong, search);
   showText("pair", pair, names[1], isLong, search);
   for (const scrolled of [$("record"), document.querySelector("main")]) scrolled.scrollTop = 0;
+  $("record").querySelector(".text mark")?.scrollIntoView({ block: "nearest" });
 }
 
 export function hideTexts() {
@@ -25,14 +27,16 @@ function showText(id, text, name, isLong, search) {
   const more = $(`${id}-more`);
   box.hidden = text === null;
   $(`${id}-name`).hidden = text === null || name === null;
-  more.hidden = text === null || text.length <= SHOWN;
+  more.hidden = true;
   if (text === null) return;
   if (name !== null) {
     $(`${id}-name`).replaceChildren(make("bdi", {}, name));
     box.setAttribute("aria-label", name);
   }
   // Never cut between the halves of one character.
-  const beginning = text.length <= SHOWN ? text : text.slice(0, SHOWN).replace(/[\uD800-\uDBFF]$/u, "");
+  const isCut = text.length > SHOWN && firstFound(text, search) < SHOWN;
+  const beginning = isCut ? text.slice(0, SHOWN).replace(/[\uD800-\uDBFF]$/u, "") : text;
+  more.hidden = !isCut;
   box.classList.toggle("long", isLong);
   box.replaceChildren(...(text ? marked(beginning, search) : [make("span", { class: "faint" }, "(empty text)")]));
   more.textContent = `Show all ${count(text.length)} characters`;
