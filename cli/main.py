@@ -15,6 +15,7 @@ from .fit import fit
 from .log import log
 from .pull import pull
 from .report import report
+from .rerank import rerank
 from .review import review
 from .top import top
 
@@ -43,5 +44,5 @@ def main() -> None:
     """
 
 
-for command in (export, audit, fit, top, report, review, log, pull, apply, demo, doctor, cache, completion):
+for command in (export, audit, fit, top, report, review, log, pull, rerank, apply, demo, doctor, cache, completion):
     main.add_command(command)

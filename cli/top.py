@@ -11,6 +11,7 @@ from rich.text import Text
 
 from .command import Command
 from .console import out, printable
+from .log import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +39,11 @@ lossaudit top losses.parquet -n 500 --format jsonl > suspicious.jsonl
     "--leaks", is_flag=True, help="Only texts that are in several of the audited splits, the same texts together."
 )
 @click.option(
+    "--by",
+    type=click.Choice(["learned", "loss"]),
+    help="The order of the rows.  [default: learned, once `lossaudit rerank` has learned one]",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "jsonl", "csv"]),
@@ -54,32 +60,49 @@ def top(
     truncated: bool,
     conflicts: bool,
     leaks: bool,
+    by: str | None,
     format_: str,
 ) -> None:
-    """Show the rows with the highest loss in LOSSES, a table made by `lossaudit audit`."""
+    """Show the most suspicious rows of LOSSES, a table made by `lossaudit audit`: those with the highest loss.
+
+    Once `lossaudit rerank` has learned an order from decisions, it is theirs, and each row has its probability of being
+    wrong; --by loss shows the highest losses again.
+    """
     from lossaudit.engine.table.formats import write_text
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.engine.table.ranking import Filters
 
+    from .rerank import learned_order
+
     table = LossesTable.open(losses)
-    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts, leaks))
+    learned = None if by == "loss" or conflicts or leaks else learned_order(table, required=by == "learned")
+    found = table.top(rows, Filters(given, predicted, min_loss, truncated, conflicts, leaks), learned)
     if format_ in ("jsonl", "csv"):
         write_text([found], found.schema, f".{format_}", sys.stdout)
     else:
         print_rows(found, table.text_columns)
         if len(found) < rows:
             out.print(f"{len(found)} of {len(table):,} rows match.")
+        if learned is not None:
+            out.print(
+                f"Order learned from {counted(learned.lessons, 'decision')}; p(wrong) is the probability that the "
+                "label is wrong. Every 50th row is drawn at random. --by loss shows the highest losses.",
+                soft_wrap=True,
+            )
 
 
 def print_rows(rows: "pa.Table", texts: list[str]) -> None:
     """Prints a table as wide as the terminal, with one line per row."""
+    from lossaudit.engine.table.learned import P_WRONG
     from lossaudit.engine.table.schema import SPLITS, is_multi_label, own_schema
 
-    multi_label, own = is_multi_label(rows.column_names), own_schema(rows.column_names).names
+    learned, multi_label = P_WRONG in rows.column_names, is_multi_label(rows.column_names)
+    own = own_schema(rows.column_names).names
     splits = [name for name in SPLITS.names if name in own and rows[name].null_count < len(rows)]
     shown = Table(
         Column("id", justify="right", no_wrap=True),
         *(Column(name.replace("_", " "), no_wrap=True, max_width=16) for name in splits),
+        *([Column("p(wrong)", justify="right", no_wrap=True)] if learned else []),
         Column("loss", justify="right", no_wrap=True),
         Column("given", no_wrap=True, max_width=24),
         Column("the model would" if multi_label else "predicted", no_wrap=True, max_width=24),
@@ -90,10 +113,12 @@ def print_rows(rows: "pa.Table", texts: list[str]) -> None:
         pad_edge=False,
     )
     columns = ["id", *splits, "loss", "label_name", "prediction_name", "probability", *texts]
-    for row in rows.select([*columns, *(["labels", "worst_label"] if multi_label else [])]).to_pylist():
+    more = [*(["labels", "worst_label"] if multi_label else []), *([P_WRONG] if learned else [])]
+    for row in rows.select([*columns, *more]).to_pylist():
         shown.add_row(
             str(row["id"]),
             *(Text(row[name] or "") for name in splits),
+            *([f"{row[P_WRONG]:.0%}"] if learned else []),
             f"{row['loss']:.2f}",
             Text(str(row["label_name"])),
             Text(_change(row) if multi_label else str(row["prediction_name"])),

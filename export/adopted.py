@@ -17,7 +17,7 @@ import onnx
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.data.texts import Text
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import folder_beside, sha256_of
+from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.bundle import (
     MANIFEST,
@@ -27,7 +27,6 @@ from lossaudit.engine.model.bundle import (
     Bundle,
     Parity,
     Source,
-    check_bundle_target,
     is_bundle,
 )
 from lossaudit.engine.model.encoding import TextEncoder
@@ -75,7 +74,7 @@ def adopt_bundle(
     and leaves nothing behind if the folder lacks a file, the graph isn't a text classifier, or a text's logits depend
     on the other texts of its batch.
     """
-    check_bundle_target(target)
+    check_replaceable(target, MANIFEST)
     return _adopt(_Folder.of(model), target, on_step, multi_label, fp16)
 
 

@@ -17,9 +17,11 @@ from lossaudit.engine.run.tasks import MultiLabel
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.learned import read_learned
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally, with_repeats
+from lossaudit.review.relearning import Reranking, rerank
 
 _SHOWN = 20
 """Rows shown in a notebook."""
@@ -62,8 +64,9 @@ class Losses:
         truncated: bool = False,
         conflicts: bool = False,
         leaks: bool = False,
+        by: str | None = None,
     ) -> Losses:
-        """The rows with the highest loss among those that match all given filters.
+        """The most suspicious rows among those that match all given filters.
 
         Args:
             n: How many rows; there are fewer if fewer match.
@@ -75,20 +78,47 @@ class Losses:
                 together, and the text with the highest loss comes first.
             leaks: Only rows whose text is also in another of the audited splits, in the same order. With `conflicts`,
                 only those with different given labels.
+            by: "loss", for the highest losses, or "learned", for the order that `rerank` has learned, which adds the
+                column `p_wrong`; by default the learned order, once there is one.
 
         Returns:
-            These rows, highest loss first; ties are ordered by rising id.
+            These rows, the most suspicious first; among equal losses, the lowest id comes first.
 
         Raises:
             LossAuditError: No row of the table has the label, the table has no texts to compare, or is not of several
-                splits, or its file can't be read.
+                splits, no order has been learned, or a file can't be read.
 
         Examples:
             >>> losses.top(5, given="Business", min_loss=2.0)
             >>> losses.top(100, conflicts=True)
         """
-        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts, leaks))
+        if by not in (None, "learned", "loss"):
+            raise LossAuditError(f"there is no order {by!r}; there are 'learned' and 'loss'")
+        learned = None if by == "loss" or conflicts or leaks else read_learned(self._table.path)
+        if learned is None and by == "learned":
+            raise LossAuditError(f"no order has been learned for {self._table.path} yet; call `rerank`")
+        rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts, leaks), learned)
         return Losses(LossesTable.of(rows), self._index)
+
+    def rerank(self) -> Reranking:
+        """Learns from the decisions about these losses which of the other rows have a wrong label.
+
+        The order, and each row's probability that its label is wrong, go into a small file beside the losses, which
+        `top` follows from now on. The losses stay as they are, and the same decisions give the same order
+        (docs/rerank.md).
+
+        Returns:
+            A `Reranking`, described below.
+
+        Raises:
+            LossAuditError: There are no decisions, the losses are only in memory, or a file can't be read or written.
+
+        Examples:
+            >>> losses = la.load("losses.parquet")
+            >>> losses.rerank().expected
+            >>> losses.top(50).to_pandas()["p_wrong"]
+        """
+        return rerank(self._table)
 
     def to_arrow(self) -> pa.Table:
         """The whole table as a `pyarrow.Table`, in memory.

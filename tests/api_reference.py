@@ -30,6 +30,7 @@ RESULTS = (
     "engine.table.summary.Pair",
     "engine.table.summary.Doubt",
     "engine.labels.given.Seen",
+    "review.relearning.Reranking",
 )
 """What functions and methods return beside the public classes."""
 ENGINES_OWN = {"check_judges", "check_reads_pairs", "graph", "file_of", "tokenizer"}

@@ -49,7 +49,7 @@ def _order(runs: Runs) -> Callable[[tuple[str, str]], int]:
     return first.__getitem__
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(head)
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -74,7 +74,7 @@ def _scores(runs: Runs, settings: list[tuple[str, str]], figure: str) -> str:
         if score != _BASE:
             differences = np.subtract(means(score), base)
             rows.append([score, *(f"{value:+.3f}" for value in differences), f"{differences.mean():+.3f}"])
-    return _table(["score, by its difference from the loss", *_names(settings), "mean"], rows)
+    return table(["score, by its difference from the loss", *_names(settings), "mean"], rows)
 
 
 def _network(runs: Runs, settings: list[tuple[str, str]]) -> str:
@@ -87,7 +87,7 @@ def _network(runs: Runs, settings: list[tuple[str, str]]) -> str:
         found = [np.mean([run["scores"][name]["average_precision"] for run in here]) for name in names]
         rows.append([", ".join(setting), f"{known:.1%}", *(f"{value:.3f}" for value in found)])
     head = ["setting", "labels it knows", "head, in sample", "head, out of sample", *names[2:]]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _estimates(runs: Runs, settings: list[tuple[str, str]], shares: list[float]) -> str:
@@ -103,7 +103,7 @@ def _estimates(runs: Runs, settings: list[tuple[str, str]], shares: list[float])
                 held = np.mean([found["held"] for found, _ in seen])
                 cells.append(f"{ratio:.2f} ({scaled:.2f}, {held:.0%})")
             rows.append([", ".join(setting), f"{share:.0%}", *cells])
-    return _table(["setting", "planted", *models], rows)
+    return table(["setting", "planted", *models], rows)
 
 
 def _filter(runs: Runs, settings: list[tuple[str, str]]) -> str:
@@ -118,4 +118,4 @@ def _filter(runs: Runs, settings: list[tuple[str, str]]) -> str:
                 f"{np.mean([found['planted'] / planted for found, planted in here]):.3f}",
             ]
         )
-    return _table(["setting", "rows by planted", "precision", "recall"], rows)
+    return table(["setting", "rows by planted", "precision", "recall"], rows)

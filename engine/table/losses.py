@@ -20,7 +20,8 @@ from ..data.names import PAIRS, TEXT_NAMES
 from ..errors import LossAuditError, Option, brief
 from .facts import Facts
 from .formats import check_losses, read_table
-from .ranking import PLACE, Filters, LabelColumns, label_columns, places_of_top
+from .learned import P_WRONG, Learned
+from .ranking import PLACE, URGENCY, Filters, LabelColumns, label_columns, places_of_top
 from .repeats import RepeatFinder, Repeats, SameTexts
 from .schema import REQUIRED, SETS, SPLITS, is_multi_label, own_schema
 
@@ -149,11 +150,12 @@ class LossesTable:
                         seen[pair[name]] = pair[index] if has_index else math.inf
         return seen
 
-    def top(self, n: int, filters: Filters | None = None) -> pa.Table:
+    def top(self, n: int, filters: Filters | None = None, learned: Learned | None = None) -> pa.Table:
         """The n rows (or fewer) of highest loss that pass, highest loss first, ties by id.
 
-        Conflicts and leaks are in the order of `ranked_together`. Raises LossAuditError if a filter names a label that
-        the table doesn't have or needs other columns, or the file can't be read.
+        learned: another order to show the rows in, which adds the column P_WRONG; conflicts and leaks are always in the
+        order of `ranked_together`. Raises LossAuditError if a filter names a label that the table doesn't have or needs
+        other columns, or the file can't be read.
         """
         filters = filters or Filters()
         if filters.truncated and "truncated" not in self.schema.names:
@@ -161,7 +163,12 @@ class LossesTable:
         if filters.conflicts or filters.leaks:
             return self.take(self.ranked_together(self._repeats_for(filters), filters)[:n].tolist())
         pieces = self._with_places(filters.columns(self._labels))
-        return self.take(places_of_top(pieces, n, filters, self._labels))
+        if learned is None:
+            return self.take(places_of_top(pieces, n, filters, self._labels))
+        urgent = (piece.append_column(URGENCY, [learned.urgency(piece["id"].to_numpy())]) for piece in pieces)
+        found = self.take(places_of_top(urgent, n, filters, self._labels, by=URGENCY))
+        names = [name for name in found.column_names if name != P_WRONG]
+        return found.select(names).append_column(P_WRONG, learned.p_wrong_of(found["id"].to_numpy()))
 
     def _repeats_for(self, filters: Filters) -> SameTexts:
         """The conflicts or leaks, or what is both, as the filters ask."""

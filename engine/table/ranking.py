@@ -13,6 +13,8 @@ from .schema import is_multi_label
 
 PLACE = "place"
 """Column with the place of a row in the whole table, from 0."""
+LOSS, URGENCY = "loss", "urgency"
+"""Columns that rows are ranked by, highest first: the loss, or how early a row comes in a learned order."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,18 @@ def label_columns(names: Sequence[str]) -> LabelColumns:
 
 
 def places_of_top(
-    pieces: Iterable[pa.Table], n: int, filters: Filters, labels: LabelColumns = ONE_LABEL, among: Ints | None = None
+    pieces: Iterable[pa.Table],
+    n: int,
+    filters: Filters,
+    labels: LabelColumns = ONE_LABEL,
+    among: Ints | None = None,
+    by: str = LOSS,
 ) -> list[int]:
-    """The places of the n rows (or fewer) of highest loss, highest loss first, ties by id.
+    """The places of the n rows (or fewer) of highest loss, or urgency, highest first, ties by id.
 
-    pieces: `filters.columns` of the table and PLACE, one at a time in memory. Rows without a loss don't count; a row
-    with several labels has each of them. among: the places of the only rows to look at. Raises LossAuditError if a
-    filter names a label that the table doesn't have.
+    pieces: `filters.columns` of the table, PLACE and the column that `by` names, one at a time in memory. Rows without
+    a loss don't count; a row with several labels has each of them. among: the places of the only rows to look at.
+    Raises LossAuditError if a filter names a label that the table doesn't have.
     """
     best: pa.Table | None = None
     names: dict[str, set[str]] = {labels.given: set(), labels.predicted: set()}
@@ -72,18 +79,17 @@ def places_of_top(
                 names[column] |= here
                 found = [name for name in here if name.casefold() == wanted.casefold()]
                 keep = pc.and_(keep, _has_one(piece[column], pa.array(found, type=pa.string())))
-        least = filters.min_loss
+        if filters.min_loss is not None:
+            keep = pc.and_(keep, pc.greater_equal(piece["loss"], filters.min_loss))
         if best is not None and len(best) == n:  # rows below the n-th can't get in
-            least = max(best["loss"][-1].as_py(), least or 0.0)
-        if least is not None:
-            keep = pc.and_(keep, pc.greater_equal(piece["loss"], least))
+            keep = pc.and_(keep, pc.greater_equal(piece[by], best[by][-1]))
         if filters.truncated:
             keep = pc.and_(keep, piece["truncated"])
         if among is not None:
             keep = pc.and_(keep, pc.is_in(piece[PLACE], value_set=pa.array(among)))
         passing = piece.filter(keep)
         if len(passing):
-            best = rank(passing if best is None else pa.concat_tables([best, passing])).slice(0, n)
+            best = rank(passing if best is None else pa.concat_tables([best, passing]), by).slice(0, n)
     _check_name(filters.given, names[labels.given], "given")
     _check_name(filters.predicted, names[labels.predicted], "predicted")
     return [] if best is None else list(best[PLACE].to_pylist())
@@ -108,6 +114,6 @@ def _check_name(wanted: str | None, names: set[str], option: str) -> None:
         raise LossAuditError(Option(option), f" {wanted!r}: there is no such label; the table has {listed}")
 
 
-def rank(table: pa.Table) -> pa.Table:
-    """The table with the highest loss first, ties by ascending id."""
-    return table.take(pc.sort_indices(table, sort_keys=[("loss", "descending"), ("id", "ascending")]))
+def rank(table: pa.Table, by: str = LOSS) -> pa.Table:
+    """The table with the highest loss, or urgency, first, ties by ascending id."""
+    return table.take(pc.sort_indices(table, sort_keys=[(by, "descending"), ("id", "ascending")]))

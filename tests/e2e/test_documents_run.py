@@ -106,7 +106,7 @@ def review(arguments):
 def run(arguments):
     if arguments[0] == "review":
         return review(arguments)
-    if arguments[0] == "apply":  # by now a person has looked
+    if arguments[0] in ("apply", "rerank"):  # by now a person has looked
         losses = Path(arguments[1])
         with DecisionStore.open(LossesTable.open(losses)) as store:
             row = LossesTable.open(losses).top(1)["id"][0].as_py()

@@ -15,6 +15,7 @@ from lossaudit import export
 from lossaudit.engine.scores.loss import Scores
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.table.summary import Summary
+from lossaudit.review.relearning import Reranking
 
 
 def models(name: str, folder: Path) -> la.Bundle:
@@ -43,6 +44,8 @@ def members(losses: la.Losses) -> None:
     assert_type(len(losses), int)
     assert_type(losses.facts, dict[str, Any])
     assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True, conflicts=True), la.Losses)
+    assert_type(losses.top(by="loss"), la.Losses)
+    assert_type(losses.rerank(), Reranking)
     assert_type(losses.summary(), Summary)
     assert_type(losses.ids(), NDArray[np.int64])
     assert_type(losses.labels(), NDArray[np.int64])
