@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+import webbrowser
 from pathlib import Path
 
 import click
@@ -22,12 +23,13 @@ lossaudit log losses.parquet --to jsonl -o records.jsonl -n 500
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Send the most suspicious rows to an annotation server.")
 @click.argument("losses", type=click.Path(path_type=Path))
 @click.option("--to", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records go.")
-@click.option("--name", help="Dataset or project there; created if it doesn't exist.")
+@click.option("--name", help="Dataset or project there; created if it doesn't exist.  [default: the dataset's name]")
 @click.option("-n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many records.")
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
 @click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for jsonl.  [default: NAME.jsonl]")
+@click.option("--open", "opens", is_flag=True, help="Open the server's page in a browser.")
 def log(
     losses: Path,
     kind: str,
@@ -37,6 +39,7 @@ def log(
     key: str | None,
     workspace: str | None,
     output: Path | None,
+    opens: bool,
 ) -> None:
     """Send the rows of LOSSES with the highest loss to an annotation server, as records to check.
 
@@ -54,6 +57,8 @@ def log(
     from lossaudit.review.sinks.log import log_records
 
     place = checked_place(kind, Place(name, url, key, workspace, output), "-o")
+    if opens and kind == "jsonl":
+        raise click.UsageError("--open is for servers, not for jsonl")
     if place.file is not None and place.file.exists() and losses.exists() and place.file.samefile(losses):
         raise click.UsageError(f"{place.file} is the losses file itself; name another with -o")
     table = LossesTable.open(losses)
@@ -61,12 +66,16 @@ def log(
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with rows_bar() as on_stage:
             logged = log_records(records, sink, on_stage)
-        address = sink.address
+        address, page = sink.address, sink.page
     there = f"; {logged.there:,} were already there" if logged.there else ""
     others = f"; {logged.others:,} other records are there too" if logged.others else ""
     out.print(f"Sent {counted(logged.sent, 'record')} to {address}{there}{others}", soft_wrap=True)
     if len(records) < rows:
         out.print(f"{losses} has only {counted(len(records), 'row')} with a loss, not {rows:,}.", soft_wrap=True)
+    if page:
+        out.print(f"To check them, highest loss first: {page}", soft_wrap=True)
+        if opens:
+            webbrowser.open(page)
     out.print(f"To bring the decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
 
 
@@ -96,8 +105,6 @@ def checked_place(kind: str, place: Place, file: str) -> Place:
         return Place(place.name, file=place.file or Path(f"{place.name}.jsonl"))
     if place.file is not None:
         raise click.UsageError(f"{file} is for jsonl, not for {kind}")
-    if not place.name:
-        raise click.UsageError(f"{kind} needs --name, the dataset or project there")
     if place.workspace and kind == "label-studio":
         raise click.UsageError("--workspace is for rubrix and argilla, not for label-studio")
     return place

@@ -27,7 +27,7 @@ lossaudit pull losses.parquet --from jsonl records.jsonl
 @click.argument("losses", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--from", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records are.")
-@click.option("--name", help="Dataset or project there.")
+@click.option("--name", help="Dataset or project there.  [default: the dataset's name]")
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
 @click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")

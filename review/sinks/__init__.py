@@ -4,7 +4,9 @@
 turns people's answers into decisions. docs/annotation-servers.md describes what each of them gets.
 """
 
+import dataclasses
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # the command line names the sinks without loading their libr
 
 SINKS = {"rubrix": "rubrix", "argilla": "argilla", "label-studio": "label_studio", "jsonl": "jsonl"}
 """Names of the sinks, and their modules."""
+_LONGEST_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Place:
     """Where the records are, as given by the user; each sink takes missing values from the environment."""
 
     name: str | None = None
-    """Name of the dataset or project."""
+    """Name of the dataset or project; None for one made of the audited dataset's name."""
     url: str | None = None
     key: str | None = None
     workspace: str | None = None
@@ -54,6 +57,14 @@ class About:
         while name in self.labels:
             name = f"({name})"
         return name
+
+    @property
+    def default_name(self) -> str:
+        """The audited dataset's name in the form that every server takes: a-z, 0-9 and _, a letter or digit first."""
+        for part in (Path(self.dataset).name.split(".")[0], Path(self.dataset).parent.name):
+            if name := re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_"):
+                return name[:_LONGEST_NAME]
+        return "lossaudit"
 
     def chosen(self, labels: Sequence[str]) -> str | tuple[str, ...] | None:
         """The label, or the set, that people mean who choose these among the labels and `none_of_these`.
@@ -119,6 +130,10 @@ class Sink(Protocol):
     def address(self) -> str:
         """What the sink is and where, for messages."""
 
+    @property
+    def page(self) -> str | None:
+        """Address of the server's page that shows the records highest loss first, once it is found; None for a file."""
+
     def find(self, *, create: bool) -> None:
         """Finds the dataset, or creates it if it doesn't exist and `create` is set. Call this first."""
 
@@ -137,6 +152,8 @@ def connect(kind: str, place: Place, about: About) -> Sink:
 
     Raises LossAuditError for an invalid URL or key, and for a library that isn't installed.
     """
+    if place.name is None:
+        place = dataclasses.replace(place, name=about.default_name)
     try:
         module = importlib.import_module(f"{__name__}.{SINKS[kind]}")
     except ModuleNotFoundError as error:

@@ -64,6 +64,11 @@ class Argilla:
         where = f" in the workspace {self._workspace}" if self._workspace else ""
         return f"Argilla dataset {self._name}{where} at {self._account.url}"
 
+    @property
+    def page(self) -> str:
+        order = "page=1&status=pending&sort=metadata.loss.desc"
+        return f"{self._account.url}/dataset/{self._dataset.id}/annotation-mode?{order}"
+
     def find(self, *, create: bool) -> None:
         workspace = self._find_workspace()
         found = self._ask(lambda: self._client.api.datasets.list(workspace_id=workspace))

@@ -32,6 +32,10 @@ class JsonLines:
     def address(self) -> str:
         return str(self._file)
 
+    @property
+    def page(self) -> None:
+        return None
+
     def find(self, *, create: bool) -> None:
         if not create and not self._file.is_file():
             raise LossAuditError(f"there is no file {self._file}; write it with `lossaudit log`")

@@ -47,8 +47,11 @@ class LabelStudio:
 
     @property
     def address(self) -> str:
-        where = f"/projects/{self._project}/data" if self._project else ""
-        return f"Label Studio project {self._title} at {self._server.account.url}{where}"
+        return f"Label Studio project {self._title} at {self._server.account.url}"
+
+    @property
+    def page(self) -> str:
+        return f"{self._server.account.url}/projects/{self._project}/data"
 
     def find(self, *, create: bool) -> None:
         with self._server.account.understood():

@@ -3,6 +3,7 @@
 A record's JSON equals what that client's `rb.log` sends for the same record (see tests/contracts/rubrix).
 """
 
+import base64
 import json
 import os
 import re
@@ -38,11 +39,19 @@ class Rubrix:
         self._about = about
         self._agent = _agent(about.dataset)
         self._fields = _fields(about.text_pair)
+        self._user = ""
 
     @property
     def address(self) -> str:
         where = f" in the workspace {self._workspace}" if self._workspace else ""
         return f"Rubrix dataset {self._name}{where} at {self._server.account.url}"
+
+    @property
+    def page(self) -> str:
+        order = json.dumps([{"id": "metadata.loss", "order": "desc"}], separators=(",", ":"))
+        sort = base64.urlsafe_b64encode(order.encode()).decode()
+        workspace = self._workspace or self._user
+        return f"{self._server.account.url}/datasets/{workspace}/{self._name}?sort={sort}&viewMode=annotate"
 
     def find(self, *, create: bool) -> None:
         if create:
@@ -84,6 +93,7 @@ class Rubrix:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
             raise self._server.account.nonsense() from error
+        self._user = str(user.get("username"))
         theirs = [user.get("username"), *(user.get("workspaces") or [])]
         # A user for whom the server lists no workspaces may use all of them.
         if self._workspace and user.get("workspaces") is not None and self._workspace not in theirs:

@@ -3,6 +3,7 @@
 The fake below answers like the real server; tests/contracts checks that our requests are right for the real one.
 """
 
+import base64
 import dataclasses
 import json
 
@@ -66,6 +67,33 @@ def sink(rubrix, about, key):
     yield open_
     for one in opened:
         one.close()
+
+
+def test_the_page_shows_the_highest_loss_first(sink, records, on_stage):
+    for place, workspace in [({}, "ann"), ({"workspace": "team"}, "team")]:
+        opened = sink(**place)
+        log_records(records[:1], opened, on_stage)
+        path, query = opened.page.split("?")
+        assert path.endswith(f"/datasets/{workspace}/{NAME}")
+        sort, view = query.split("&")
+        order = base64.urlsafe_b64decode(sort.removeprefix("sort="))
+        assert (json.loads(order), view) == ([{"id": "metadata.loss", "order": "desc"}], "viewMode=annotate")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("/data/AG News (2).csv.gz", "ag_news_2"),
+        ("parts/*.jsonl", "parts"),
+        ("acme/ag_news", "ag_news"),
+        ("données.csv", "donn_es"),
+        ("新闻.csv", "lossaudit"),
+        ("x" * 99, "x" * 50),
+    ],
+)
+def test_a_dataset_names_itself(dataset, name, sink, about):
+    opened = sink(dataclasses.replace(about, dataset=dataset), name=None)
+    assert opened.address.startswith(f"Rubrix dataset {name} at ")
 
 
 def test_a_record_has_all_that_the_tutorial_shows(sink, rubrix, records, on_stage):
