@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
+from rich.text import Text
+
+from lossaudit.engine.shortening import shortened
 
 from .command import Command
-from .console import out, steps
+from .console import out, printable, steps
 
 if TYPE_CHECKING:
     from lossaudit.review.apply import Cleaned
@@ -17,6 +20,9 @@ _EXAMPLES = """
 lossaudit apply losses.parquet -o cleaned.csv
 lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-columns
 """
+_MOST = 5
+"""Decisions that are listed."""
+_WIDTH = 60
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Write the dataset with corrected labels.")
@@ -26,9 +32,10 @@ lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-colu
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; text also .gz, .bz2, .xz, .zip), or a folder for a saved "
+    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; .gz, .bz2, .xz and .zip too), or a folder for a saved "
     "dataset.",
 )
+@click.option("--dataset", help="Where the dataset is now, if not where it was audited.")
 @click.option(
     "--discarded",
     type=click.Choice(["drop", "flag"]),
@@ -37,27 +44,62 @@ lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-colu
     help="Leave discarded rows out, or keep them and flag them in a column.",
 )
 @click.option("--review-columns", is_flag=True, help="Add the columns label_original and review.")
-def apply(losses: Path, output: Path, discarded: str, review_columns: bool) -> None:
+@click.option("--strict", is_flag=True, help="Refuse a dataset that lacks a decided text now.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing: compare an OUTPUT that is there with the dataset and decisions."
+)
+def apply(
+    losses: Path, output: Path, dataset: str | None, discarded: str, review_columns: bool, strict: bool, check: bool
+) -> None:
     """Write the whole dataset that LOSSES was made from, with the labels that you decided.
 
-    The dataset itself isn't changed. A list of the changes is written to OUTPUT.changes.json.
+    Where OUTPUT has the dataset's format, it differs from it in the decided labels alone. The dataset itself isn't
+    changed. A list of the changes is written to OUTPUT.changes.json.
     """
     from lossaudit.review.apply import apply_decisions
 
-    with steps("Applying") as on_step:
+    with steps("Checking" if check else "Applying") as on_step:
         on_step(f"the decisions about {losses}")
-        cleaned = apply_decisions(losses, output, flag_discarded=discarded == "flag", review_columns=review_columns)
+        cleaned = apply_decisions(
+            losses,
+            output,
+            dataset=dataset,
+            flag_discarded=discarded == "flag",
+            review_columns=review_columns,
+            strict=strict,
+            check=check,
+        )
     if cleaned.changes:
         out.print(_changes(cleaned))
+    _print_gone(cleaned)
     if cleaned.lost:
-        out.print(f"{output} has another form than {cleaned.source}; it can't hold {cleaned.lost}", soft_wrap=True)
+        out.print(f"{output} has another format than {cleaned.source}; it can't hold {cleaned.lost}", soft_wrap=True)
     what = "flagged" if discarded == "flag" else "left out"
     out.print(
         f"{cleaned.rows:,} rows: {cleaned.relabelled:,} relabelled, {cleaned.discarded:,} discarded ({what}), "
         f"{cleaned.kept:,} kept, {cleaned.unsure:,} unsure",
         soft_wrap=True,
     )
-    out.print(f"Wrote {output} ({cleaned.written:,} rows) and {output}.changes.json", soft_wrap=True)
+    if check:
+        out.print(f"{output} is {cleaned.source} with these decisions ({cleaned.written:,} rows)", soft_wrap=True)
+    else:
+        out.print(f"Wrote {output} ({cleaned.written:,} rows) and {output}.changes.json", soft_wrap=True)
+
+
+def _print_gone(cleaned: "Cleaned") -> None:
+    """Prints which decisions weren't applied to a dataset that has changed."""
+    if cleaned.is_as_audited:
+        return
+    out.print(f"{cleaned.source} has changed since the audit; decisions are applied by text and label", soft_wrap=True)
+    if not cleaned.gone:
+        return
+    rows = "1 decided row" if len(cleaned.gone) == 1 else f"{len(cleaned.gone):,} decided rows"
+    out.print(f"It lacks the texts, or their labels are others now, of {rows}:")
+    for one in cleaned.gone[:_MOST]:
+        given, text = printable(one.decision.given), shortened(printable(one.start), _WIDTH)
+        out.print(Text(f"  row {one.decision.row} ({given}): {text}"), soft_wrap=True)
+    if len(cleaned.gone) > _MOST:
+        out.print(f"  and {len(cleaned.gone) - _MOST:,} more")
 
 
 def _changes(cleaned: "Cleaned") -> Table:

@@ -1,6 +1,7 @@
 """Applies the decisions about a losses file: writes its dataset with the new labels.
 
-audited_rows.py reads the dataset, label_writers.py knows how its cells hold labels, cleaning/ edits, writes and checks.
+audited_rows.py reads the dataset, placing.py finds the decided rows in it, label_writers.py knows how its cells hold
+labels, and cleaning/ edits, writes and checks.
 """
 
 import json
@@ -13,19 +14,23 @@ from typing import Any
 from lossaudit.engine.data.containers import ending_of, packing_of
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_not_of, check_output_file, file_beside
+from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
 from .audited_rows import AuditedRows
 from .cleaning.comparing import DifferentError
 from .cleaning.edit import Edit
-from .cleaning.forms import beside, form_of
+from .cleaning.forms import Form, beside, form_of
 from .label_sets import names_of, shown
 from .label_writers import writer_of
-from .store import Decision, DecisionStore
+from .placing import Placed, placed
+from .store import DecisionStore, Gone
 
 _ENDINGS = (*TEXT_ENDINGS, ".parquet")
 """Endings of files; a name without an ending is the folder of a saved dataset."""
+_SHOWN = 60
+"""Characters of a text in a message."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,10 @@ class Cleaned:
     kept: int
     """Rows whose given label a person kept."""
     unsure: int
+    is_as_audited: bool
+    """Whether the dataset is the one that was audited; else it has changed since."""
+    gone: tuple[Gone, ...]
+    """Decisions that weren't applied, since the dataset doesn't have their texts, with the same labels, any more."""
     lost: str | None
     """What of the source the output's format can't hold; None where all but the decided cells stays as it is."""
     changes: tuple[Change, ...]
@@ -68,14 +77,23 @@ class Cleaned:
 
 
 def apply_decisions(
-    losses_path: Path, output: Path, *, flag_discarded: bool = False, review_columns: bool = False
+    losses_path: Path,
+    output: Path,
+    *,
+    dataset: str | None = None,
+    flag_discarded: bool = False,
+    review_columns: bool = False,
+    strict: bool = False,
+    check: bool = False,
 ) -> Cleaned:
     """Writes the dataset behind a losses file with the labels that people decided.
 
     output: a text file (.gz, .bz2, .xz or .zip too) or a Parquet file, or a folder for a saved dataset.
-    flag_discarded: keep discarded rows and flag them in a column, instead of leaving them out. review_columns: add the
-    given label and the decision. Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be
-    opened, has changed since the audit, or doesn't show how it writes a label.
+    dataset: where the dataset is now, if not where it was audited. flag_discarded: keep discarded rows and flag them in
+    a column, instead of leaving them out. review_columns: add the given label and the decision. strict: whether each
+    decided text must still be in the dataset. check: write nothing, but compare an output that is there already.
+    Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be opened, has none of the decided texts
+    any more, or doesn't show how it writes a label, and for an output that isn't the dataset with the decisions.
     """
     ending = ending_of(output)
     if ending not in TEXT_ENDINGS:  # others aren't compressed as a whole
@@ -83,41 +101,70 @@ def apply_decisions(
     if ending:
         check_output_file(output, ending, _ENDINGS, otherwise=", or have no ending for a saved dataset's folder")
     losses = LossesTable.open(losses_path)
-    source = AuditedRows.open(losses, output)
+    source = AuditedRows.open(losses, output, dataset)
     with source.rows:
         check_not_of(output, source.places)
         with DecisionStore.open(losses, create=False) as store:
-            decisions = store.decisions()
-        edit = Edit(writer_of(losses, source, decisions), decisions, flag_discarded, review_columns)
+            found = placed(losses, source, store.decisions())
+        _check_places(found, source, strict)
+        writer = writer_of(losses, source, found.decisions, found.labelled)
+        edit = Edit(writer, found.decisions, flag_discarded, review_columns)
         edit.check(source.features)
         form = form_of(source, edit, output)
-        with beside(output, form) as place:
-            form.write(place, output.name)
-            try:
-                written = form.check(place, output.name)
-            except DifferentError as error:
-                raise LossAuditError(
-                    f"{output} wasn't written, since it wouldn't be {source.name} with the decisions: {error}; please "
-                    "report this, with the first lines of the dataset"
-                ) from error
-        cleaned = _cleaned(losses, source, decisions, form.lost, written)
-    _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
+        written = _checked(form, output, source) if check else _written(form, output, source)
+        cleaned = _cleaned(losses, source, found, form.lost, written)
+    if not check:
+        _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
     return cleaned
+
+
+def _written(form: Form, output: Path, source: AuditedRows) -> int:
+    """Writes the output, and returns its number of rows; it takes its place once it has been read again."""
+    with beside(output, form) as place:
+        form.write(place, output.name)
+        try:
+            return form.check(place, output.name)
+        except DifferentError as error:
+            raise LossAuditError(
+                f"{output} wasn't written, since it wouldn't be {source.name} with the decisions: {error}; please "
+                "report this, with the first lines of the dataset"
+            ) from error
+
+
+def _checked(form: Form, output: Path, source: AuditedRows) -> int:
+    """The number of rows of an output that is there."""
+    if not output.exists():
+        raise LossAuditError(f"there is no {output} to check")
+    try:
+        return form.check(output, output.name)
+    except DifferentError as error:
+        raise LossAuditError(f"{output} isn't {source.name} with the decisions: {error}") from error
+
+
+def _check_places(found: Placed, source: AuditedRows, strict: bool) -> None:
+    """Raises LossAuditError if decisions can't be applied to a dataset that has changed."""
+    if not found.gone or (found.decisions and not strict):
+        return
+    many = f"{len(found.gone):,} of the decided rows aren't" if found.decisions else "none of the decided rows is"
+    first = found.gone[0]
+    raise LossAuditError(
+        f"{source.name} has changed since the audit, and {many} in it any more, with the same text and label (first, "
+        f"row {first.decision.row}: {shortened(first.start, _SHOWN)!r}); audit it again"
+    )
 
 
 def _write_changes(cleaned: Cleaned, path: Path) -> None:
     told = asdict(cleaned)
+    told["gone"] = [gone.decision.row for gone in cleaned.gone]
     if cleaned.labels is None:
         del told["labels"]
     with file_beside(path) as temporary:
         temporary.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _cleaned(
-    losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision], lost: str | None, written: int
-) -> Cleaned:
-    verdicts = Counter(decision.verdict for decision in decisions.values())
-    changes, labels = _changes(losses, {row: d.label for row, d in decisions.items() if d.label is not None})
+def _cleaned(losses: LossesTable, source: AuditedRows, found: Placed, lost: str | None, written: int) -> Cleaned:
+    verdicts = Counter(decision.verdict for decision in found.original.values())
+    changes, labels = _changes(losses, {row: d.label for row, d in found.original.items() if d.label is not None})
     return Cleaned(
         source=source.name,
         rows=len(source),
@@ -126,6 +173,8 @@ def _cleaned(
         discarded=verdicts["discard"],
         kept=verdicts["keep"],
         unsure=verdicts["unsure"],
+        is_as_audited=source.is_as_audited,
+        gone=tuple(found.gone),
         lost=lost,
         changes=changes,
         labels=labels,

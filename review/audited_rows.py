@@ -18,7 +18,7 @@ from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.data.splits import ALL, SplitRows, wanted_splits
-from lossaudit.engine.errors import Function, LossAuditError
+from lossaudit.engine.errors import LossAuditError, Option
 from lossaudit.engine.files import files_of
 from lossaudit.engine.run.kept_parts import folder_for
 from lossaudit.engine.table.losses import LossesTable
@@ -33,29 +33,31 @@ class AuditedRows:
 
     rows: Rows
     as_text: bool
+    is_as_audited: bool = True
+    """Whether the rows are those that were audited; else the dataset has changed since."""
 
     @classmethod
-    def open(cls, losses: LossesTable, output: Path) -> Self:
-        """The dataset that was audited, to be written to `output`.
+    def open(cls, losses: LossesTable, output: Path, dataset: str | None = None) -> Self:
+        """The dataset that was audited, to be written to `output`. dataset: where it is now, if not where it was.
 
-        Raises LossAuditError if it isn't known, is gone, or has changed since.
+        Raises LossAuditError if it isn't known, or is gone.
         """
         source = losses.facts.source
-        if not source.name:
+        name = dataset or source.name
+        if not name:
             raise LossAuditError(
-                f"{losses.path} doesn't say which dataset was audited; `apply` needs the Parquet file that `",
-                Function("audit"),
-                "` wrote from a file, a saved or a hub dataset",
+                f"{losses.path} doesn't say which dataset was audited; name it with ", Option("dataset")
             )
-        rows = open_dataset(source.name, source.config, source.split, folder_for(output))
-        if rows.fingerprint != source.fingerprint:
-            rows.close()
-            raise LossAuditError(
-                f"{source.name} has changed since the audit, so its rows may be different ones; run the audit again"
-            )
+        try:
+            rows = open_dataset(name, source.config, source.split, folder_for(output))
+        except LossAuditError as error:
+            if dataset is not None or Path(name).exists():
+                raise
+            raise LossAuditError(*error.parts, "; if it has moved, name it with ", Option("dataset")) from error
         files = rows.origin.files if rows.origin else ()
         in_text = bool(files) and recognised(files[0]).format in TEXT_FORMATS
-        return cls(rows, as_text=in_text and ending_of(output) in TEXT_ENDINGS)
+        as_text = in_text and ending_of(output) in TEXT_ENDINGS
+        return cls(rows, as_text, is_as_audited=rows.fingerprint == source.fingerprint)
 
     def __len__(self) -> int:
         return len(self.rows)

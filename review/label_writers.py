@@ -7,7 +7,7 @@ list, a text with separators, or a 0 or 1 for each label. Labels that stay in a 
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -203,26 +203,45 @@ class SetInColumns:
         return ", ".join(name for name, column in self.column_of.items() if is_set(row.get(column)))
 
 
-def writer_of(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision]) -> LabelWriter:
+Labelled = Callable[[Collection[str]], Mapping[int, str]]
+"""Gives the given labels of the source's rows that have one of some labels, by row."""
+
+
+def label_columns_of(losses: LossesTable, source: AuditedRows) -> list[str]:
+    """The columns of the source that hold the labels. Raises LossAuditError if the losses file doesn't say it."""
+    form = losses.facts.given.form
+    if losses.is_multi_label and form is not None and form.kind == "columns":
+        return list(_columns_of_labels(losses, source, form).values())
+    return [_label_column(losses)]
+
+
+def writer_of(
+    losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision], labelled: Labelled
+) -> LabelWriter:
     """The writer for a source's form of labels. Raises LossAuditError if the form isn't known."""
     if not losses.is_multi_label:
         column = _label_column(losses)
-        return LabelInCell(column, _values(losses, source, column, decisions))
+        return LabelInCell(column, _values(losses, source, column, decisions, labelled))
     form = losses.facts.given.form or LabelForm(None)
     labels = losses.label_names
     for decision in decisions.values():
         if unknown := set(names_of(decision.label or "[]")) - set(labels):
             raise LossAuditError(f"the decisions name a label {min(unknown)!r}, which the model doesn't have")
     if form.kind == "columns":
-        names = source_names(source.features, None, own_schema(losses.schema.names))
-        own = {ours: name for name, ours in names.items()}
-        of_labels = {label: own[ours] for label, ours in zip(labels, form.columns or (), strict=False)}
+        of_labels = _columns_of_labels(losses, source, form)
         return in_columns(of_labels, source.cells(tuple(of_labels.values())))
     column = _label_column(losses)
     source.check()
     if form.kind == "indicators":
         return SetInIndicators(column, labels)
     return _set_in_cell(column, form, labels, source)
+
+
+def _columns_of_labels(losses: LossesTable, source: AuditedRows, form: LabelForm) -> dict[str, str]:
+    """The source's column of each label."""
+    names = source_names(source.features, None, own_schema(losses.schema.names))
+    own = {ours: name for name, ours in names.items()}
+    return {label: own[ours] for label, ours in zip(losses.label_names, form.columns or (), strict=False)}
 
 
 def _label_column(losses: LossesTable) -> str:
@@ -251,12 +270,14 @@ def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: Au
     return SetInCell(column, values, between_labels(separator, texts), in_list=False)
 
 
-def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision]) -> dict[str, Any]:
+def _values(
+    losses: LossesTable, source: AuditedRows, column: str, decisions: Mapping[int, Decision], labelled: Labelled
+) -> dict[str, Any]:
     """The cell of the source's label column for each decided label, as it is written most often."""
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
-    values = _usual_cells(_labels_of_rows(losses, wanted), source.cells([column]), column)
+    values = _usual_cells(labelled(wanted), source.cells([column]), column)
     if _holds_names(source.features[column]):
         values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
     in_texts = any(isinstance(cell, str) for cell in values.values()) or not values
@@ -272,17 +293,6 @@ def _values(losses: LossesTable, source: AuditedRows, column: str, decisions: Ma
         value = name if value is None else value
         values[name] = str(value) if source.as_text and in_texts else value
     return values
-
-
-def _labels_of_rows(losses: LossesTable, wanted: Collection[str]) -> dict[int, str]:
-    """The given labels of the rows that have one of those."""
-    found: dict[int, str] = {}
-    for batch in losses.batches(["id", "label", "label_name"]):
-        rows = batch.to_pylist()
-        found |= {
-            row["id"]: row["label_name"] for row in rows if row["label"] is not None and row["label_name"] in wanted
-        }
-    return found
 
 
 def _usual_cells(labels: Mapping[int, str], rows: Iterable[Row], column: str) -> dict[str, Any]:

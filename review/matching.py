@@ -30,11 +30,19 @@ def found_again(known: Sequence[Known], losses: LossesTable) -> dict[int, Exampl
 
     Of examples that are the same, the earlier one in `known` is found first.
     """
-    search = _Search(known)
     at_their_rows = examples_of(losses, {one.example.row for one in known})
+    keys = {one.example.text_key for one in known} - {""}
+    return found_among(known, at_their_rows, lambda: _with_these_texts(losses, keys))
+
+
+def found_among(
+    known: Sequence[Known], at_their_rows: Mapping[int, Example], with_their_texts: Callable[[], Iterable[Example]]
+) -> dict[int, Example]:
+    """The same, among other rows: those of the same numbers, by number, and those of the same texts."""
+    search = _Search(known)
     search.at_their_rows(at_their_rows, str)
     if search.left():
-        elsewhere = list(_with_these_texts(losses, {one.example.text_key for one in known} - {""}))
+        elsewhere = list(with_their_texts())
         search.elsewhere(elsewhere, str)
         # Another model may write the same labels in another way.
         search.at_their_rows(at_their_rows, spelling_key)

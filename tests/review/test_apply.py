@@ -259,13 +259,99 @@ def test_a_label_that_cannot_be_written_is_refused(decided, write_file, tmp_path
         apply_decisions(losses, tmp_path / "cleaned.csv")
 
 
+class TestASourceThatChanged:
+    """Decisions are about texts: they are applied where those are now."""
+
+    LINES = tuple(
+        f'{{"text": "{text}", "label": "{label}"}}'
+        for text, label in (
+            ("the bank", "World"),
+            ("the team", "World"),
+            ("oil", "Business"),
+            ("oil", "World"),
+            ("oil", "Business"),
+        )
+    )
+
+    @pytest.fixture
+    def losses(self, decided, write_file):
+        decisions = {0: ("relabel", "Business"), 1: ("relabel", "Sports"), 3: ("relabel", "Business")}
+        return decided(write_file("source.jsonl", "\n".join(self.LINES)), decisions | {4: ("discard", None)})
+
+    def test_rows_that_were_appended_and_moved(self, losses, write_file, tmp_path):
+        more = ['{"text": "the striker", "label": "Sports"}', *reversed(self.LINES), '{"text": "x", "label": "World"}']
+        write_file("source.jsonl", "\n".join(more))
+        cleaned = apply_decisions(losses, tmp_path / "cleaned.jsonl", strict=True)
+        wanted = [line for at, line in enumerate(more) if at != 3]  # the second "oil" that is Business
+        wanted[2] = wanted[2].replace("World", "Business")
+        wanted[3] = wanted[3].replace("World", "Sports")
+        wanted[4] = wanted[4].replace("World", "Business")
+        assert (tmp_path / "cleaned.jsonl").read_text() == "\n".join(wanted)
+        assert (cleaned.is_as_audited, cleaned.gone, cleaned.relabelled, cleaned.rows) == (False, (), 3, 7)
+
+    def test_texts_and_labels_that_were_changed(self, losses, write_file, tmp_path, refused):
+        now = [
+            line.replace("bank", "banks").replace('"the team", "label": "World"', '"the team", "label": "Sports"')
+            for line in self.LINES
+        ]
+        write_file("source.jsonl", "\n".join(now))
+        cleaned = apply_decisions(losses, tmp_path / "cleaned.jsonl")
+        wanted = [*now[:3], now[3].replace("World", "Business"), ""]
+        assert (tmp_path / "cleaned.jsonl").read_text() == "\n".join(wanted)
+        assert [gone.decision.row for gone in cleaned.gone] == [0, 1]
+        assert json.loads((tmp_path / "cleaned.jsonl.changes.json").read_text())["gone"] == [0, 1]
+        with refused("2 of the decided rows aren't in it any more", "row 0: 'the bank'"):
+            apply_decisions(losses, tmp_path / "strict.jsonl", strict=True)
+
+    def test_another_format_and_place(self, losses, tmp_path):
+        rows = [json.loads(line) for line in self.LINES]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "moved.parquet")
+        (tmp_path / "source.jsonl").unlink()
+        cleaned = apply_decisions(losses, tmp_path / "cleaned.parquet", dataset=str(tmp_path / "moved.parquet"))
+        assert pq.read_table(tmp_path / "cleaned.parquet")["label"].to_pylist() == [
+            "Business",
+            "Sports",
+            *["Business"] * 2,
+        ]
+        assert (cleaned.source, cleaned.gone) == (str(tmp_path / "moved.parquet"), ())
+
+
+class TestCheck:
+    def test_an_output_that_is_there(self, decided, write_file, tmp_path, refused):
+        losses, out = decided(write_file("source.csv", CSV), DECISIONS), tmp_path / "cleaned.csv"
+        with refused("there is no"):
+            apply_decisions(losses, out, check=True)
+        written = apply_decisions(losses, out)
+        (tmp_path / "cleaned.csv.changes.json").unlink()
+        assert apply_decisions(losses, out, check=True) == written
+        assert not (tmp_path / "cleaned.csv.changes.json").exists()
+        out.write_text(out.read_text().replace("oil", "gas"))
+        with refused("isn't", "row 2 has 'gas market' in column 'text', not 'oil market'"):
+            apply_decisions(losses, out, check=True)
+
+
 class TestRefuses:
-    def test_a_source_that_changed(self, decided, write_file, tmp_path, refused):
-        losses = decided(write_file("source.csv", CSV), DECISIONS)
+    def test_a_source_without_any_of_the_decided_texts(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), {2: ("discard", None)})
         write_file("source.csv", CSV.replace("oil", "gas"))
-        with refused("source.csv has changed"):
+        with refused("source.csv has changed", "none of the decided rows", "row 2: 'oil market'"):
             apply_decisions(losses, tmp_path / "cleaned.csv")
         assert not (tmp_path / "cleaned.csv").exists()
+
+    def test_a_source_that_is_gone(self, decided, write_file, tmp_path, refused):
+        source = write_file("source.csv", CSV)
+        losses = decided(source, DECISIONS)
+        source.rename(tmp_path / "elsewhere.csv")
+        with refused("there is no file or folder", "if it has moved, name it with dataset"):
+            apply_decisions(losses, tmp_path / "cleaned.csv")
+        with refused("there is no file or folder elsewhere.csv"):
+            apply_decisions(losses, tmp_path / "cleaned.csv", dataset="elsewhere.csv")
+
+    def test_a_source_without_the_columns(self, decided, write_file, tmp_path, refused):
+        losses = decided(write_file("source.csv", CSV), DECISIONS)
+        write_file("source.csv", CSV.replace("text", "body"))
+        with refused("has no column 'text'"):
+            apply_decisions(losses, tmp_path / "cleaned.csv")
 
     def test_but_not_one_that_was_only_touched(self, decided, write_file, tmp_path):
         source = write_file("source.csv", CSV)
