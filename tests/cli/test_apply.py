@@ -9,12 +9,12 @@ ROWS = [("the bank", "World"), ("the team", "Sports"), ("oil market", "Business"
 
 @pytest.fixture
 def losses(run, bundle_folder, write_file, tmp_path):
-    """The losses of four rows, of which the first is relabelled."""
+    """The losses of four rows, the first two of which are relabelled."""
     lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in ROWS]
     source = write_file("source.jsonl", "".join(lines))
     path = tmp_path / "losses.parquet"
     assert run("audit", bundle_folder, source, "-o", path, "--no-tune").exit_code == 0
-    decided = write_file("decided.jsonl", '{"id": 0, "annotation": "Business"}\n')
+    decided = write_file("decided.jsonl", '{"id": 0, "annotation": "Business"}\n{"id": 1, "annotation": "World"}\n')
     pulled = run("pull", path, "--from", "jsonl", decided)
     assert pulled.exit_code == 0, pulled.output
     return path
@@ -30,7 +30,7 @@ def test_it_says_what_changed_and_checks_it(run, fails, losses, tmp_path):
     out = tmp_path / "cleaned.jsonl"
     told = said(run, losses, "-o", out)
     assert "World Business 1" in told
-    assert "4 rows: 1 relabelled" in told
+    assert "4 rows: 2 relabelled" in told
     assert f"Wrote {out}" in told
     assert "changed since" not in told
     assert f"{out} is {tmp_path / 'source.jsonl'} with these decisions" in said(run, losses, "-o", out, "--check")

@@ -259,63 +259,6 @@ def test_a_label_that_cannot_be_written_is_refused(decided, write_file, tmp_path
         apply_decisions(losses, tmp_path / "cleaned.csv")
 
 
-class TestASourceThatChanged:
-    """Decisions are about texts: they are applied where those are now."""
-
-    LINES = tuple(
-        f'{{"text": "{text}", "label": "{label}"}}'
-        for text, label in (
-            ("the bank", "World"),
-            ("the team", "World"),
-            ("oil", "Business"),
-            ("oil", "World"),
-            ("oil", "Business"),
-        )
-    )
-
-    @pytest.fixture
-    def losses(self, decided, write_file):
-        decisions = {0: ("relabel", "Business"), 1: ("relabel", "Sports"), 3: ("relabel", "Business")}
-        return decided(write_file("source.jsonl", "\n".join(self.LINES)), decisions | {4: ("discard", None)})
-
-    def test_rows_that_were_appended_and_moved(self, losses, write_file, tmp_path):
-        more = ['{"text": "the striker", "label": "Sports"}', *reversed(self.LINES), '{"text": "x", "label": "World"}']
-        write_file("source.jsonl", "\n".join(more))
-        cleaned = apply_decisions(losses, tmp_path / "cleaned.jsonl", strict=True)
-        wanted = [line for at, line in enumerate(more) if at != 3]  # the second "oil" that is Business
-        wanted[2] = wanted[2].replace("World", "Business")
-        wanted[3] = wanted[3].replace("World", "Sports")
-        wanted[4] = wanted[4].replace("World", "Business")
-        assert (tmp_path / "cleaned.jsonl").read_text() == "\n".join(wanted)
-        assert (cleaned.is_as_audited, cleaned.gone, cleaned.relabelled, cleaned.rows) == (False, (), 3, 7)
-
-    def test_texts_and_labels_that_were_changed(self, losses, write_file, tmp_path, refused):
-        now = [
-            line.replace("bank", "banks").replace('"the team", "label": "World"', '"the team", "label": "Sports"')
-            for line in self.LINES
-        ]
-        write_file("source.jsonl", "\n".join(now))
-        cleaned = apply_decisions(losses, tmp_path / "cleaned.jsonl")
-        wanted = [*now[:3], now[3].replace("World", "Business"), ""]
-        assert (tmp_path / "cleaned.jsonl").read_text() == "\n".join(wanted)
-        assert [gone.decision.row for gone in cleaned.gone] == [0, 1]
-        assert json.loads((tmp_path / "cleaned.jsonl.changes.json").read_text())["gone"] == [0, 1]
-        with refused("2 of the decided rows aren't in it any more", "row 0: 'the bank'"):
-            apply_decisions(losses, tmp_path / "strict.jsonl", strict=True)
-
-    def test_another_format_and_place(self, losses, tmp_path):
-        rows = [json.loads(line) for line in self.LINES]
-        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "moved.parquet")
-        (tmp_path / "source.jsonl").unlink()
-        cleaned = apply_decisions(losses, tmp_path / "cleaned.parquet", dataset=str(tmp_path / "moved.parquet"))
-        assert pq.read_table(tmp_path / "cleaned.parquet")["label"].to_pylist() == [
-            "Business",
-            "Sports",
-            *["Business"] * 2,
-        ]
-        assert (cleaned.source, cleaned.gone) == (str(tmp_path / "moved.parquet"), ())
-
-
 class TestCheck:
     def test_an_output_that_is_there(self, decided, write_file, tmp_path, refused):
         losses, out = decided(write_file("source.csv", CSV), DECISIONS), tmp_path / "cleaned.csv"
