@@ -51,4 +51,4 @@ def print_decided_after(losses: Path, before: int) -> None:
         given, text = printable(one.decision.given), shortened(printable(one.start), _WIDTH)
         out.print(f"  row {one.decision.row} ({given}): {text}", soft_wrap=True)
     if len(gone) > _MOST:
-        out.print(f"  and {len(gone) - _MOST:,} more")
+        out.print(f"  and {len(gone) - _MOST:,} more: `lossaudit decisions show {losses}`", soft_wrap=True)

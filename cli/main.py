@@ -8,6 +8,7 @@ from .apply import apply
 from .audit import audit
 from .cache import cache
 from .completion import completion
+from .decisions import decisions
 from .demo import demo
 from .doctor import doctor
 from .export import export
@@ -44,5 +45,8 @@ def main() -> None:
     """
 
 
-for command in (export, audit, fit, top, report, review, log, pull, rerank, apply, demo, doctor, cache, completion):
+for command in (
+    *(export, audit, fit, top, report, review, log, pull, rerank, decisions),
+    *(apply, demo, doctor, cache, completion),
+):
     main.add_command(command)

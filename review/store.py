@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,13 +21,19 @@ from lossaudit.engine.table.losses import LossesTable
 from .database import Database
 from .examples import Example, examples_of
 from .matching import Known, found_again
-from .store_format import FORMAT, make_tables, upgrade
+from .store_format import FORMAT, example_number, make_tables, upgrade
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """Possible verdicts: the label is wrong and another one is right; the label is right; can't tell; the example shouldn't
 be in the dataset."""
 _COLUMNS = "row, verdict, label, annotator, origin, made_at, text_key, given"
 _FROM = "FROM decisions JOIN examples ON examples.id = example"
+_DECIDED = "decisions (step, example, verdict, label, annotator, origin, made_at)"
+_UNLESS_KNOWN = (
+    "?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE example = ?1 AND verdict = ?2 "
+    "AND label IS ?3 AND annotator = ?4 AND origin = ?5 AND (made_at = ?6 OR ?7))"
+)
+"""Not stored twice: one that is the same. ?7: whether its time isn't the one that was told, since it was to come."""
 _IN_ORDER = "ORDER BY made_at, decisions.id"
 
 
@@ -59,6 +65,15 @@ class Gone:
     """Its row is the one that the example had."""
     start: str
     """Beginning of the text."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The result of merging decisions into the store."""
+
+    new: list[Decision]
+    gone: int
+    """How many of them are about examples that the losses file doesn't have."""
 
 
 class DecisionStore:
@@ -115,20 +130,38 @@ class DecisionStore:
         if missing := sorted(rows - found.keys()):
             raise LossAuditError(f"{self._losses.path} has no row {missing[0]}, so there can be no decision about it")
         with self._writing() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO examples (row, is_here, text_key, given, start) VALUES (?, 1, ?, ?, ?)",
-                (dataclasses.astuple(found[row]) for row in sorted(rows)),
-            )
+            numbers = {row: example_number(connection, found[row], found[row]) for row in sorted(rows)}
             if now and _newest(connection) >= present:  # the clock was set back
                 checked = [_after(decision, self._latest(decision.row)) for decision in checked]
             step = _bump(connection)
             connection.executemany(
-                "INSERT INTO decisions (step, example, verdict, label, annotator, origin, made_at) "
-                f"SELECT {step}, id, ?2, ?3, ?4, ?5, ?6 FROM examples WHERE is_here AND row = ?1 AND NOT EXISTS ("
-                "SELECT 1 FROM decisions WHERE example = examples.id AND made_at = ?6 AND verdict = ?2 "
-                "AND label IS ?3 AND annotator = ?4 AND origin = ?5)",
-                (dataclasses.astuple(decision)[:6] for decision in checked),
+                f"INSERT INTO {_DECIDED} SELECT {step}, {_UNLESS_KNOWN}",
+                ((numbers[decision.row], *dataclasses.astuple(decision)[1:6], False) for decision in checked),
             )
+
+    def merge(self, told: Sequence[tuple[Example, Decision]]) -> Merged:
+        """Stores decisions that were made elsewhere, about examples that are found by text and given label.
+
+        Those that are here already aren't stored again. Examples that the losses file lacks are kept until it has them.
+        Raises LossAuditError as `add` does.
+        """
+        present = utc_now()
+        checked = [(example, _checked(decision, present), decision.made_at) for example, decision in told]
+        examples = list(dict.fromkeys(example for example, _ in told))
+        found = found_again([Known(number, example) for number, example in enumerate(examples)], self._losses)
+        new = []
+        with self._writing() as connection:
+            numbers = {
+                example: example_number(connection, example, found.get(number))
+                for number, example in enumerate(examples)
+            }
+            step = _bump(connection)
+            for example, decision, made_at in checked:
+                values = (numbers[example], *dataclasses.astuple(decision)[1:6], _in_utc(made_at) > present)
+                if connection.execute(f"INSERT INTO {_DECIDED} SELECT {step}, {_UNLESS_KNOWN}", values).rowcount:
+                    new.append((example, decision))
+        there = {examples[number] for number in found}
+        return Merged([decision for _, decision in new], sum(example not in there for example, _ in new))
 
     def undo(self, annotator: str) -> list[Decision]:
         """Takes back an annotator's last step and returns its decisions, by row; [] if there is none."""
@@ -158,6 +191,13 @@ class DecisionStore:
             ).fetchall()
         latest = {number: Gone(Decision(*values), start) for number, start, *values in found}
         return sorted(latest.values(), key=lambda gone: gone.decision.row)
+
+    def all(self) -> list[tuple[Example, Decision]]:
+        """All decisions, also about examples that the losses file lacks, in the order in which they count."""
+        with self._reading() as connection:
+            found = connection.execute(f"SELECT start, {_COLUMNS} {_FROM} {_IN_ORDER}").fetchall()
+        made = [(start, Decision(*values)) for start, *values in found]
+        return [(Example(one.row, one.text_key, one.given, start), one) for start, one in made]
 
     def history(self, row: int) -> list[Decision]:
         """All decisions about a row, the one that counts last; those taken back aren't included."""
@@ -326,6 +366,10 @@ def _checked(decision: Decision, now: str) -> Decision:
     if made_at.tzinfo is None:
         raise LossAuditError(f"{where}: the time {decision.made_at} has no time zone")
     return dataclasses.replace(decision, made_at=min(_as_stored(made_at), now))
+
+
+def _in_utc(made_at: str) -> str:
+    return _as_stored(datetime.fromisoformat(made_at))
 
 
 def _after(decision: Decision, latest: str | None) -> Decision:

@@ -3,6 +3,7 @@
 Format 1 knew examples by their row alone; format 2 knows them by their texts and given labels too.
 """
 
+import dataclasses
 import sqlite3
 
 from lossaudit.engine.table.losses import LossesTable
@@ -43,6 +44,22 @@ def make_tables(connection: sqlite3.Connection) -> None:
     for statement in filter(str.strip, _TABLES.split(";")):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def example_number(connection: sqlite3.Connection, example: Example, here: Example | None) -> int:
+    """The number of an example, which is added unless it is there.
+
+    here: the same example as the losses file has it; None if it doesn't.
+    """
+    values = dataclasses.asdict(here or example)
+    same = "is_here AND row = :row" if here else "NOT is_here AND (row, text_key, given) = (:row, :text_key, :given)"
+    connection.execute(
+        f"INSERT INTO examples (row, is_here, text_key, given, start) SELECT :row, {int(here is not None)}, :text_key, "
+        f":given, :start WHERE NOT EXISTS (SELECT 1 FROM examples WHERE {same})",
+        values,
+    )
+    (number,) = connection.execute(f"SELECT id FROM examples WHERE {same}", values).fetchone()
+    return int(number)
 
 
 def upgrade(connection: sqlite3.Connection, losses: LossesTable) -> None:

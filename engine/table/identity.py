@@ -5,9 +5,11 @@ Decisions are found again by these two, so neither may ever change for the same 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 _BYTES = 16
+_KEY = re.compile(rf"[0-9a-f]{{{2 * _BYTES}}}")
 
 
 def text_key(texts: Sequence[str | None]) -> str:
@@ -27,6 +29,11 @@ def text_digest(texts: Iterable[str | None]) -> bytes:
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
     return digest.digest()
+
+
+def is_text_key(key: str) -> bool:
+    """Whether a text may come from `text_key`."""
+    return _KEY.fullmatch(key) is not None
 
 
 def given_key(label: str | Sequence[str] | None) -> str:

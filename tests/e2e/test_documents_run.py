@@ -75,6 +75,10 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
     names = [LABELS[row % len(LABELS)] for row in range(len(table))]
     table = table.set_column(table.schema.get_field_index("prediction_name"), "prediction_name", [names])
     write_table([table], table.schema, folder / "losses.parquet")
+    shutil.copy(folder / "losses.parquet", folder / "other.parquet")
+    with DecisionStore.open(LossesTable.open(folder / "other.parquet")) as store:
+        store.add([Decision(0, "keep", None, "ada", "page", utc_now())])
+    made("decisions", "export", folder / "other.parquet", "-o", folder / "decisions.jsonl")
     made("log", folder / "losses.parquet", "--to", "jsonl", "-o", folder / "records.jsonl", "-n", 5)
     return folder
 
@@ -106,8 +110,8 @@ def review(arguments):
 def run(arguments):
     if arguments[0] == "review":
         return review(arguments)
-    if arguments[0] in ("apply", "rerank"):  # by now a person has looked
-        losses = Path(arguments[1])
+    if arguments[0] in ("apply", "rerank", "decisions"):  # by now a person has looked
+        losses = Path(next(argument for argument in arguments if argument.endswith(".parquet")))
         with DecisionStore.open(LossesTable.open(losses)) as store:
             row = LossesTable.open(losses).top(1)["id"][0].as_py()
             store.add([Decision(row, "discard", None, "ada", "page", utc_now())])
