@@ -39,11 +39,12 @@ lossaudit export ./my-encoder -o encoder --encoder
 def export(model: str, output: Path, multi_label: bool, fp16: bool, encoder: bool, offline: bool) -> None:
     """Export MODEL, a fine-tuned text classifier, to a bundle that needs no torch.
 
-    MODEL is a folder written by save_pretrained, or a hub name. The bundle is compared with PyTorch before it
-    is written. Needs the extra: pip install 'lossaudit[export]'
+    MODEL is a folder written by save_pretrained, or a hub name. It may also be a folder with model.onnx, config.json
+    and tokenizer.json, as Optimum writes it.
 
-    MODEL may also be a folder with model.onnx, config.json and tokenizer.json, as Optimum writes it. That needs no
-    torch; there is then no PyTorch model to compare it with, and the output says so.
+    With the extra (pip install 'lossaudit[export]'), a checkpoint is compared with PyTorch before its bundle is
+    written. Without it, lossaudit writes the graphs of common families by itself, and the output says that they
+    weren't compared.
     """
     if encoder and multi_label:
         raise click.UsageError("--multi-label is for classifiers; an encoder has no labels")
@@ -73,8 +74,8 @@ def _outputs(manifest: "Manifest") -> str:
 def _parity(parity: "Parity") -> str:
     if parity.texts == 0:
         return (
-            "Not compared with PyTorch, since the model was already ONNX; "
-            f"logits differ from the given graph's by at most {parity.max_difference:.1e}"
+            "Not compared with PyTorch, since there was no PyTorch model; "
+            f"logits alone, in a batch and before the graph was rewritten differ by at most {parity.max_difference:.1e}"
         )
     return (
         f"Parity with PyTorch: logits differ by at most {parity.max_difference:.1e} "

@@ -1,58 +1,25 @@
 """Makes a bundle of a model that is ONNX already, in Optimum's layout: model.onnx, config.json and tokenizer.json.
 
-Nothing here needs torch or transformers. There is no PyTorch model to compare with, so the manifest's parity counts no
-texts. Instead, the graph must take token ids and return logits, a text's logits mustn't depend on its batch, and the
-rewritten forms must agree with the given graph.
+Nothing here needs torch or transformers. `given.py` says what is checked instead.
 """
 
 import hashlib
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import onnx
-
-from lossaudit.engine.cpus import usable_cpus
-from lossaudit.engine.data.texts import Text
-from lossaudit.engine.errors import LossAuditError, brief
+from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.engine.model import backends
-from lossaudit.engine.model.bundle import (
-    MANIFEST,
-    MODEL,
-    TOKENIZER,
-    About,
-    Bundle,
-    Parity,
-    Source,
-    is_bundle,
-)
-from lossaudit.engine.model.encoding import TextEncoder
+from lossaudit.engine.model.bundle import MANIFEST, MODEL, TOKENIZER, Bundle, Source, is_bundle
 from lossaudit.engine.model.graph_checks import check_graph
 
 from .cache import cached, for_gpu
-from .comparison import (
-    MOST_TOKENS,
-    TOLERANCE,
-    Exported,
-    Reference,
-    Shape,
-    logits_alone,
-    reference_pairs,
-    texts_with_tokens,
-    with_pairs,
-)
 from .config import CONFIG, TOKENIZER_CONFIG, ModelConfig, TokenizerConfig, task_of_config
-from .forms import make_forms
-from .manifest import Forms, versions_of, write_manifest
-from .tokenizer import max_length, pad_id, read_tokenizer, without_padding
+from .given import Given, Step, write_given
+from .tokenizer import max_length, pad_id, read_tokenizer
 
-_MAKERS = ("onnxruntime", "onnx", "tokenizers")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-
-Step = Callable[[str], None]
 
 
 def is_onnx_folder(path: str | Path) -> bool:
@@ -102,89 +69,31 @@ class _Folder:
         return self.path / MODEL
 
 
-@dataclass(frozen=True)
-class _Given:
-    """The output of the given graph for some texts or pairs."""
-
-    architecture: str
-    reference: Reference
-    """Logits of each text by itself."""
-    difference: float
-    """Largest difference between a text's logits alone and in a batch."""
-
-    @classmethod
-    def run(cls, graph: Path, encoder: TextEncoder, architecture: str, texts: Sequence[Text]) -> "_Given":
-        runner = _load(graph)
-        try:
-            logits = logits_alone(runner, encoder, texts)
-        except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise LossAuditError(f"{graph} can't be run: {brief(error)}") from error
-        reference = Reference("itself", encoder, texts, logits)
-        difference = reference.compare(f"{graph} ({architecture})", runner)
-        return cls(architecture, replace(reference, name="the given one"), difference)
-
-    @property
-    def classes(self) -> int:
-        """Logits per text."""
-        return int(self.reference.logits.shape[1])
-
-    def check(self, runner: backends.Runner) -> Parity:
-        """The parity of another form of the graph. Raises LossAuditError if it differs."""
-        difference = self.reference.compare(f"the rewritten graph of {self.architecture}", runner)
-        return Parity(max(difference, self.difference), TOLERANCE, texts=0)
-
-
 def _adopt(given_as: _Folder, target: Path, on_step: Step, multi_label: bool = False, fp16: bool = False) -> Bundle:
     on_step("reading the ONNX folder")
     name = given_as.source.name
     config = ModelConfig.read(given_as.path)
     tokenizer = read_tokenizer(given_as.path / TOKENIZER)
     settings = TokenizerConfig.read(given_as.path, tokenizer)
-    task = task_of_config(name, config.problem_type, len(config.labels or ("", "")), multi_label)
+    given = Given(
+        graph=given_as.graph,
+        architecture=config.architecture,
+        task=task_of_config(name, config.problem_type, len(config.labels or ("", "")), multi_label),
+        labels=partial(_labels, config, name),
+        tokenizer=tokenizer,
+        max_length=max_length(settings, config),
+        truncation_side=settings.truncation_side,
+        pad_id=pad_id(settings, config),
+        heads=config.heads,
+        hidden=config.hidden,
+        source=given_as.source,
+    )
     with folder_beside(target, replaceable=MANIFEST) as folder:
-        without_padding(tokenizer).save(str(folder / TOKENIZER))
-        limit, padding, side = max_length(settings, config), pad_id(settings, config), settings.truncation_side
-        encoder = TextEncoder(folder / TOKENIZER, min(limit, MOST_TOKENS), padding, side)
-        on_step("checking the graph")
-        run = partial(_Given.run, given_as.graph, encoder, config.architecture)
-        given = run(texts_with_tokens(encoder))
-        check, without_pairs = with_pairs(given.check, lambda: run(reference_pairs(encoder.max_length)).check)
-        labels = _labels(config, given.classes, name)
-        shape = Shape(config.heads, config.hidden, given.classes, task)
-        exported = Exported(given_as.graph, shape, encoder, check)
-        on_step("rewriting it for CPUs and comparing it with the given graph")
-        forms = _rewritten(exported, folder, fp16)
-        about = About(
-            architecture=config.architecture,
-            task=task,
-            labels=labels,
-            max_length=limit,
-            truncation_side=side,
-            pad_id=padding,
-            opset=_opset(given_as.graph),
-            inputs=_load(folder / MODEL).inputs,
-            source=given_as.source,
-        )
-        forms = replace(forms, left_out=forms.left_out | without_pairs)
-        write_manifest(folder, about, forms, versions_of(_MAKERS))
+        write_given(given, folder, on_step, fp16)
     return Bundle.load(target)
 
 
-def _rewritten(exported: Exported, folder: Path, fp16: bool) -> Forms:
-    try:
-        return make_forms(exported, folder, fp16)
-    except LossAuditError:
-        raise
-    except Exception as error:  # onnx and protobuf raise anything for a graph that they don't expect
-        raise LossAuditError(f"{exported.graph} can't be rewritten: {brief(error)}") from error
-
-
-def _opset(graph: Path) -> int:
-    opsets = onnx.load(graph, load_external_data=False).opset_import
-    return max((one.version for one in opsets if one.domain in ("", "ai.onnx")), default=0)
-
-
-def _labels(config: ModelConfig, classes: int, name: str) -> tuple[str, ...]:
+def _labels(config: ModelConfig, name: str, classes: int) -> tuple[str, ...]:
     task_of_config(name, config.problem_type, classes)
     labels = config.labels or tuple(f"LABEL_{index}" for index in range(classes))  # as transformers calls them
     if len(labels) != classes:
@@ -205,7 +114,3 @@ def _checked_revision(folder: Path) -> str:
         if (folder / name).is_file():
             digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
     return f"sha256:{digest.hexdigest()}"
-
-
-def _load(graph: Path) -> backends.onnxruntime.Session:
-    return backends.onnxruntime.Cpu().load(graph, workers=1, threads=usable_cpus())

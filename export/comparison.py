@@ -49,6 +49,10 @@ class Exported:
     """Tokenizer of the model."""
     check: Check
     """Comparison of an fp32 form of the graph with the reference."""
+    family: str = ""
+    """Name of the family whose writer wrote the graph; empty for a graph from elsewhere."""
+    applied: tuple[str, ...] | None = None
+    """What the writer did to layers that it left nothing to do for; None if they are to be rewritten."""
 
 
 _SENTENCES = (

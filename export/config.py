@@ -18,6 +18,11 @@ CLASSIFIER = "ForSequenceClassification"
 """End of the architecture's name in a checkpoint with a classification head."""
 _MULTI_LABEL = "multi_label_classification"
 """The problem_type that transformers gives multi-label models."""
+_KINDS = {
+    True: ("Albert", "Bert", "DebertaV2", "Electra", "PreTrained"),
+    False: ("Camembert", "DistilBert", "GPT2", "Llama", "MPNet", "Qwen2", "Roberta", "XLMRoberta"),
+}
+"""Whether tokenizers give tokens their types, by the start of transformers' class."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class ModelConfig:
     problem_type: str | None
     labels: tuple[str, ...] | None
     """Names in the order of the logits; None if the file has no id2label."""
+    classes: int
+    """Number of logits, as transformers reads it."""
     heads: int
     """Number of attention heads; 0 if unknown."""
     hidden: int
@@ -40,14 +47,16 @@ class ModelConfig:
     def read(cls, folder: Path) -> Self:
         """Reads the folder's config.json. Raises LossAuditError if it is missing or can't be used."""
         path = folder / CONFIG
-        data = _read_object(path)
+        data = read_object(path)
         model_type = _field(path, data, str, "model_type") or "unknown"
         architectures = _field(path, data, list, "architectures") or [model_type]
+        labels = _labels(path, _field(path, data, dict, "id2label"))
         return cls(
             architecture=str(architectures[0]),
             model_type=model_type,
             problem_type=_field(path, data, str, "problem_type"),
-            labels=_labels(path, _field(path, data, dict, "id2label")),
+            labels=labels,
+            classes=len(labels) if labels else _field(path, data, int, "num_labels") or 2,
             heads=_field(path, data, int, "num_attention_heads", "n_heads", "n_head") or 0,
             hidden=_field(path, data, int, "hidden_size", "dim", "n_embd", "d_model") or 0,
             max_position_embeddings=_field(path, data, int, "max_position_embeddings", "n_positions"),
@@ -62,12 +71,14 @@ class TokenizerConfig:
     model_max_length: int
     truncation_side: str
     pad_token_id: int | None
+    gives_types: bool | None
+    """Whether it gives each token its type; None if that depends on the model."""
 
     @classmethod
     def read(cls, folder: Path, tokenizer: Tokenizer) -> Self:
         """Reads the folder's tokenizer_config.json, if it has one. Raises LossAuditError if it can't be used."""
         path = folder / TOKENIZER_CONFIG
-        data = _read_object(path) if path.is_file() else {}
+        data = read_object(path) if path.is_file() else {}
         pad = data.get("pad_token")
         pad = pad.get("content") if isinstance(pad, dict) else pad
         side = _field(path, data, str, "truncation_side") or "right"
@@ -77,6 +88,7 @@ class TokenizerConfig:
             model_max_length=int(_field(path, data, (int, float), "model_max_length") or 10**30),
             truncation_side=side,
             pad_token_id=tokenizer.token_to_id(pad) if isinstance(pad, str) else None,
+            gives_types=_gives_types(path, data),
         )
 
 
@@ -97,7 +109,8 @@ def task_of_config(name: str, problem_type: str | None, classes: int, multi_labe
     return MULTI_LABEL if multi_label or problem_type == _MULTI_LABEL else CLASSIFY
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises LossAuditError if it is missing or something else."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -124,6 +137,15 @@ def _field(path: Path, data: dict[str, Any], kind: type | tuple[type, ...], *nam
             raise LossAuditError(f"{path} can't be used: its field {name!r} has the wrong type")
         return value
     return None
+
+
+def _gives_types(path: Path, data: dict[str, Any]) -> bool | None:
+    inputs = _field(path, data, list, "model_input_names")
+    if inputs is not None:
+        return "token_type_ids" in inputs
+    kind = (_field(path, data, str, "tokenizer_class") or "").removesuffix("Fast").removesuffix("Tokenizer")
+    known = [gives for gives, kinds in _KINDS.items() if kind in kinds]
+    return known[0] if known else None
 
 
 def _labels(path: Path, id2label: dict[str, Any] | None) -> tuple[str, ...] | None:

@@ -4,9 +4,7 @@ The checkpoint may be a bare encoder, a sentence-transformers folder or a fine-t
 `pooling.py` turns the tokens' states into one.
 """
 
-import hashlib
 import inspect
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,17 +21,17 @@ from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle, Parity
 from lossaudit.engine.model.encoding import TextEncoder
 
 from . import checkpoint as checkpoints
+from . import loading
 from . import pooling as poolings
 from .cache import cached, for_gpu
 from .comparison import TOLERANCE, texts_with_tokens
-from .config import CLASSIFIER
-from .exporter import Original, Step, quiet_libraries, write_bundle
+from .config import CLASSIFIER, CONFIG, read_object
+from .exporter import Original, Step, gives_types, quiet_libraries, write_bundle
 from .graph import write_graph
 from .parity import TorchModel, compare_with_torch
 from .tokenizer import max_length
-
-_SENTENCES = "sentence_bert_config.json"
-"""File in which sentence-transformers limits the tokens per text, often below the model's number of positions."""
+from .writer.writing import write_encoder
+from .written import POOLS
 
 
 def export_encoder(model: str, target: Path, on_step: Step = lambda step: None, fp16: bool = False) -> Bundle:
@@ -51,19 +49,22 @@ def cached_encoder(model: str, on_step: Step = lambda step: None) -> Bundle:
     """The features bundle of a checkpoint from the user's cache folder; it is exported if it is missing or damaged."""
     on_step("finding the encoder")
     checkpoint = checkpoints.find(model)
-    digest = hashlib.sha256(f"{FEATURES} {checkpoint.revision}".encode())
-    for name in (poolings.CONFIG, _SENTENCES):
-        file = checkpoint.folder / name
-        digest.update(file.read_bytes() if file.is_file() else b"")
-    return cached(digest.hexdigest(), lambda target: _export(checkpoint, target, on_step, for_gpu()))
+    key = poolings.cache_key(FEATURES, checkpoint.revision, checkpoint.folder)
+    return cached(key, lambda target: _export(checkpoint, target, on_step, for_gpu()))
 
 
 def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp16: bool) -> Bundle:
     with quiet_libraries():
         on_step("loading the weights")
         model = _load(checkpoint)
-        tokenizer = checkpoints.load_tokenizer(checkpoint)
-        pooling = poolings.pooling_of(checkpoint.folder, model.config)
+        tokenizer = loading.load_tokenizer(checkpoint)
+        config = model.config
+        pooling = poolings.pooling_of(
+            checkpoint.folder,
+            str((config.architectures or [""])[0]),
+            config.model_type,
+            getattr(config, "classifier_pooling", None),
+        )
 
         def write(path: Path) -> int:
             opset = write_graph(model, path, "feature-extraction")
@@ -77,7 +78,10 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp1
             tokenizer=tokenizer,
             task=FEATURES,
             labels=tuple(f"{pooling} {place}" for place in range(_hidden(model))),
-            max_length=_max_length(checkpoint.folder, max_length(tokenizer, model.config)),
+            max_length=poolings.most_tokens(checkpoint.folder, max_length(tokenizer, config)),
+            write=lambda: write_encoder(
+                checkpoint.folder, read_object(checkpoint.folder / CONFIG), POOLS[pooling], gives_types(tokenizer)
+            ),
             write_graph=write,
             check=lambda runner, encoder: _check(model, tokenizer, pooling, runner, encoder),
         )
@@ -87,13 +91,13 @@ def _export(checkpoint: checkpoints.Checkpoint, target: Path, on_step: Step, fp1
 def _load(checkpoint: checkpoints.Checkpoint) -> transformers.PreTrainedModel:
     """The encoder, in fp32 and evaluation mode. Raises LossAuditError, naming the checkpoint, if it can't be used."""
     try:
-        config = checkpoints.load_config(checkpoint)
+        config = loading.load_config(checkpoint)
         if config.is_encoder_decoder:
             raise LossAuditError(
                 f"{checkpoint.name} is an encoder with a decoder ({config.model_type}), and its encoder can't be used "
                 "by itself; name an encoder-only model"
             )
-        model, found_missing = checkpoints.load_weights(AutoModel, checkpoint, config)
+        model, found_missing = loading.load_weights(AutoModel, checkpoint, config)
     except LossAuditError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, RuntimeError, UnpicklingError …
@@ -119,17 +123,6 @@ def _architecture(model: transformers.PreTrainedModel) -> str:
     """The classifier's architecture if the encoder comes from one: it may have learned the labels that heads judge."""
     saved = str((model.config.architectures or [""])[0])
     return saved if saved.endswith(CLASSIFIER) else type(model).__name__
-
-
-def _max_length(folder: Path, limit: int) -> int:
-    path = folder / _SENTENCES
-    if not path.is_file():
-        return limit
-    try:
-        asked = dict(json.loads(path.read_text(encoding="utf-8"))).get("max_seq_length")
-        return min(limit, max(1, int(asked))) if asked else limit
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
 
 
 def _check(

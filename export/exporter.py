@@ -17,6 +17,7 @@ import transformers
 import transformers.utils.logging
 
 from lossaudit.engine.cpus import usable_cpus
+from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_replaceable, folder_beside
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.backends import Runner
@@ -24,15 +25,23 @@ from lossaudit.engine.model.bundle import MANIFEST, MODEL, PAIRS, TOKENIZER, Abo
 from lossaudit.engine.model.encoding import TextEncoder
 
 from . import checkpoint as checkpoints
+from . import loading
 from .cache import cached, for_gpu
 from .comparison import MOST_TOKENS, Check, Exported, Shape, with_pairs
+from .config import CONFIG, read_object
 from .forms import make_forms
 from .graph import input_names, write_graph
-from .manifest import versions_of, write_manifest
+from .manifest import Forms, versions_of, write_manifest
 from .parity import check_pairs, check_parity
 from .tokenizer import max_length, pad_id, write_tokenizer
+from .weights import SharedWeights
+from .writer.parts import OPSET
+from .writer.settings import NotWrittenError
+from .writer.writing import UnknownFamilyError, Written, write_classifier
 
-_MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "tokenizers", "torch", "transformers")
+_MAKERS = ("onnxruntime", "onnx", "optimum-onnx", "safetensors", "tokenizers", "torch", "transformers")
+_WRITTEN = "written graph"
+"""Key in `left_out` for the writer's graph, if Optimum's was taken instead."""
 
 Step = Callable[[str], None]
 
@@ -63,8 +72,8 @@ def _export(
 ) -> Bundle:
     with quiet_libraries():
         on_step("loading the weights")
-        model, task = checkpoints.load_model(checkpoint, multi_label)
-        tokenizer = checkpoints.load_tokenizer(checkpoint)
+        model, task = loading.load_model(checkpoint, multi_label)
+        tokenizer = loading.load_tokenizer(checkpoint)
         if model.config.pad_token_id is None:
             # Without one, a decoder's classifier accepts no batch, since it can't find a text's last token.
             model.config.pad_token_id = tokenizer.pad_token_id
@@ -74,8 +83,14 @@ def _export(
             architecture=type(model).__name__,
             tokenizer=tokenizer,
             task=task,
-            labels=checkpoints.label_names(model.config),
+            labels=loading.label_names(model.config),
             max_length=max_length(tokenizer, model.config),
+            write=lambda: write_classifier(
+                checkpoint.folder,
+                read_object(checkpoint.folder / CONFIG),
+                model.config.num_labels,
+                gives_types(tokenizer),
+            ),
             write_graph=lambda path: write_graph(model, path),
             check=lambda runner, encoder: check_parity(model, tokenizer, runner, encoder),
             check_pairs=lambda runner, encoder: check_pairs(model, tokenizer, runner, encoder),
@@ -97,8 +112,10 @@ class Original:
     labels: tuple[str, ...]
     max_length: int
     """Maximum number of tokens that the model accepts."""
+    write: Callable[[], Written]
+    """Function that writes the ONNX graph without Optimum. Raises NotWrittenError or LossAuditError if it can't."""
     write_graph: Callable[[Path], int]
-    """Function that writes the ONNX graph to a path and returns its opset."""
+    """Function that writes Optimum's ONNX graph to a path and returns its opset."""
     check: Callable[[Runner, TextEncoder], Parity]
     """Comparison of a graph with the model, which raises LossAuditError if they differ."""
     check_pairs: Callable[[Runner, TextEncoder], Parity] | None = None
@@ -108,18 +125,11 @@ class Original:
 def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = False) -> Bundle:
     """Writes the bundle of a model to the folder `target`. Raises LossAuditError and leaves nothing behind."""
     with tempfile.TemporaryDirectory() as scratch, folder_beside(target, replaceable=MANIFEST) as folder:
-        exported = Path(scratch) / "exported.onnx"
         tokenizer, config = original.tokenizer, original.model.config
-        on_step("writing the ONNX graph")
-        opset = original.write_graph(exported)
         write_tokenizer(tokenizer, folder / TOKENIZER)
         side, padding = tokenizer.truncation_side, pad_id(tokenizer, config)
         encoder = TextEncoder(folder / TOKENIZER, min(original.max_length, MOST_TOKENS), padding, side)
-        heads, hidden = (getattr(config, name, 0) for name in ("num_attention_heads", "hidden_size"))
-        on_step("rewriting it for CPUs and comparing it with PyTorch")
-        check, left_out = _check_of(original, exported, encoder)
-        shape = Shape(heads, hidden, len(original.labels), original.task)
-        forms = make_forms(Exported(exported, shape, encoder, check), folder, fp16)
+        opset, forms = _best_forms(original, encoder, Path(scratch), folder, on_step, fp16)
         about = About(
             architecture=original.architecture,
             task=original.task,
@@ -131,9 +141,38 @@ def write_bundle(original: Original, target: Path, on_step: Step, fp16: bool = F
             inputs=input_names(folder / MODEL),
             source=Source(original.checkpoint.name, original.checkpoint.revision),
         )
-        forms = replace(forms, left_out=forms.left_out | left_out)
         write_manifest(folder, about, forms, versions_of(_MAKERS))
     return Bundle.load(target)
+
+
+def _best_forms(
+    original: Original, encoder: TextEncoder, scratch: Path, folder: Path, on_step: Step, fp16: bool
+) -> tuple[int, Forms]:
+    """The opset and the forms of the graph that lossaudit writes or, if that can't be or isn't right, of Optimum's."""
+
+    def forms_of(graph: Path, family: str = "", applied: tuple[str, ...] | None = None) -> Forms:
+        on_step("rewriting it for CPUs and comparing it with PyTorch")
+        heads, hidden = (getattr(original.model.config, name, 0) for name in ("num_attention_heads", "hidden_size"))
+        shape = Shape(heads, hidden, len(original.labels), original.task)
+        check, left_out = _check_of(original, graph, encoder)
+        forms = make_forms(Exported(graph, shape, encoder, check, family, applied), folder, fp16)
+        return replace(forms, left_out=forms.left_out | left_out)
+
+    why_not = {}
+    on_step("writing the ONNX graph")
+    try:
+        written = original.write()
+        graph = SharedWeights(scratch).save(written.model, MODEL)
+        return OPSET, forms_of(graph, written.family.name, written.applied)
+    except UnknownFamilyError:
+        pass
+    except (NotWrittenError, LossAuditError) as error:
+        why_not = {_WRITTEN: str(error)}
+        on_step(f"exporting by Optimum, since {error}")
+    exported = scratch / "exported.onnx"
+    opset = original.write_graph(exported)
+    forms = forms_of(exported)
+    return opset, replace(forms, left_out=forms.left_out | why_not)
 
 
 def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple[Check, dict[str, str]]:
@@ -151,6 +190,11 @@ def _check_of(original: Original, exported: Path, encoder: TextEncoder) -> tuple
         return lambda runner: check_pairs(runner, encoder)
 
     return with_pairs(check_of_texts, check_of_pairs)
+
+
+def gives_types(tokenizer: transformers.PreTrainedTokenizerFast) -> bool:
+    """Whether a tokenizer gives each token its type."""
+    return "token_type_ids" in tokenizer.model_input_names
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def make_forms(exported: Exported, folder: Path, fp16: bool = False) -> Forms:
     except (NotLoweredError, LossAuditError) as error:
         # As exported, the graph may still be right, only slower.
         weights = SharedWeights(folder)
-        base = _as_exported(exported.graph, str(error))
+        base = _as_it_is(exported, str(error))
         parity = exported.check(load_alone(backends.CPU, weights.save(copy.deepcopy(base.model), MODEL)))
     texts = texts_with_tokens(exported.encoder)
     seen, left_out = _calibrated(base, exported.encoder, texts)
@@ -111,8 +111,8 @@ def make_forms(exported: Exported, folder: Path, fp16: bool = False) -> Forms:
     return Forms(tuple(graphs), left_out, parity)
 
 
-def _as_exported(exported: Path, why: str) -> _Base:
-    model = onnx.load(exported)
+def _as_it_is(exported: Exported, why: str) -> _Base:
+    model = onnx.load(exported.graph)
     names = list(dict.fromkeys(product.x for product in find_products(GraphEditor(model))))
 
     def write(
@@ -128,15 +128,17 @@ def _as_exported(exported: Path, why: str) -> _Base:
             raise LossAuditError(_NO_PRODUCTS)
         rewrite_products(model, set(seen), Fp16())
 
-    return _Base(model, names, write, halve, "products in fp16", (f"as exported: {why}",))
+    applied: tuple[str, ...] = (f"as exported: {why}",)
+    if exported.family:
+        applied = (_written(exported), *(exported.applied or (f"as written: {why}",)))
+    return _Base(model, names, write, halve, "products in fp16", applied)
 
 
 def _rewrite(exported: Exported) -> _Base:
     """Fuses and prunes. Raises NotLoweredError if the layers aren't of the known form."""
-    fused, counts = fuse(exported.graph, exported.shape.heads, exported.shape.hidden)
-    if has_subgraphs(fused):
-        raise NotLoweredError("the graph has branches or loops")
-    applied = ["fused " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))]
+    if exported.applied is not None:
+        raise NotLoweredError("its layers are in their final form")
+    fused, applied = _fused(exported)
     editor = GraphEditor(fused)
     end = None
     try:
@@ -159,6 +161,20 @@ def _rewrite(exported: Exported) -> _Base:
 
     count = sum(node.op_type == "Attention" for node in layers.nodes)
     return _Base(fused, activations(editor, layers), write, halve, f"layers in fp16: {count}", tuple(applied))
+
+
+def _fused(exported: Exported) -> tuple[onnx.ModelProto, list[str]]:
+    """The graph with fused operators, and how it came by them."""
+    if exported.family:
+        return onnx.load(exported.graph), [_written(exported)]
+    fused, counts = fuse(exported.graph, exported.shape.heads, exported.shape.hidden)
+    if has_subgraphs(fused):
+        raise NotLoweredError("the graph has branches or loops")
+    return fused, ["fused " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))]
+
+
+def _written(exported: Exported) -> str:
+    return f"written as {exported.family}"
 
 
 def _calibrated(base: _Base, encoder: TextEncoder, texts: list[str]) -> tuple[dict[str, Activation], dict[str, str]]:

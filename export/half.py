@@ -35,9 +35,12 @@ def halve_layers(model: onnx.ModelProto, end: str | None) -> None:
     layers = find_layers(editor, end)
     inside = {node.output[0] for node in layers.nodes}
     outside = [node for node in editor.nodes if node.output[0] not in inside]
+    scores = {name for node in layers.nodes if node.op_type == "Attention" for name in node.input[5:6]}
     new = {layers.start: editor.add("Cast", [layers.start], to=onnx.TensorProto.FLOAT16)}
 
     def half(name: str) -> str:
+        if name in scores:
+            new[name] = editor.add("Cast", [name], to=onnx.TensorProto.FLOAT16)
         if name not in new:
             value = editor.constant(name)
             if value is None or value.dtype != np.float32:  # such as the mask

@@ -86,7 +86,7 @@ class _Rewriter:
     positions_first: bool
     new: dict[str, str] = field(default_factory=dict)
     _folded: set[str] = field(default_factory=set)
-    _mask: str = ""
+    _added: dict[str, str] = field(default_factory=dict)
 
     def run(self, layers: Layers, outside: list[onnx.NodeProto]) -> None:
         add, swap = self.editor.add, [1, 0, 2]
@@ -161,34 +161,36 @@ class _Rewriter:
         )
         heads, width = weights.heads, weights.query.shape[1] // weights.heads
         write = self._positions_first_heads if self.positions_first else self._rows_first_heads
-        return write(query, key, value, heads, width)
+        return write(query, key, value, heads, width, self._added_to_scores(weights.scores))
 
-    def _positions_first_heads(self, query: str, key: str, value: str, heads: int, width: int) -> str:
+    def _positions_first_heads(self, query: str, key: str, value: str, heads: int, width: int, added: str) -> str:
         """From (tokens, rows, hidden) each: FusedMatMul accepts batch axes between the two that it multiplies."""
         add = self.editor.add
         by_head = self._shape([0, 0, heads, width])
         query, key, value = (add("Reshape", [x, by_head]) for x in (query, key, value))
         scores = add("FusedMatMul", [query, key], domain=MICROSOFT, transB=1, transBatchA=1, transBatchB=1)
-        weights = add("Softmax", [add("Add", [scores, self._padding()])], axis=-1)
+        weights = add("Softmax", [add("Add", [scores, added])], axis=-1)
         context = add("FusedMatMul", [weights, value], domain=MICROSOFT, transBatchB=1)  # (rows, heads, tokens, width)
         context = add("Transpose", [context], perm=[2, 0, 1, 3])
         return add("Reshape", [context, self._shape([0, 0, heads * width])])
 
-    def _rows_first_heads(self, query: str, key: str, value: str, heads: int, width: int) -> str:
+    def _rows_first_heads(self, query: str, key: str, value: str, heads: int, width: int, added: str) -> str:
         """From (rows, tokens, hidden) each, with operators of the ONNX standard."""
         add = self.editor.add
         by_head = self._shape([0, 0, heads, width])
         query, value = (add("Transpose", [add("Reshape", [x, by_head])], perm=[0, 2, 1, 3]) for x in (query, value))
         key = add("Transpose", [add("Reshape", [key, by_head])], perm=[0, 2, 3, 1])
         scores = add("MatMul", [query, key])
-        weights = add("Softmax", [add("Add", [scores, self._padding()])], axis=-1)
+        weights = add("Softmax", [add("Add", [scores, added])], axis=-1)
         context = add("Transpose", [add("MatMul", [weights, value])], perm=[0, 2, 1, 3])
         return add("Reshape", [context, self._shape([0, 0, heads * width])])
 
-    def _padding(self) -> str:
-        if not self._mask:
-            self._mask = mask_bias(self.editor, [1, 2])
-        return self._mask
+    def _added_to_scores(self, scores: str) -> str:
+        """What all layers add to their scores: that of padding, and `scores`."""
+        if scores not in self._added:
+            padding = mask_bias(self.editor, [1, 2])
+            self._added[scores] = self.editor.add("Add", [padding, scores]) if scores else padding
+        return self._added[scores]
 
     def _shape(self, sizes: list[int]) -> str:
         return self.editor.add_constant(np.array(sizes, dtype=np.int64))

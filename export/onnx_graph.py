@@ -73,7 +73,7 @@ class GraphEditor:
     def add_constant(self, value: Any) -> str:
         """Adds a constant and returns its name."""
         name = self._name("constant")
-        tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)  # a number stays one
         self.graph.initializer.append(tensor)
         self._constants[name] = tensor
         return name
@@ -86,10 +86,10 @@ class GraphEditor:
         )
         return output
 
-    def add_split(self, operator: str, inputs: list[str], outputs: int) -> list[str]:
+    def add_split(self, operator: str, inputs: list[str], outputs: int, **attributes: Any) -> list[str]:
         """Adds a node with several outputs and returns their names."""
         names = [self._name(operator) for _ in range(outputs)]
-        self.graph.node.append(helper.make_node(operator, inputs, names, self._name(operator)))
+        self.graph.node.append(helper.make_node(operator, inputs, names, self._name(operator), **attributes))
         return names
 
     def add_copy(self, node: onnx.NodeProto, inputs: list[str]) -> str:

@@ -44,17 +44,26 @@ def open_model(model: str | Path, on_step: Step = silent) -> Bundle:
 
     if is_onnx_folder(model):
         return cached_adoption(model, on_step)
-    with extra("export", f"{model} is not a bundle, and "):
+    try:
         from .exporter import cached_bundle
+    except ImportError as error:
+        _check_of_others(error)
+        from .written import cached_writing as cached_bundle
     return cached_bundle(str(model), on_step)
 
 
 def open_encoder(encoder: str | Path, on_step: Step = silent) -> Bundle:
-    """The features bundle at a path, or the cached one of a checkpoint. Raises LossAuditError."""
+    """The features bundle at a path, or the cached one of a checkpoint, for heads. Raises LossAuditError."""
+    from .heads import check_installed
+
+    check_installed()  # before the work of exporting it
     if is_bundle(encoder):
         return Bundle.load(encoder)
-    with extra("fit", f"{encoder} is not a bundle, and "):
+    try:
         from .encoder import cached_encoder
+    except ImportError as error:
+        _check_of_others(error)
+        from .written import cached_encoder_writing as cached_encoder
     return cached_encoder(str(encoder), on_step)
 
 
@@ -66,13 +75,26 @@ def export_model(
 
     if is_onnx_folder(model):
         return adopt_bundle(model, target, on_step, multi_label, fp16)
-    with extra("export"):
+    try:
         from .exporter import export_bundle
+    except ImportError as error:
+        _check_of_others(error)
+        from .written import write_bundle as export_bundle
     return export_bundle(str(model), target, on_step, multi_label, fp16)
 
 
 def export_encoder(model: str | Path, target: Path, on_step: Step = silent, fp16: bool = False) -> Bundle:
     """Writes the features bundle of a checkpoint. fp16: see `encoder.export_encoder`."""
-    with extra("export"):
+    try:
         from .encoder import export_encoder as export
+    except ImportError as error:
+        _check_of_others(error)
+        from .written import write_encoder_bundle as export
     return export(str(model), target, on_step, fp16)
+
+
+def _check_of_others(error: ImportError) -> None:
+    """Raises the error of an import if a module of ours is missing, and not one of the extra's libraries, or one that
+    is of a version that doesn't fit."""
+    if error.name is not None and error.name.startswith("lossaudit"):
+        raise error

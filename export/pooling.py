@@ -3,20 +3,26 @@
 Finds a checkpoint's pooling from its folder and config, and adds it to the exported graph of the encoder.
 """
 
+from __future__ import annotations
+
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import torch
-import transformers
 from onnx import TensorProto, helper
 
 from lossaudit.engine.errors import LossAuditError, brief
 
 from .config import CLASSIFIER
 from .onnx_graph import GraphEditor
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
 
 FIRST, MEAN = "first token", "mean"
 STATES = "last_hidden_state"
@@ -25,6 +31,8 @@ POOLED = "logits"
 """Output of every bundle's graph; for an encoder, the pooled state, (rows, hidden)."""
 CONFIG = "1_Pooling/config.json"
 """File in which sentence-transformers describes a model's pooling."""
+_SENTENCES = "sentence_bert_config.json"
+"""File in which sentence-transformers limits the tokens per text, often below the model's number of positions."""
 _MODES = {"cls": FIRST, "mean": MEAN}
 _OLD_MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 _READ_THE_FIRST_TOKEN = frozenset(
@@ -33,21 +41,39 @@ _READ_THE_FIRST_TOKEN = frozenset(
 """Families whose classifiers read the first token's state."""
 
 
-def pooling_of(folder: Path, config: transformers.PretrainedConfig) -> str:
+def pooling_of(folder: Path, architecture: str, model_type: str, classifier_pooling: str | None) -> str:
     """The pooling in sentence-transformers' file; else as a classifier's head reads the tokens; else the mean.
 
-    Raises LossAuditError for a pooling that is neither FIRST nor MEAN.
+    architecture, model_type, classifier_pooling: of config.json. Raises LossAuditError for a pooling that is neither
+    FIRST nor MEAN.
     """
     path = folder / CONFIG
     if path.is_file():
         return _said(path)
-    architecture = (config.architectures or [""])[0]
-    if architecture.endswith(CLASSIFIER):
-        if getattr(config, "classifier_pooling", None) == "cls":  # ModernBERT
-            return FIRST
-        if config.model_type in _READ_THE_FIRST_TOKEN:
-            return FIRST
+    if architecture.endswith(CLASSIFIER) and (classifier_pooling == "cls" or model_type in _READ_THE_FIRST_TOKEN):
+        return FIRST
     return MEAN
+
+
+def most_tokens(folder: Path, limit: int) -> int:
+    """The limit, or a lower one in sentence-transformers' file. Raises LossAuditError if that can't be read."""
+    path = folder / _SENTENCES
+    if not path.is_file():
+        return limit
+    try:
+        asked = dict(json.loads(path.read_text(encoding="utf-8"))).get("max_seq_length")
+        return min(limit, max(1, int(asked))) if asked else limit
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise LossAuditError(f"{path} can't be read: {brief(error)}") from error
+
+
+def cache_key(kind: str, revision: str, folder: Path) -> str:
+    """A key of the cache for a checkpoint's features bundle: a hash of its files. kind: what else it depends on."""
+    digest = hashlib.sha256(f"{kind} {revision}".encode())
+    for name in (CONFIG, _SENTENCES):
+        file = folder / name
+        digest.update(file.read_bytes() if file.is_file() else b"")
+    return digest.hexdigest()
 
 
 def _said(path: Path) -> str:

@@ -20,7 +20,8 @@ POSITION_WISE = frozenset(
     ["Add", "BiasGelu", "FastGelu", "Gelu", "LayerNormalization", "MatMul", "Relu", "SkipLayerNormalization", "Tanh"]
 )
 """Operators that compute each position from that position alone."""
-_LOWEST = np.float32(-3.0e38)
+LOWEST = np.float32(-3.0e38)
+"""Score that no key reaches: softmax makes it 0."""
 
 
 class NotPrunedError(Exception):
@@ -47,6 +48,8 @@ class AttentionWeights:
     value_bias: np.ndarray
     heads: int
     scale: float
+    scores: str
+    """Tensor (1, heads, tokens, tokens) that is added to the scores; empty if there is none."""
 
 
 def prune_last_layer(editor: GraphEditor) -> Pruned:
@@ -83,7 +86,8 @@ def attention_weights(editor: GraphEditor, node: onnx.NodeProto) -> AttentionWei
         and bias is not None
         and not attribute(node, "unidirectional", 0)
         and not attribute(node, "do_rotary", 0)
-        and not any(node.input[4:])
+        and not any(node.input[4:5])
+        and not any(node.input[6:])
         and not any(node.output[1:])
         and stacked.shape[1] == 3 * stacked.shape[0]
     )
@@ -95,7 +99,8 @@ def attention_weights(editor: GraphEditor, node: onnx.NodeProto) -> AttentionWei
     query, key, value = np.split(stacked, 3, axis=1)
     scale = attribute(node, "scale") or (hidden // heads) ** -0.5
     query_bias, key_bias, value_bias = np.split(bias, 3)
-    return AttentionWeights(query, key, value, query_bias, key_bias, value_bias, heads, float(scale))
+    scores = node.input[5] if len(node.input) > 5 else ""
+    return AttentionWeights(query, key, value, query_bias, key_bias, value_bias, heads, float(scale), scores)
 
 
 def mask_bias(editor: GraphEditor, axes: list[int]) -> str:
@@ -103,7 +108,7 @@ def mask_bias(editor: GraphEditor, axes: list[int]) -> str:
     by `axes`."""
     mask = editor.add("Cast", ["attention_mask"], to=onnx.TensorProto.FLOAT)
     padding = editor.add("Sub", [editor.add_constant(np.float32(1)), mask])
-    bias = editor.add("Mul", [padding, editor.add_constant(_LOWEST)])
+    bias = editor.add("Mul", [padding, editor.add_constant(LOWEST)])
     return editor.add("Unsqueeze", [bias, editor.add_constant(np.array(axes, dtype=np.int64))])
 
 
@@ -118,6 +123,9 @@ def _single_query_attention(editor: GraphEditor, weights: AttentionWeights, hidd
     keys = weights.key.reshape(size, heads, width).transpose(1, 2, 0)  # (heads, width, hidden)
     query = editor.add("Transpose", [editor.add("MatMul", [query, editor.add_constant(keys)])], perm=[1, 0, 2])
     scores = editor.add("FusedMatMul", [query, hidden], domain=MICROSOFT, transB=1)  # (rows, heads, tokens)
+    if weights.scores:
+        place = editor.add_constant(np.int64(0))
+        scores = editor.add("Add", [scores, editor.add("Gather", [weights.scores, place], axis=2)])
     scores = editor.add("Add", [scores, mask_bias(editor, [1])])
     context = editor.add("MatMul", [editor.add("Softmax", [scores], axis=-1), hidden])  # (rows, heads, hidden)
     values = weights.value.reshape(size, heads, width).transpose(1, 0, 2)  # (heads, hidden, width)

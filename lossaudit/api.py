@@ -35,9 +35,9 @@ from .losses import Losses
 def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp16: bool = False) -> Bundle:
     """Exports a fine-tuned classifier to a bundle: the folder that an audit needs, without PyTorch.
 
-    The bundle's graph is compared with PyTorch before it is written. This needs the extra:
-    `pip install 'lossaudit[export]'`. A folder that already holds the model as ONNX, in Optimum's layout (model.onnx,
-    config.json and tokenizer.json), needs no PyTorch; there is then no PyTorch model to compare it with.
+    With the extra, `pip install 'lossaudit[export]'`, the bundle's graph is compared with PyTorch before it is written.
+    Without it, lossaudit writes the graphs of common families by itself (docs/models.md). A folder that already holds
+    the model as ONNX, in Optimum's layout (model.onnx, config.json and tokenizer.json), needs no PyTorch either.
 
     Args:
         model: A folder written by `save_pretrained`, a folder in Optimum's layout, or a hub name.
@@ -50,7 +50,7 @@ def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp1
 
     Raises:
         LossAuditError: The model can't be found, loaded or exported, its graph differs from PyTorch, the folder holds
-            other files, or the extra isn't installed.
+            other files, or the model needs the extra.
 
     Examples:
         >>> bundle = la.export("my-model/", "bundle")
@@ -86,7 +86,7 @@ def audit(
 
     Args:
         model: A bundle, the path of one, or a checkpoint (folder or hub name). A checkpoint is exported once into a
-            cache, which needs the extra `export`.
+            cache, which needs the extra `export` for some families.
         dataset: A `datasets.Dataset`, a DataFrame of pandas or polars, a table of pyarrow or of another library that
             offers Arrow's C stream, or a name: a CSV, TSV, JSON, JSON Lines, Parquet or Arrow file (compressed by gzip,
             bzip2, xz or zip, or not), a glob of such files, a `save_to_disk` folder, or a hub name.
@@ -212,7 +212,7 @@ def fit(
 
     Raises:
         LossAuditError: The encoder or the dataset can't be read, the labels can't be learned from, an option can't be
-            met, the folder holds other files, or the extra isn't installed.
+            met, the folder holds other files, or the encoder needs the extra `export`.
 
     Examples:
         >>> fitted = la.fit("my-encoder/", "reviews.csv", "fitted")

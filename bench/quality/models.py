@@ -1,6 +1,6 @@
-"""What becomes of each family of models: exports a checkpoint of each, measures it, and writes docs/models.md.
+"""What becomes of each family of models: exports a checkpoint of each, measures it, and puts it into docs/models.md.
 
-    python -m bench.quality.models -o docs/models.md
+    python -m bench.quality.models [--only BERT,GPT-2]
 
 The checkpoints have random weights and a middling size, so that a figure of speed means something.
 """
@@ -46,16 +46,17 @@ class Row:
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("docs/models.md"), show_default=True)
-@click.option("--only", help="Families, by comma.")
+@click.option("--only", help="Families, by comma; the lines of the others stay.")
 def main(output: Path, only: str | None) -> None:
-    """Export and measure every family, and write the table."""
+    """Export and measure every family, and write the table between its marks in the document."""
     rows = []
     for name in only.split(",") if only else FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measured(FAMILIES[name], Path(folder)))
         click.echo(line(rows[-1]))
+    document = output.read_text(encoding="utf-8")
     with file_beside(output) as path:
-        path.write_text(page(rows), encoding="utf-8")
+        path.write_text(with_table(document, rows), encoding="utf-8")
     click.echo(f"Wrote {output}")
 
 
@@ -114,103 +115,56 @@ def line(row: Row) -> str:
     if row.bundle is None:
         return f"| {row.family} | no: {row.refused} | – | – | – | – | – | – |"
     manifest = row.bundle.manifest
-    fused, last = _applied(row.bundle)
+    graph, last = _applied(row.bundle)
     difference = max((graph.mean_difference for graph in _int8(row.bundle)), default=None)
     fastest = max(row.int8, key=row.int8.__getitem__, default=None)
     cells = [
         row.family,
         "yes",
         f"{manifest.parity.max_difference:.0e}",
-        fused,
+        graph,
         last,
         "–" if difference is None else f"{difference:.4f}",
-        "as exported" if fused.startswith("none") else f"{row.fp32:.1f} ×",
+        "as exported" if graph.startswith("Optimum's: ") else f"{row.fp32:.1f} ×",
         f"{row.int8[fastest]:.1f} × ({fastest.removeprefix('int8-')})" if fastest else "–",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _applied(bundle: Bundle) -> tuple[str, str]:
-    """What was fused, and what became of the last layer."""
-    applied = bundle.graph("fp32").applied
-    if applied[0].startswith("as exported"):
-        return f"none: {applied[0].removeprefix('as exported: ')}", "whole: needs the fused attention"
-    return applied[0].removeprefix("fused "), applied[1].removeprefix("last layer ")
+    """Where the graph is from, and what became of the last layer."""
+    first, *rest = bundle.graph("fp32").applied
+    if first.startswith("written"):
+        return "lossaudit's", rest[0].removeprefix("last layer ") if rest else "whole"
+    if first.startswith("fused"):
+        return "Optimum's, fused", rest[0].removeprefix("last layer ")
+    return f"Optimum's: {first.removeprefix('as exported: ')}", "whole"
 
 
-def page(rows: list[Row]) -> str:
-    """The document."""
-    left_out = [
-        f"- {row.family}, {form}: {reason}"
-        for row in rows
-        if row.bundle is not None
-        for form, reason in row.bundle.manifest.left_out.items()
-    ]
+def with_table(document: str, rows: list[Row]) -> str:
+    """The document with the families' new lines in its table."""
+    before, _, rest = document.partition(_BEGIN)
+    old, _, after = rest.partition(_END)
+    lines = {text.split(" | ")[0].removeprefix("| "): text for text in old.splitlines() if text.startswith("| ")}
+    lines.pop("family", None)
+    notes = [text for text in old.splitlines() if text.startswith("- ")]
+    for row in rows:
+        lines[row.family] = line(row)
+        notes = [note for note in notes if not note.startswith(f"- {row.family}, ")] + _notes(row)
     libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    return _PAGE.format(
-        size=SIZE,
-        table="\n".join(map(line, rows)),
-        left_out="\n".join(["", *left_out]) if left_out else " none.",
-        machine=Machine.here(),
-        libraries=libraries,
-    )
+    left_out = ["Left out:", *notes] if notes else ["Nothing was left out."]
+    made = [_HEAD, *lines.values(), "", *left_out, "", f"On {Machine.here()}; {libraries}."]
+    return f"{before}{_BEGIN}\n{chr(10).join(made)}\n{_END}{after}"
 
 
-_PAGE = """# Models
+def _notes(row: Row) -> list[str]:
+    left_out = row.bundle.manifest.left_out if row.bundle is not None else {}
+    return [f"- {row.family}, {form}: {reason}" for form, reason in left_out.items()]
 
-This page lists the model families that lossaudit can export, with parity and speed for each.
 
-It was made by `python -m bench.quality.models`. Every family is a checkpoint with random weights (hidden {size.hidden},
-{size.layers} layers, up to {size.tokens} tokens, four labels) and its real kind of tokenizer, trained on a few
-sentences: WordPiece, byte-level BPE or SentencePiece's unigram.
-
-| family | exports | parity | fused | last layer | int8, mean difference | fp32, speed | int8, speed |
-|---|---|---|---|---|---|---|---|
-{table}
-
-- **parity**: the largest difference between two logits of PyTorch and the bundle's fp32 graph, over texts alone and
-  padded in a batch. Above 1e-4 nothing is written.
-- **last layer**: whether it is computed for the first token alone, which is exact. Where the attention isn't fused, the
-  graph is kept as exported, and int8 changes only its products of tokens with constant matrices.
-- **ALBERT**: ONNX Runtime's optimiser doesn't fuse its first layer, which stays as exported in all forms.
-- **int8, mean difference**: of a probability from fp32's; the largest of the int8 forms. A form above 0.05 is left out.
-- **speed**: relative to the graph that Optimum exports, in ONNX Runtime on one CPU, with batches of similar length. It
-  is the least CPU time of seven turns, since the machine did other work too. The fastest int8 form is named (qdq runs
-  in OpenVINO). These models are small: int8 gains more with larger matrices.
-
-Left out:{left_out}
-
-On {machine}; {libraries}.
-
-## Refused
-
-A model is refused, with its architecture's name and the reason in one line, when
-
-- Optimum can't export it (T5, ERNIE, LUKE, CANINE and others aren't among its text classifiers),
-- its graph needs more input than a text's tokens (Longformer: a mask of global attention),
-- its logits differ from PyTorch's by more than 1e-4. ConvBERT's and Nyströmformer's do once a text is padded in a
-  batch, since their convolutions and landmarks see the padding: a row's loss would depend on its neighbours.
-
-## Decoders
-
-GPT-2, Llama, Qwen2 and similar decoders classify by a text's last token: the last one that isn't the `pad_token_id` of
-config.json, or of the tokenizer where the config names none. Without either, a decoder is refused. Batches are padded
-on the right, whatever the tokenizer's `padding_side`. The attention is causal, so no token of a text sees what follows
-it, and the logits are those of the text alone. A text in which the tokenizer finds no token gets the status `failed`.
-
-## Models that are ONNX already
-
-`export` and `audit` accept a folder as Optimum writes it, like a checkpoint but without torch or transformers. It holds
-`model.onnx` (its weights inside, or in `model.onnx_data` or `model.onnx.data` beside it), `config.json` and
-`tokenizer.json`. There is no PyTorch model to compare with, so `parity.texts` in the manifest is 0, and the command
-says so.
-
-Export checks three things instead: the graph takes token ids and gives as many logits as there are labels; a text's
-logits don't depend on its batch; and the rewritten forms give the same results as the given graph. Before anything
-opens the graph, it is checked as a bundle's are ([security.md](security.md#bundles)): its weights must be plain files
-in the folder, so copy a folder of links with its links followed. If the folder also has PyTorch weights, they are
-exported instead.
-"""
+_BEGIN, _END = "<!-- made by python -m bench.quality.models -->", "<!-- end -->"
+_HEAD = """| family | exports | parity | graph | last layer | int8, mean difference | fp32, speed | int8, speed |
+|---|---|---|---|---|---|---|---|"""
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import transformers
 
-from bench.families import FAMILIES
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.export.adopted import adopt_bundle
-from lossaudit.export.exporter import export_bundle
-from lossaudit.export.graph import write_graph
+
+# torch and transformers are imported by those who need them: the writer is tested where they aren't installed.
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +18,9 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pa
     made: dict[str, tuple[Path, Bundle]] = {}
 
     def of(name: str) -> tuple[Path, Bundle]:
+        from bench.families import FAMILIES
+        from lossaudit.export.exporter import export_bundle
+
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
             checkpoint = FAMILIES[name].make(folder / "checkpoint")
@@ -40,6 +41,10 @@ def onnx_folder(
     made: dict[str, Path] = {}
 
     def of(name: str) -> Path:
+        import transformers
+
+        from lossaudit.export.graph import write_graph
+
         if name not in made:
             checkpoint, folder = export(name)[0], tmp_path_factory.mktemp(name) / "onnx"
             shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors"))

@@ -34,9 +34,9 @@ def log_probabilities(bundle, graph, texts, budget=512):
     return found
 
 
-def test_fp32_is_fused_pruned_and_near_pytorch(bundle):
+def test_fp32_is_written_pruned_and_near_pytorch(bundle):
     graph = bundle.graph("fp32")
-    assert graph.applied[0].startswith("fused 2 Attention")
+    assert graph.applied[0].startswith("written as ")
     assert graph.applied[1] == "last layer for the first token alone"
     assert bundle.manifest.parity.max_difference < 1e-4
 
@@ -96,11 +96,27 @@ def test_an_architecture_that_cannot_be_rewritten_is_kept_as_exported_and_its_pr
     bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
     assert [graph.name for graph in bundle.manifest.graphs] == ["fp32", "int8-static", "int8-dynamic", "int8-qdq"]
     assert bundle.manifest.graphs[0].applied == ("as exported: its attention wasn't fused",)
-    assert bundle.manifest.left_out == {}
+    assert bundle.manifest.left_out == {"written graph": "its config.json has position_embedding_type: 'relative_key'"}
     assert Bundle.load(bundle.folder).manifest == bundle.manifest
 
 
-def test_a_rewritten_graph_that_differs_leaves_only_the_exported_one(checkpoint, tmp_path, monkeypatch):
+def test_a_written_graph_that_differs_gives_way_to_optimums(checkpoint, tmp_path, monkeypatch):
+    check, called, said = exporter.check_parity, [], []
+
+    def differs_twice(*arguments):
+        called.append(arguments)
+        if len(called) <= 2:
+            raise LossAuditError("it differs")
+        return check(*arguments)
+
+    monkeypatch.setattr(exporter, "check_parity", differs_twice)
+    bundle = export_bundle(str(checkpoint), tmp_path / "bundle", said.append)
+    assert bundle.manifest.graphs[0].applied[0].startswith("fused 2 Attention")
+    assert bundle.manifest.left_out == {"written graph": "it differs"}
+    assert "exporting by Optimum, since it differs" in said
+
+
+def test_a_rewritten_graph_that_differs_leaves_only_the_written_one(checkpoint, tmp_path, monkeypatch):
     check, called = exporter.check_parity, []
 
     def differs_at_first(*arguments):
@@ -111,7 +127,7 @@ def test_a_rewritten_graph_that_differs_leaves_only_the_exported_one(checkpoint,
 
     monkeypatch.setattr(exporter, "check_parity", differs_at_first)
     bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
-    assert bundle.manifest.graphs[0].applied == ("as exported: it differs",)
+    assert bundle.manifest.graphs[0].applied == ("written as BERT", "as written: it differs")
     graph = onnx.load(bundle.file_of("fp32"), load_external_data=False).graph
     places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in graph.initializer]
     assert min(int(place["offset"]) for place in places if place) == 0, "nothing of the other graph stands before it"

@@ -100,9 +100,18 @@ class TestModelsThatReadNone:
         self.check(adopt_bundle(folder, tmp_path / "bundle"), "model.onnx can't be run", refused)
 
     def test_one_whose_tokenizer_gives_pairs_otherwise_in_transformers(self, tmp_path, refused):
-        checkpoint = FAMILIES["BERT"].make(tmp_path / "checkpoint")
+        """Optimum's graph takes the types that the tokenizer has and transformers doesn't pass on."""
+        checkpoint = FAMILIES["BERT"].make(tmp_path / "checkpoint", position_embedding_type="relative_key")
         change(checkpoint / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
         self.check(export_bundle(str(checkpoint), tmp_path / "bundle"), "differs from PyTorch", refused)
+
+
+def test_a_written_graph_takes_no_types_where_transformers_passes_none_on(tmp_path, pairs):
+    checkpoint = FAMILIES["BERT"].make(tmp_path / "checkpoint")
+    change(checkpoint / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+    bundle = export_bundle(str(checkpoint), tmp_path / "bundle")
+    assert bundle.manifest.inputs == ("input_ids", "attention_mask")
+    np.testing.assert_allclose(graph_logits(bundle, pairs), torch_logits(checkpoint, pairs), atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["BERT", "RoBERTa", "GPT-2"])
@@ -124,5 +133,5 @@ def test_a_rewritten_graph_that_reads_pairs_otherwise_is_not_taken(tmp_path, mon
 
     monkeypatch.setattr(exporter, "check_pairs", differs_at_second)
     bundle = export_bundle(str(FAMILIES["BERT"].make(tmp_path / "checkpoint")), tmp_path / "bundle")
-    assert bundle.manifest.graphs[0].applied == ("as exported: it differs on pairs",)
+    assert bundle.manifest.graphs[0].applied == ("written as BERT", "as written: it differs on pairs")
     assert len(called) == 3

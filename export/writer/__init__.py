@@ -1,0 +1,1 @@
+"""Writes a checkpoint's ONNX graph from its config.json and safetensors, without torch or transformers."""
