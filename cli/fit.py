@@ -64,6 +64,7 @@ lossaudit fit ./my-encoder tickets.csv -o fitted --folds 10
     is_flag=True,
     help="Keep labels apart that differ only in case, blanks or separators, and take N/A, nan … as labels.",
 )
+@click.option("--no-states", is_flag=True, help="Don't keep the states, with which `lossaudit rerank` learns better.")
 @click.option("--restart", is_flag=True, help="Start over: encode all rows again, even those of an interrupted run.")
 def fit(
     encoder: str,
@@ -72,6 +73,7 @@ def fit(
     folds: int,
     score: str,
     exact_labels: bool,
+    no_states: bool,
     config: str | None,
     split: str | None,
     restart: bool,
@@ -105,7 +107,7 @@ def fit(
             rows = reading.enter_context(open_dataset(dataset, config, split, folder))
         with steps("Opening the encoder") as on_step:
             bundle = open_encoder(encoder, on_step)
-        prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels)
+        prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels, not no_states)
         _print_plan(prepared)
         with prepared.keep_parts(folder, restart) as kept:
             if kept.choice is not None:
@@ -130,6 +132,12 @@ def fit(
         f"Next: `lossaudit review {losses}` to decide, or `lossaudit top {losses}` to look",
         soft_wrap=True,
     )
+    if fitted.states is not None:
+        size = fitted.states.stat().st_size / 1e6
+        out.print(
+            f"Wrote {fitted.states} ({size:,.1f} MB): the states, with which `lossaudit rerank` learns better",
+            soft_wrap=True,
+        )
     out.print(f"Wrote {output / fitting.BUNDLE}: a classifier for other rows, fitted on all of these", soft_wrap=True)
 
 

@@ -32,7 +32,10 @@ def rerank(losses: Path) -> None:
     found = learn(LossesTable.open(losses))
     unclear = f", {found.unclear:,} unclear" if found.unclear else ""
     decided = counted(found.wrong + found.right + found.unclear, "decision")
-    out.print(f"Order learned from {decided} ({found.wrong:,} wrong, {found.right:,} right{unclear})", soft_wrap=True)
+    states = ", with the states that fit kept" if found.states else ""
+    out.print(
+        f"Order learned from {decided} ({found.wrong:,} wrong, {found.right:,} right{unclear}){states}", soft_wrap=True
+    )
     if found.undecided:
         of_next = "the next one" if found.shown == 1 else f"the next {found.shown:,}"
         out.print(f"Of {of_next}, about {found.expected:,} are expected to be wrong: lossaudit top {losses}")

@@ -38,6 +38,7 @@ from lossaudit.engine.run.shards import OnRows, OnStage, ShardJob, SourceRows, l
 from lossaudit.engine.run.tasks import AlignedColumn, SingleLabel
 from lossaudit.engine.table.facts import Facts, OutOfSample
 from lossaudit.engine.table.formats import check_output, write_table
+from lossaudit.engine.table.states import states_path, write_states
 
 from .config import CLASSIFIER
 from .head_bundle import FittedHead, write_head_bundle
@@ -62,6 +63,8 @@ class Fitted:
     """Encoder with a head fitted on all labelled rows."""
     weights: tuple[float, float] | None
     """Weights of heads and neighbours in the blend; None for heads alone."""
+    states: Path | None
+    """File with the states; None where they weren't to be kept."""
 
 
 class Fit:
@@ -75,8 +78,11 @@ class Fit:
         folds: int = FOLDS,
         score: str = BLEND,
         exact_labels: bool = False,
+        keep_states: bool = True,
     ) -> None:
         """encoder: a features bundle. score: LOSS or BLEND. exact_labels: whether each spelling is a class of its own.
+
+        keep_states: whether the states stay beside the losses, for orders that learn from decisions.
 
         Raises LossAuditError for inputs that don't match.
         """
@@ -90,7 +96,7 @@ class Fit:
             )
         self.options = options = options or AuditOptions()
         self.encoder = encoder
-        self.folds, self.score = folds, score
+        self.folds, self.score, self._keep_states = folds, score, keep_states
         self.reading = reading = Reading.open(
             rows, options, lambda features: find_label_column(features, options.label_column)
         )
@@ -152,7 +158,10 @@ class Fit:
             )
             audited = replace(audited, schema=facts.stored_in(audited.schema))
             write_table(audited.rows(), audited.schema, target / LOSSES, kept.scratch)
-        return Fitted(audited, bundle, heads.weights)
+            states = write_states(heads.states.states, target / LOSSES) if self._keep_states else None
+            if states is None:
+                states_path(target / LOSSES).unlink(missing_ok=True)  # an earlier fit's
+        return Fitted(audited, bundle, heads.weights, states)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -167,6 +176,8 @@ class _Heads:
         self._fit, self._kept, self._on_stage = fit, kept, on_stage
         self.encoded = 0
         """Number of rows whose states were computed in this run."""
+        self.states: States
+        """States of all rows."""
         self.of_all: Head
         """Head fitted on all labelled rows."""
         self.fitted = 0
@@ -179,7 +190,7 @@ class _Heads:
     ) -> Iterator[tuple[int, pa.Table]]:
         """A `passes.ScoreShards`; `sources` must contain all shards."""
         reading = self._fit.reading
-        states = encode_all(job, plan, reading, self._kept, on_rows)
+        self.states = states = encode_all(job, plan, reading, self._kept, on_rows)
         self.encoded = states.encoded
         labels = np.concatenate([job.labels.read(table).labels for _, table in reading.shards()])
         logits = self._logits(states, labels)

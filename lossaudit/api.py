@@ -165,6 +165,7 @@ def fit(
     folds: int = 5,
     score: str = "blend",
     exact_labels: bool = False,
+    keep_states: bool = True,
     config: str | None = None,
     split: str | None = None,
     text_column: str | int | None = None,
@@ -194,6 +195,7 @@ def fit(
         score: "blend", which also uses the labels of the nearest texts, or "loss", which uses the heads alone.
         exact_labels: Whether spellings that differ only in case, blanks or separators are labels of their own, and
             `nan`, `N/A`, `None` and what else pandas reads as missing are labels.
+        keep_states: Whether the states stay beside the losses, with which `rerank` learns better.
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
             between them, are read as one dataset, and the table has a column `split`.
@@ -236,7 +238,7 @@ def fit(
     ).checked()
     with _rows(dataset, config, split, folder) as rows:
         bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
-        prepared = Fit(bundle, rows, options, folds, score, exact_labels)
+        prepared = Fit(bundle, rows, options, folds, score, exact_labels, keep_states)
         with prepared.keep_parts(folder) as kept:
             prepared.run(kept, target)
             kept.discard()

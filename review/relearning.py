@@ -14,6 +14,7 @@ from lossaudit.engine.learning.learner import Lessons
 from lossaudit.engine.learning.order import learn_order
 from lossaudit.engine.table.learned import Learned, write_learned
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.states import read_states
 
 from .store import Decision, DecisionStore, store_path
 
@@ -35,6 +36,8 @@ class Reranking:
     """Number of rows that are left."""
     expected: int
     """How many labels of the next 50 rows of the order are expected to be wrong; of fewer, where fewer are left."""
+    states: bool
+    """Whether the states that `fit` kept were used."""
     path: Path
     """The file with the order and with each row's probability that its label is wrong."""
 
@@ -60,7 +63,8 @@ def rerank(losses: LossesTable) -> Reranking:
         )
     evidence = gather_evidence(losses)
     lessons, unclear = _lessons(evidence, decisions)
-    order = learn_order(evidence, lessons, unclear)
+    states = None if losses.is_multi_label else read_states(losses.path, evidence.ids)
+    order = learn_order(evidence, lessons, unclear, states)
     decided = np.zeros(len(evidence), dtype=np.bool_)
     decided[lessons.places] = decided[unclear] = True
     places = order.places
@@ -74,6 +78,7 @@ def rerank(losses: LossesTable) -> Reranking:
         unclear=len(unclear),
         undecided=int((~decided).sum()),
         expected=learned.expected(NEXT),
+        states=states is not None,
         path=write_learned(learned, losses.path),
     )
 

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import importlib.util
 import json
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from lossaudit.engine.files import file_beside
 from lossaudit.engine.learning.evidence import Evidence, gather_evidence
 from lossaudit.engine.learning.learner import Lessons
 from lossaudit.engine.learning.order import learn_order
+from lossaudit.engine.table.states import Bytes, read_states, write_states
 
 from ..machine import Machine
 from .relearning_data import Setting, settings
@@ -100,7 +102,7 @@ def main(inputs: Path, work: Path, only: str | None, output: Path | None) -> Non
 
 def _run(setting: Setting) -> Run:
     evidence = gather_evidence(setting.losses)
-    states = _standardised(setting.states[evidence.ids])
+    states = _kept(setting.states)[evidence.ids]
     found = []
     for errors in ERRORS:
         reviewer = _reviewer(setting, evidence, errors)
@@ -122,7 +124,7 @@ def _reviewer(setting: Setting, evidence: Evidence, errors: float) -> Reviewer:
     return Reviewer(says, [str(label) for label in labels])
 
 
-def _reviewed(evidence: Evidence, reviewer: Reviewer, budget: int, states: NDArray[np.float32] | None) -> Ints:
+def _reviewed(evidence: Evidence, reviewer: Reviewer, budget: int, states: Bytes | None) -> Ints:
     """The places of the rows that are reviewed in the learned order."""
     seen = np.arange(min(BATCH, budget))
     while len(seen) < budget:
@@ -134,8 +136,15 @@ def _reviewed(evidence: Evidence, reviewer: Reviewer, budget: int, states: NDArr
     return seen
 
 
-def _standardised(states: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray((states - states.mean(axis=0)) / np.maximum(states.std(axis=0), 1e-6), dtype=np.float32)
+def _kept(states: NDArray[np.float32]) -> Bytes:
+    """The states as `fit` keeps them."""
+    with tempfile.TemporaryDirectory() as folder:
+        losses = Path(folder) / "losses.parquet"
+        losses.touch()
+        write_states(states, losses)
+        kept = read_states(losses, np.arange(len(states)))
+    assert kept is not None
+    return kept
 
 
 if __name__ == "__main__":

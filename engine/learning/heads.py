@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..arrays import Bools, Floats, Floats32, Ints
+from ..table.states import STEPS, Bytes
 
 _PENALTY = 0.1
 """Ridge penalty per fitted row, on states with deviation 1."""
@@ -22,11 +23,11 @@ _PIECE_CELLS = 8_000_000
 """States and outputs in memory at once, as float32."""
 
 
-def doubts_of_heads(states: Floats32, given: Ints, corrected: Ints, decided: Bools, seed: int) -> Floats32:
+def doubts_of_heads(states: Bytes, given: Ints, corrected: Ints, decided: Bools, seed: int) -> Floats32:
     """(n, 2) how heads that never saw a row's label doubt it, each column with mean 0 and deviation 1.
 
-    They are −log p of the given label, and by how much the likeliest other label beats it. states: (n, hidden), with
-    mean 0 and deviation 1; all 0 where a row has none. given, corrected: (n,) labels from 0.
+    They are −log p of the given label, and by how much the likeliest other label beats it. states: (n, hidden), in
+    STEPS; all 0 where a row has none. given, corrected: (n,) labels from 0.
     """
     classes = int(max(given.max(initial=0), corrected.max(initial=0))) + 1
     fitted = _fitted_rows(states, decided, seed)
@@ -49,7 +50,7 @@ def doubts_of_heads(states: Floats32, given: Ints, corrected: Ints, decided: Boo
     return np.asarray(doubts / np.maximum(doubts.std(axis=0), np.float32(1e-6)), dtype=np.float32)
 
 
-def _fitted_rows(states: Floats32, decided: Bools, seed: int) -> Ints:
+def _fitted_rows(states: Bytes, decided: Bools, seed: int) -> Ints:
     """Rows to fit on, rising."""
     with_state = states.any(axis=1)
     others = np.flatnonzero(with_state & ~decided)
@@ -58,7 +59,7 @@ def _fitted_rows(states: Floats32, decided: Bools, seed: int) -> Ints:
     return np.sort(np.concatenate([np.flatnonzero(with_state & decided), others]))
 
 
-def _ridge(states: Floats32, rows: Ints, counts: Floats32, labels: Ints, classes: int) -> tuple[Floats32, Floats32]:
+def _ridge(states: Bytes, rows: Ints, counts: Floats32, labels: Ints, classes: int) -> tuple[Floats32, Floats32]:
     """The inverse of the penalised second moments (hidden + 1, hidden + 1), and the weights (hidden + 1, classes)."""
     hidden = states.shape[1] + 1
     moments, sums = np.zeros((hidden, hidden)), np.zeros((classes, hidden))
@@ -67,7 +68,9 @@ def _ridge(states: Floats32, rows: Ints, counts: Floats32, labels: Ints, classes
         x = _with_one(states[rows[some]])
         weighted = x * counts[some, None]
         moments += weighted.T @ x
-        np.add.at(sums, labels[some], weighted)
+        by_label = np.argsort(labels[some], kind="stable")
+        present, first = np.unique(labels[some][by_label], return_index=True)
+        sums[present] += np.add.reduceat(weighted[by_label], first, axis=0, dtype=np.float64)
     moments[np.diag_indices(hidden)] += _PENALTY * max(1, len(rows))
     inverse = np.linalg.inv(moments)
     return inverse.astype(np.float32), (inverse @ sums.T).astype(np.float32)
@@ -82,8 +85,11 @@ def _doubts(outputs: Floats32, given: Ints) -> Floats:
     return np.stack([-of_given, log_p.max(axis=1) - of_given], axis=1)
 
 
-def _with_one(states: Floats32) -> Floats32:
-    return np.hstack([states.astype(np.float32, copy=False), np.ones((len(states), 1), dtype=np.float32)])
+def _with_one(states: Bytes) -> Floats32:
+    """States with deviation 1, and a column of ones."""
+    found = np.ones((len(states), states.shape[1] + 1), dtype=np.float32)
+    np.multiply(states, np.float32(1 / STEPS), out=found[:, :-1])
+    return found
 
 
 def _pieces(rows: Ints, width: int) -> Iterator[Ints]:

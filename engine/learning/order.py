@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Floats, Floats32, Ints
+from ..arrays import Floats, Ints
+from ..table.states import Bytes
 from .evidence import Evidence
 from .heads import doubts_of_heads
 from .learner import Lessons, learned_order, wrong_probabilities
@@ -20,11 +21,11 @@ class LearnedOrder:
     """(n,) by place in the evidence, the probability that the label is wrong."""
 
 
-def learn_order(evidence: Evidence, lessons: Lessons, unclear: Ints, states: Floats32 | None = None) -> LearnedOrder:
+def learn_order(evidence: Evidence, lessons: Lessons, unclear: Ints, states: Bytes | None = None) -> LearnedOrder:
     """The order after some decisions; the same for the same decisions.
 
-    unclear: places of the rows that are decided, but neither as wrong nor as right. states: (n, hidden), with mean 0
-    and deviation 1; all 0 where a row has none.
+    unclear: places of the rows that are decided, but neither as wrong nor as right. states: (n, hidden), as
+    `table.states` keeps them.
     """
     decided = np.zeros(len(evidence), dtype=np.bool_)
     decided[lessons.places] = True

@@ -75,7 +75,7 @@ def write_learned(learned: Learned, losses_path: Path) -> Path:
 
     Raises LossAuditError if it can't be written.
     """
-    facts = {"losses": _fingerprint(losses_path), "lessons": learned.lessons, "decisions": learned.decisions}
+    facts = {"losses": fingerprint(losses_path), "lessons": learned.lessons, "decisions": learned.decisions}
     schema = _SCHEMA.with_metadata({_KEY: json.dumps(facts).encode()})
     path = learned_path(losses_path)
     with file_beside(path) as beside:
@@ -97,7 +97,7 @@ def read_learned(losses_path: Path) -> Learned | None:
         about, lessons, decisions = str(facts["losses"]), int(facts["lessons"]), str(facts["decisions"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise LossAuditError(f"{path} isn't a learned order, or is damaged: {brief(error)}; remove it") from error
-    if about != _fingerprint(losses_path):
+    if about != fingerprint(losses_path):
         return None
     if not len(table) or any(table[name].null_count for name in _SCHEMA.names):
         raise LossAuditError(f"{path} isn't a learned order; remove it")
@@ -105,7 +105,8 @@ def read_learned(losses_path: Path) -> Learned | None:
     return Learned(ids, p_wrong, decided, lessons, decisions)
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
+    """What tells a losses file from another: its size, and a hash of its end. Raises OSError."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _END))

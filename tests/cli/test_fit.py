@@ -38,7 +38,15 @@ def test_it_says_what_it_decided_found_and_wrote(fit, tmp_path):
     ):
         assert part in said
     assert "Fewer rows" not in said
-    assert sorted(path.name for path in (tmp_path / "fitted").iterdir()) == ["bundle", "losses.parquet"]
+    written = ["bundle", "losses.parquet", "losses.parquet.states.parquet"]
+    assert sorted(path.name for path in (tmp_path / "fitted").iterdir()) == written
+
+
+def test_states_are_kept_or_left_out(fit, tmp_path):
+    states = tmp_path / "fitted" / "losses.parquet.states.parquet"
+    assert f"Wrote {states} (0.0 MB): the states" in fit()
+    assert str(states) not in fit("--no-states")
+    assert not states.exists()
 
 
 def test_the_next_commands_take_what_it_wrote(fit, run, topics, tmp_path):

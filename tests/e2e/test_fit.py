@@ -39,7 +39,8 @@ def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write
     assert "Resuming an interrupted run" in again.stdout
     assert "of them earlier" in again.stdout
     assert read_table(killed / "losses.parquet") == read_table(whole / "losses.parquet")
-    assert sorted(path.name for path in killed.iterdir()) == ["bundle", "losses.parquet"]
+    written = ["bundle", "losses.parquet", "losses.parquet.states.parquet"]
+    assert sorted(path.name for path in killed.iterdir()) == written
 
 
 @pytest.mark.parametrize("encoder", ["bundle", "checkpoint"])

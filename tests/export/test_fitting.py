@@ -13,6 +13,7 @@ from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.scores.loss import score
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.states import STEPS, read_states, states_path
 from lossaudit.export import fitting
 from lossaudit.export.fitting import Fit, check_target
 from lossaudit.export.heads import out_of_fold_logits
@@ -215,6 +216,24 @@ class TestRows:
         assert "a head fitted on 90 rows" in fitted.bundle.graph("fp32").applied
 
 
+class TestStates:
+    def test_are_kept_beside_the_losses(self, fit, frame, tmp_path):
+        """In a fixed order, and none for a row without a text."""
+        fit({"text": [*frame["text"], ""], "label": [*frame["label"], "sport"]})
+        kept = read_states(tmp_path / "out" / "losses.parquet", np.arange(91)) / STEPS
+        assert not kept[90].any()
+        np.testing.assert_allclose(kept[:90].mean(axis=0), 0, atol=0.02)
+        np.testing.assert_allclose(kept[:90].std(axis=0), 1, atol=0.02)
+
+    def test_of_an_earlier_fit_go(self, fit, frame, encoder, tmp_path):
+        fit(frame)
+        target = tmp_path / "out"
+        prepared = Fit(encoder, datasets.Dataset.from_dict(frame), FP32, keep_states=False)
+        with prepared.keep_parts(check_target(target)) as kept:
+            assert prepared.run(kept, target).states is None
+        assert not states_path(target / "losses.parquet").exists()
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("labels", "folds", "parts"),
@@ -287,7 +306,8 @@ class TestInterruptions:
         fitted, table = fit(frame, shard_rows=30)
         assert fitted.audited.scored == 0
         assert table == whole
-        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bundle", "losses.parquet"]
+        written = ["bundle", "losses.parquet", "losses.parquet.states.parquet"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == written
 
     def test_other_labels_and_folds_use_the_same_states(self, frame, encoder):
         prepared = Fit(encoder, datasets.Dataset.from_dict(frame), FP32)

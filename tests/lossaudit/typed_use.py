@@ -29,7 +29,7 @@ def tables(bundle: la.Bundle, frame: pd.DataFrame, dataset: datasets.Dataset, ta
     assert_type(la.audit(bundle, frame), la.Losses)
     assert_type(la.audit("bundle", dataset, label_map={"a": "b"}, top=5, strict=True, tune=False), la.Losses)
     assert_type(la.audit(path, path, output=path, limit=5, max_length=8, stride=0, threads=1), la.Losses)
-    assert_type(la.fit(bundle, frame, "fitted", folds=3, score="loss", exact_labels=True), la.Losses)
+    assert_type(la.fit(bundle, frame, "fitted", folds=3, score="loss", exact_labels=True, keep_states=False), la.Losses)
     assert_type(la.audit(bundle, table, text_column=0, label_column=1), la.Losses)
     assert_type(la.load(path), la.Losses)
 

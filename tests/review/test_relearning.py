@@ -1,5 +1,6 @@
 """Orders learned from the decisions of a losses file: kept beside it, the same for the same decisions."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -7,6 +8,7 @@ import lossaudit as la
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.learned import learned_path, read_learned
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.states import write_states
 from lossaudit.review.relearning import is_current, rerank
 from lossaudit.review.store import Decision, DecisionStore
 
@@ -121,6 +123,15 @@ def test_sets_of_labels_are_learned_by_their_worst_label(sets_file):
     found = rerank(losses)
     assert (found.wrong, found.right, found.undecided) == (1, 1, 4)
     assert len(losses.top(6, learned=read_learned(sets_file))) == 6
+
+
+def test_kept_states_are_used(losses):
+    decide(losses, range(60))
+    assert not rerank(losses).states
+    without = read_learned(losses.path).p_wrong
+    write_states(np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32), losses.path)
+    assert rerank(losses).states
+    assert not np.array_equal(read_learned(losses.path).p_wrong, without)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])

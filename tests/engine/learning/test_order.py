@@ -11,6 +11,7 @@ from lossaudit.engine.learning.order import learn_order
 from lossaudit.engine.scores.loss import score
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.engine.table.states import STEPS
 
 NONE = np.array([], dtype=np.int64)
 
@@ -44,6 +45,11 @@ def mistaken(rows=1500, classes=4, seed=0):
     return given, right, logits
 
 
+def kept_states(states):
+    """In the steps in which they are kept."""
+    return np.rint(states / states.std(axis=0) * STEPS).astype(np.int8)
+
+
 def lessons_of(evidence, right, given, places):
     wrong = (right != given)[evidence.ids[places]]
     labels = [f"c{label}" for label in right[evidence.ids[places]]]
@@ -66,12 +72,12 @@ def test_mistakes_with_a_system_come_first():
 def test_states_find_more():
     given, right, logits = mistaken()
     rng = np.random.default_rng(1)
-    states = (rng.normal(size=(4, 16))[right] + 2 * rng.normal(size=(len(right), 16))).astype(np.float32)
+    states = rng.normal(size=(4, 16))[right] + 2 * rng.normal(size=(len(right), 16))
     evidence = gather_evidence(losses_of(given, logits))
     lessons = lessons_of(evidence, right, given, np.arange(150))
     found = [
         wrong_in_the_next(learn_order(evidence, lessons, NONE, kept), evidence, right, given)
-        for kept in (None, states[evidence.ids] / states.std(axis=0))
+        for kept in (None, kept_states(states)[evidence.ids])
     ]
     assert found[1] > found[0]
 
@@ -120,7 +126,7 @@ def test_decisions_of_one_kind_keep_the_order_nearly(verdict, rows):
 def test_any_number_of_classes(classes):
     given, right, logits = mistaken(900, classes)
     evidence = gather_evidence(losses_of(given, logits))
-    states = np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32)
+    states = kept_states(np.random.default_rng(0).normal(size=(900, 8)))
     order = learn_order(evidence, lessons_of(evidence, right, given, np.arange(100)), NONE, states)
     assert sorted(order.places) == list(range(900))
     assert ((order.wrong >= 0) & (order.wrong <= 1)).all()
@@ -150,7 +156,7 @@ def test_rows_without_a_loss_or_with_an_infinite_one():
 def test_a_label_that_nobody_was_given_can_be_right():
     given, _, logits = mistaken(300)
     evidence = gather_evidence(losses_of(given, logits))
-    states = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    states = kept_states(np.random.default_rng(0).normal(size=(300, 8)))
     lessons = Lessons(np.arange(3), np.ones(3), np.ones(3), ["new", "newer", "new"])
     assert np.isfinite(learn_order(evidence, lessons, NONE, states).wrong).all()
 
@@ -178,12 +184,16 @@ def test_one_row_in_fifty_is_drawn():
 def test_heads_leave_each_row_out():
     """Against ridge regressions that are fitted without the row."""
     rng = np.random.default_rng(0)
-    states = rng.normal(size=(60, 5)).astype(np.float32)
+    states = kept_states(rng.normal(size=(60, 5)))
     given = rng.integers(0, 3, 60)
     corrected, decided = given.copy(), np.zeros(60, dtype=bool)
     corrected[:9], decided[:9] = (given[:9] + 1) % 3, True
     outputs = np.empty((60, 3))
-    x, counts, targets = np.hstack([states, np.ones((60, 1))]), np.where(decided, 5.0, 1.0), np.eye(3)[corrected]
+    x, counts, targets = (
+        np.hstack([states / STEPS, np.ones((60, 1))]),
+        np.where(decided, 5.0, 1.0),
+        np.eye(3)[corrected],
+    )
     for row in range(60):
         others = np.arange(60) != row
         weighted = x[others].T * counts[others]
@@ -197,7 +207,7 @@ def test_heads_leave_each_row_out():
 
 def test_rows_without_a_state_are_neither_doubted_nor_learned_from():
     rng = np.random.default_rng(0)
-    states = rng.normal(size=(60, 5)).astype(np.float32)
+    states = kept_states(rng.normal(size=(60, 5)))
     states[10:20] = 0
     given = rng.integers(0, 3, 60)
     doubts = doubts_of_heads(states, given, given, np.zeros(60, dtype=bool), 0)
