@@ -23,8 +23,14 @@ def dataset_options(command: Function) -> Function:
             "--split",
             help="Split of a hub or saved dataset; several with commas, or all.  [default: train, or the only one]",
         ),
-        click.option("--text-column", help="Column with the text.  [default: guessed; the guess is printed]"),
-        click.option("--label-column", help="Column with the label.  [default: guessed; the guess is printed]"),
+        click.option(
+            "--text-column",
+            help="Column with the text, or field such as data.text.  [default: guessed; the guess is printed]",
+        ),
+        click.option(
+            "--label-column",
+            help="Column with the label, or field such as meta.label.  [default: guessed; the guess is printed]",
+        ),
         click.option("--limit", type=click.IntRange(min=1), help="Read only this many rows, from the first on."),
     )
 

@@ -95,7 +95,7 @@ def audit(
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
             between them, are read as one dataset, and the table has a column `split`.
-        text_column: Column with the text; guessed if it isn't named.
+        text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
             named.
@@ -199,7 +199,7 @@ def fit(
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
             between them, are read as one dataset, and the table has a column `split`.
-        text_column: Column with the text; guessed if it isn't named.
+        text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
         limit: Reads only this many rows, from the first on; at least 1.
         max_length: Tokens at which a text is cut, from 8 to the encoder's maximum; by default that maximum.

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lossaudit.engine.data.containers import DataFile, ending_of, packing_of, recognised
+from lossaudit.engine.data.fields import Field, fields_of
 from lossaudit.engine.data.first_bytes import ENDINGS, TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
 from lossaudit.engine.data.rows import Rows
@@ -69,6 +70,15 @@ class AuditedRows:
     @property
     def features(self) -> Mapping[str, Any]:
         return self.rows.features
+
+    def field(self, name: str) -> Field | None:
+        """What a name means that is no column's: a field inside of a column."""
+        return next(iter(fields_of(self.features, (name,))), None)
+
+    def feature(self, name: str) -> Any:
+        """The feature of a column, or of a field inside of one."""
+        field = self.field(name)
+        return self.features[name] if field is None else field.feature
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -131,9 +141,12 @@ class AuditedRows:
     def cells(self, columns: Sequence[str]) -> Iterator[Row]:
         """The cells of some columns in all rows. Raises LossAuditError at the end if the audit saw fewer or more."""
         count = 0
-        pieces = self.dicts() if self.as_text else (table.select(list(columns)).to_pylist() for table in self.tables())
+        fields = [field for column in columns if (field := self.field(column)) is not None]
+        wanted = [name for name in columns if name in self.features] + [field.column for field in fields]
+        pieces = self.dicts() if self.as_text else (table.select(wanted).to_pylist() for table in self.tables())
         for piece in pieces:
-            yield from piece
+            for row in piece:
+                yield row | {field.name: field.value_in(row.get(field.column)) for field in fields} if fields else row
             count += len(piece)
         if count != len(self.rows):
             raise LossAuditError(f"the files have {count:,} rows, but the audit saw {len(self.rows):,}; audit again")

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import datasets
 
@@ -21,29 +21,10 @@ from lossaudit.engine.table.schema import own_schema, source_names
 from lossaudit.engine.table.text_rows import Row
 
 from .audited_rows import AuditedRows
+from .field_writer import InField
 from .label_sets import names_of, shown
+from .label_writer import LabelWriter
 from .store import Decision
-
-
-class LabelWriter(Protocol):
-    """Writes labels into the cells of rows."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Columns of the source that hold the label."""
-
-    @property
-    def texts(self) -> Sequence[str]:
-        """The texts that are written as labels."""
-
-    def check(self, row: int, label: str) -> None:
-        """Raises LossAuditError if row number `row` can't be given this label."""
-
-    def cells(self, row: Mapping[str, Any], label: str) -> Row:
-        """The cells of `columns` for a row with a new label, given as decisions store it. row: the present cells."""
-
-    def told(self, row: Mapping[str, Any]) -> Any:
-        """The given label or labels, as one cell."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +38,10 @@ class LabelInCell:
     @property
     def columns(self) -> Sequence[str]:
         return (self.column,)
+
+    @property
+    def repeated(self) -> str | None:
+        return self.column
 
     @property
     def texts(self) -> Sequence[str]:
@@ -88,6 +73,10 @@ class SetInCell:
     @property
     def columns(self) -> Sequence[str]:
         return (self.column,)
+
+    @property
+    def repeated(self) -> str | None:
+        return self.column
 
     @property
     def texts(self) -> Sequence[str]:
@@ -153,6 +142,10 @@ class SetInIndicators:
         return (self.column,)
 
     @property
+    def repeated(self) -> str | None:
+        return self.column
+
+    @property
     def texts(self) -> Sequence[str]:
         return ()
 
@@ -181,6 +174,10 @@ class SetInColumns:
     @property
     def columns(self) -> Sequence[str]:
         return tuple(self.column_of.values())
+
+    @property
+    def repeated(self) -> str | None:
+        return next(iter(self.columns)) if len(self.columns) == 1 else None
 
     @property
     def texts(self) -> Sequence[str]:
@@ -221,7 +218,7 @@ def writer_of(
     """The writer for a source's form of labels. Raises LossAuditError if the form isn't known."""
     if not losses.is_multi_label:
         column = _label_column(losses)
-        return LabelInCell(column, _values(losses, source, column, decisions, labelled))
+        return _in_place(source, LabelInCell(column, _values(losses, source, column, decisions, labelled)))
     form = losses.facts.given.form or LabelForm(None)
     labels = losses.label_names
     for decision in decisions.values():
@@ -233,8 +230,14 @@ def writer_of(
     column = _label_column(losses)
     source.check()
     if form.kind == "indicators":
-        return SetInIndicators(column, labels)
-    return _set_in_cell(column, form, labels, source)
+        return _in_place(source, SetInIndicators(column, labels))
+    return _in_place(source, _set_in_cell(column, form, labels, source))
+
+
+def _in_place(source: AuditedRows, writer: LabelInCell | SetInCell | SetInIndicators) -> LabelWriter:
+    """The writer, for a field inside of a column if there is no column of the name."""
+    field = source.field(writer.column)
+    return writer if field is None else InField(field, writer)
 
 
 def _columns_of_labels(losses: LossesTable, source: AuditedRows, form: LabelForm) -> dict[str, str]:
@@ -253,7 +256,7 @@ def _label_column(losses: LossesTable) -> str:
 
 def _set_in_cell(column: str, form: LabelForm, labels: Sequence[str], source: AuditedRows) -> SetInCell:
     """The writer for cells that name labels. form: `label_form` (docs/losses.md)."""
-    kind, feature = form.kind, source.features[column]
+    kind, feature = form.kind, source.feature(column)
     in_list = kind == "list"
     values = {label: value for label, value in zip(labels, form.values or [], strict=False) if value is not None}
     holds_texts = source.has_texts_alone or _holds_names(getattr(feature, "feature", feature))
@@ -278,14 +281,14 @@ def _values(
     names = losses.label_names
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
     values = _usual_cells(labelled(wanted), source.cells([column]), column)
-    if _holds_names(source.features[column]):
+    if _holds_names(source.feature(column)):
         values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
     in_texts = any(isinstance(cell, str) for cell in values.values()) or not values
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
         value = known.get(name)
-        if value is None and not _holds_names(source.features[column]):
+        if value is None and not _holds_names(source.feature(column)):
             raise LossAuditError(
                 f"no row of the dataset has the label {name!r}, so its spelling in the label column isn't known; "
                 "change these decisions, or add a row with the label"

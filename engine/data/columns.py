@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datasets import ClassLabel, Json, Value
 
 from ..errors import Either, LossAuditError, Option, Part
+from .fields import with_fields
 from .names import LABEL_NAMES, PAIRS, TEXT_NAMES
 
 
@@ -55,14 +56,14 @@ def check_text_pair_column(features: Mapping[str, object], asked: str, label_col
 def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
     """The name of the label column. Raises LossAuditError, listing the columns, if it can't be found."""
     if asked is not None:
-        return _existing(features, asked, "label_column")
+        return _without_fields(features, _existing(features, asked, "label_column"), "label_column")
     classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
     usual = _first_of(LABEL_NAMES, classes) or _first_of(LABEL_NAMES, list(features))
     if usual is None and len(classes) == 1:
         usual = classes[0]
     if usual is None:
         raise LossAuditError("can't tell which column holds the label; ", *_choose(features, "label_column"))
-    return usual
+    return _without_fields(features, usual, "label_column")
 
 
 def other_label_columns(features: Mapping[str, object], taken: str) -> list[str]:
@@ -90,7 +91,7 @@ def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
 
 
 def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str | None) -> None:
-    feature = features[_existing(features, name, option)]
+    feature = features[_without_fields(features, _existing(features, name, option), option)]
     if not _is_text(feature) and not _is_nothing(feature):
         raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with ", Option(option))
     if name == label_column:
@@ -105,8 +106,18 @@ def _existing(features: Mapping[str, object], name: str, option: str) -> str:
     return name
 
 
+def _without_fields(features: Mapping[str, object], name: str, option: str) -> str:
+    """The name of a column. Raises LossAuditError, listing its fields, if it holds objects."""
+    fields = [field for field in with_fields({name: features[name]}) if field != name]
+    if fields:
+        raise LossAuditError(
+            f"column {name!r} holds objects; name one of their fields with ", Option(option), f": {', '.join(fields)}"
+        )
+    return name
+
+
 def _choose(features: Mapping[str, object], option: str) -> tuple[Part, ...]:
-    return "name one with ", Option(option), f": {', '.join(features)}"
+    return "name one with ", Option(option), f": {', '.join(with_fields(features))}"
 
 
 def _is_text(feature: object) -> bool:

@@ -3,7 +3,7 @@
 A mistake in column names shows here, before any work. Nothing here knows a model.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.columns import check_text_pair_column, find_text_column, other_label_columns
+from ..data.fields import Field, fields_of
 from ..data.rows import Rows
 from ..data.texts import Text, texts_of
 from ..errors import LossAuditError
@@ -41,6 +42,8 @@ class Reading:
     text_pair_column: str | None
     """The column with the second texts, where rows are pairs."""
     label_columns: Columns
+    fields: tuple[Field, ...] = ()
+    """Columns that are fields of others."""
 
     @classmethod
     def open(
@@ -56,17 +59,19 @@ class Reading:
         rows = (rows if isinstance(rows, Rows) else Rows(rows)).first(options.limit)
         if not len(rows):
             raise LossAuditError("the dataset has no rows")
-        labels = find_labels(rows.features)
+        fields = fields_of(rows.features, (options.text_column, options.text_pair_column, options.label_column))
+        features = _with(fields, rows.features)
+        labels = find_labels(features)
         label, pair = _single(labels), options.text_pair_column
         if pair is not None:
-            check_text_pair_column(rows.features, pair, label)
-        text = find_text_column(rows.features, options.text_column, label, pair)
-        return cls(rows, options.limit, Sharding(len(rows), options.shard_rows), text, pair, labels)
+            check_text_pair_column(features, pair, label)
+        text = find_text_column(features, options.text_column, label, pair)
+        return cls(rows, options.limit, Sharding(len(rows), options.shard_rows), text, pair, labels, fields)
 
     @property
     def features(self) -> dict[str, Any]:
-        """The dataset's columns with their `datasets` features."""
-        return self.rows.features
+        """The dataset's columns with their `datasets` features, and after them the fields that are read as columns."""
+        return _with(self.fields, self.rows.features)
 
     @property
     def label_column(self) -> str | None:
@@ -90,7 +95,10 @@ class Reading:
     def shards(self, starts: Collection[int] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """The source rows of the shards that start at these rows, or of all, each with its first row's number."""
         wanted = self.sharding.starts if starts is None else starts
-        return self.rows.shards(self.sharding.size, wanted.__contains__)
+        for start, table in self.rows.shards(self.sharding.size, wanted.__contains__):
+            for field in self.fields:
+                table = table.append_column(field.name, field.column_of(table))
+            yield start, table
 
     def survey(self, find: Callable[[Pieces], T]) -> tuple[T, list[Text]]:
         """What `find` makes of the dataset, and the texts of some rows; in one pass, unless `find` needs more."""
@@ -106,6 +114,10 @@ class Reading:
 
         found = find(pieces)
         return found, [text for some in texts.values() for text in some]
+
+
+def _with(fields: Sequence[Field], features: Mapping[str, Any]) -> dict[str, Any]:
+    return {**features, **{field.name: field.feature for field in fields}}
 
 
 def _single(columns: Columns) -> str | None:

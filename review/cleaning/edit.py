@@ -8,7 +8,7 @@ import pyarrow as pa
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.text_rows import Row
 
-from ..label_writers import LabelWriter
+from ..label_writer import LabelWriter
 from ..store import Decision
 from .arrow_cells import with_cells, without_rows
 
@@ -51,8 +51,8 @@ class Edit:
     @property
     def alike(self) -> dict[str, str]:
         """The column of the source whose kind an added one is of."""
-        columns = self.writer.columns
-        return {ORIGINAL: columns[0]} if self.review_columns and len(columns) == 1 else {}
+        repeated = self.writer.repeated
+        return {ORIGINAL: repeated} if self.review_columns and repeated is not None else {}
 
     def row(self, place: int, row: Row) -> Row | None:
         """A row as it will be written; None if it is left out."""
@@ -105,7 +105,6 @@ class Edit:
 
     def _original(self, table: pa.Table) -> pa.ChunkedArray | pa.Array:
         """The given labels, as a column."""
-        columns = self.writer.columns
-        if len(columns) == 1:
-            return table[columns[0]]
-        return pa.array([self.writer.told(row) for row in table.select(columns).to_pylist()], pa.string())
+        if self.writer.repeated is not None:
+            return table[self.writer.repeated]
+        return pa.array([self.writer.told(row) for row in table.select(self.writer.columns).to_pylist()], pa.string())

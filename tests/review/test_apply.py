@@ -146,6 +146,39 @@ def test_nothing_is_written_that_differs_in_more_than_the_decisions(
     assert [path.name for path in tmp_path.glob("*cleaned*")] == []
 
 
+NESTED = [
+    '{"data": {"text": "the bank"},  "meta": {"label":"World", "by": 7}}',
+    '{"data": {"text": "the team"}, "meta": {"by": 8, "label": "Sports"}}',
+    '{"data": {"text": "oil"}, "meta": {"by": 9, "label": "World"}}',
+]
+FIELDS = {"text_column": "data.text", "label_column": "meta.label"}
+
+
+def test_a_field_gets_the_label_and_the_rest_of_its_column_stays(decided, write_file, tmp_path):
+    source, out = write_file("source.jsonl", "\n".join(NESTED) + "\n"), tmp_path / "cleaned.jsonl"
+    apply_decisions(decided(source, {0: ("relabel", "Sports"), 2: ("discard", None)}, **FIELDS), out)
+    assert out.read_text() == NESTED[0].replace("World", "Sports") + "\n" + NESTED[1] + "\n"
+
+
+@pytest.mark.parametrize("late", [[], [{"data": {"text": "peace"}, "meta": {"label": "World", "x": []}}]])
+def test_a_field_of_parquet_and_of_saved_datasets_gets_the_label(late, decided, write_file, tmp_path):
+    rows = [*map(json.loads, NESTED), *late]
+    source = write_file("source.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    if not late:
+        pq.write_table(pa.Table.from_pylist(rows), source := tmp_path / "source.parquet")
+    losses = decided(source, {0: ("relabel", "Sports")}, **FIELDS)
+    expected = [rows[0] | {"meta": rows[0]["meta"] | {"label": "Sports"}}, *rows[1:]]
+    for out in (tmp_path / "cleaned.parquet", tmp_path / "saved"):
+        apply_decisions(losses, out, review_columns=True)
+        with open_dataset(str(out)) as written:
+            found = written.take(0, len(rows)).to_pylist()
+        assert [row.pop("label_original") for row in found] == [row["meta"]["label"] for row in rows]
+        for row in found:
+            row.pop("review")
+            row["meta"] = json.loads(row["meta"]) if isinstance(row["meta"], str) else row["meta"]
+        assert found == expected
+
+
 def test_parquet_keeps_its_schema(decided, tmp_path):
     table = pa.table(
         {
