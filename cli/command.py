@@ -11,7 +11,7 @@ import click
 
 from lossaudit.engine.errors import LossAuditError, brief
 
-from .wording import message_of
+from .wording import harmless, message_of
 
 
 class Command(click.Command):
@@ -50,4 +50,4 @@ class Command(click.Command):
 
 
 def _say(message: str) -> None:
-    click.echo(" ".join(message.splitlines()), err=True)
+    click.echo(harmless(" ".join(message.splitlines())), err=True)

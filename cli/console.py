@@ -1,9 +1,9 @@
 """What the commands print with: results go to standard output, progress to standard error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,11 +14,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Task as RichTask
+from rich.segment import Segment
 from rich.text import Text
 
-# No markup: what is printed includes file names, labels and texts, in which "[red]" is plain text.
-out = Console(highlight=False, markup=False)
-err = Console(stderr=True, highlight=False, markup=False)
+from .wording import harmless
+
+
+class _Console(Console):
+    """A console that prints file names, labels and texts of strangers, which must not control the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+
+# No markup: in a label, "[red]" is plain text.
+out = _Console(highlight=False, markup=False)
+err = _Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
@@ -69,8 +81,8 @@ def seconds(value: float) -> str:
 
 
 def printable(text: str) -> str:
-    """A text in one line, with a dot for every character that controls the terminal or the direction of others."""
-    return "".join(c if c.isprintable() else "·" for c in " ".join(text.split()))
+    """A text in one line, without what controls the terminal."""
+    return harmless(" ".join(text.split()))
 
 
 class _RowsPerSecond(TextColumn):

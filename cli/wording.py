@@ -1,9 +1,13 @@
-"""Messages of the engine in the command's words: options become flags that can be pasted into a shell."""
+"""Messages in the command's words: flags that can be pasted into a shell, and nothing that controls the terminal."""
 
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from lossaudit.engine.errors import Either, Function, LossAuditError, Option, Part
+
+_JOINERS = "\u200c\u200d"
+"""Joiners of letters and of emoji, the only harmless characters of their kind."""
 
 
 def message_of(error: BaseException) -> str:
@@ -38,3 +42,13 @@ def _quoted(value: str) -> str:
     if value.isprintable():
         return shlex.quote(value)
     return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in value) + "'"
+
+
+def harmless(text: str) -> str:
+    """A text with a dot for every character that controls the terminal or the direction of others."""
+    if text.isprintable():
+        return text
+    return "".join(
+        "·" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in f"\n\t{_JOINERS}" else c
+        for c in text
+    )

@@ -88,12 +88,14 @@ def test_the_table_says_when_fewer_pass(run, losses):
 
 
 def test_nothing_in_a_text_reaches_the_terminal_as_code(run, write_file):
-    row = {"id": 0, "label_name": "[red]a[/]", "prediction_name": "b", "probability": 1, "loss": 2.5}
+    row = {"id": 0, "label_name": "[red]a[/]", "prediction_name": "b\x1b[2J\u202e", "probability": 1, "loss": 2.5}
     path = write_file("a.jsonl", json.dumps(row | {"text": "[bold]x[/bold] \x1b[31mred\x07\r\nnext"}) + "\n")
     said = run("top", path).stdout
     assert "[red]a[/]" in said
     assert "[bold]x[/bold] ·[31mred· next" in said
+    assert "b·[2J·" in said
     assert "\x1b" not in said
+    assert "\u202e" not in said
 
 
 def test_a_table_without_text_shows_the_rest(run, write_file):
