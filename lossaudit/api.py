@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pandas as pd
 
-from lossaudit.engine.data.in_memory import ArrowStream, rows_in_memory
+from lossaudit.engine.data.in_memory import ArrowStream, rows_in_memory, splits_in_memory
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.errors import LossAuditError
@@ -60,7 +61,7 @@ def export(model: str | Path, out: str | Path, *, multi_label: bool = False, fp1
 
 def audit(
     model: Bundle | str | Path,
-    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | Mapping[str, Any] | str | Path,
     *,
     output: str | Path | None = None,
     config: str | None = None,
@@ -88,13 +89,14 @@ def audit(
         model: A bundle, the path of one, or a checkpoint (folder or hub name). A checkpoint is exported once into a
             cache, which needs the extra `export` for some families.
         dataset: A `datasets.Dataset`, a DataFrame of pandas or polars, a table of pyarrow or of another library that
-            offers Arrow's C stream, or a name: a CSV, TSV, JSON, JSON Lines, Parquet or Arrow file (compressed by gzip,
-            bzip2, xz or zip, or not), a glob of such files, a `save_to_disk` folder, or a hub name.
+            offers Arrow's C stream, a `DatasetDict` or another dict of such tables by split, or a name: a CSV, TSV,
+            JSON, JSON Lines, Parquet or Arrow file (compressed by gzip, bzip2, xz or zip, or not), a glob of such
+            files, a `save_to_disk` folder, or a hub name.
         output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it
             until it is written, and the same call resumes after an interruption. Without it, the table stays in memory.
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
-            between them, are read as one dataset, and the table has a column `split`.
+            between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
@@ -159,7 +161,7 @@ def audit(
 
 def fit(
     encoder: Bundle | str | Path,
-    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | Mapping[str, Any] | str | Path,
     output: str | Path,
     *,
     folds: int = 5,
@@ -198,7 +200,7 @@ def fit(
         keep_states: Whether the states stay beside the losses, with which `rerank` learns better.
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
-            between them, are read as one dataset, and the table has a column `split`.
+            between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
         limit: Reads only this many rows, from the first on; at least 1.
@@ -280,13 +282,17 @@ def _name_of(dataset: object) -> str | None:
 
 
 def _rows(
-    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | str | Path,
+    dataset: datasets.Dataset | pd.DataFrame | ArrowStream | Mapping[str, Any] | str | Path,
     config: str | None,
     split: str | None,
     workplace: Path | None,
 ) -> Rows:
     if isinstance(dataset, (str, Path)):
         return open_dataset(str(dataset), config, split, workplace)
-    if config is not None or split is not None:
-        raise LossAuditError("config and split are for hub and saved datasets")
+    if config is not None:
+        raise LossAuditError("config is for hub datasets")
+    if isinstance(dataset, Mapping):
+        return splits_in_memory(dataset, split)
+    if split is not None:
+        raise LossAuditError("split is for datasets of several splits, and this is a single table")
     return rows_in_memory(dataset)

@@ -1,6 +1,6 @@
 """Tables that a program holds in memory as `Rows`: DataFrames of pandas, and whatever offers Arrow's C stream.
 
-Such are tables of pyarrow and DataFrames of polars, whose libraries aren't needed for it.
+Such are tables of pyarrow and DataFrames of polars, whose libraries aren't needed for it. Several may be splits.
 """
 
 import numbers
@@ -15,7 +15,8 @@ import pyarrow as pa
 from ..errors import LossAuditError, brief
 from .json_kinds import Kind, column_of
 from .plain_types import NotTextsError, Plain
-from .rows import Rows
+from .rows import Origin, Rows
+from .splits import SplitRows, together, wanted_splits
 
 
 class ArrowStream(Protocol):
@@ -32,17 +33,27 @@ def rows_in_memory(data: object) -> Rows:
     if isinstance(data, pd.DataFrame):
         return _plain_rows("the DataFrame", _table_of(data))
     name = f"the {type(data).__module__.partition('.')[0]} {type(data).__name__}"
-    if isinstance(data, Mapping) and data and all(isinstance(part, datasets.Dataset) for part in data.values()):
-        raise LossAuditError(f"{name} has the splits {', '.join(map(str, data))}; pass one of them")
     if isinstance(data, pd.Series) or not hasattr(data, "__arrow_c_stream__"):
         raise LossAuditError(
-            "a dataset must be a path, a datasets.Dataset, or a DataFrame or another table that offers Arrow's C "
-            f"stream, not {type(data).__name__}"
+            "a dataset must be a path, a datasets.Dataset, a DataFrame or another table that offers Arrow's C stream, "
+            f"or a dict of these by split, not {type(data).__name__}"
         )
     try:
         return _plain_rows(name, pa.table(data))
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise LossAuditError(f"{name} can't be read: {brief(error)}") from error
+
+
+def splits_in_memory(data: Mapping[str, object], asked: str | None) -> Rows:
+    """The rows of tables in memory that are splits: of all as one dataset, or of those that are asked for.
+
+    Raises LossAuditError if one isn't a table, or there is no such split.
+    """
+    parts = {str(name): part for name, part in data.items()}
+    wanted = list(parts) if asked is None else wanted_splits("the dataset", list(parts), asked)
+    rows = {name: rows_in_memory(parts[name]) for name in wanted}
+    origin = Origin(None, split=asked, all_splits=tuple(parts))
+    return SplitRows(rows, origin) if asked is None else together(rows, origin)
 
 
 def _plain_rows(name: str, table: pa.Table) -> Rows:

@@ -87,13 +87,13 @@ class Plain:
             return column
         if plain_type(column.type, field.name not in self.as_bytes) is None:
             return pa.chunked_array([[_text(cell) for cell in column]], field.type)
-        if _is_bytes(column.type) and not _is_bytes(field.type):
+        if is_bytes(column.type) and not is_bytes(field.type):
             return _decoded(column, field)
         try:
             return pa.chunked_array([_cast(chunk, field.type) for chunk in column.chunks], field.type)
         except pa.ArrowInvalid as error:
             raise LossAuditError(
-                f"column {field.name!r} holds {column.type} in one file and {field.type} in another, which can't hold "
+                f"column {field.name!r} holds {column.type} in one part and {field.type} in another, which can't hold "
                 f"all of it: {brief(error)}"
             ) from error
 
@@ -107,7 +107,7 @@ def plain_type(kind: pa.DataType, texts: bool = True) -> pa.DataType | None:
     unfolded = _unfolded(kind)
     if unfolded is None:
         return None
-    if texts and _is_bytes(kind):
+    if texts and is_bytes(kind):
         unfolded = pa.large_string() if pa.types.is_large_binary(kind) else pa.string()
     try:
         if _type_of(generate_from_arrow_type(unfolded)) != unfolded:
@@ -178,7 +178,8 @@ def _is_uuid(kind: pa.DataType) -> bool:
     return isinstance(kind, pa.UuidType)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether cells of a type are bytes, which may be texts."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
@@ -212,7 +213,7 @@ def _joined(name: str, features: Mapping[str, Any]) -> Any:
         except (pa.ArrowException, ValueError):
             pass
     shown = " and ".join(f"{_shown(features[holder], kinds[holder])} in {holder}" for holder in features)
-    raise LossAuditError(f"column {name!r} holds {shown}; make them the same, or name one file")
+    raise LossAuditError(f"column {name!r} holds {shown}; make them the same, or read one alone")
 
 
 def _shown(feature: Any, kind: pa.DataType) -> str:

@@ -7,7 +7,7 @@ import glob
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import rows_of
 from .rows import Origin, Rows
-from .splits import SplitRows, are_several, name_of, wanted_splits
+from .splits import name_of, together, wanted_splits
 
 # Only an empty cell is missing: a label or text "NA" or "None" is taken literally. A row longer than the header is a
 # mistake: pandas would take its first cell for a name.
@@ -206,31 +206,20 @@ def _saved(folder: Path, origin: Origin) -> Rows:
     with _reading(str(folder)):
         loaded = datasets.load_from_disk(str(folder))
     if isinstance(loaded, datasets.DatasetDict):
-        return rows_of_splits(loaded, origin)
+        wanted = wanted_splits(str(folder), list(loaded), origin.split)
+        parts = {name: Rows(loaded[name]) for name in wanted}
+        return together(parts, replace(origin, all_splits=tuple(loaded)))
     if origin.split is not None:
         raise LossAuditError(f"{folder} holds one dataset without splits; leave ", Option("split"), " out")
     return Rows(loaded, origin)
-
-
-def rows_of_splits(splits: Mapping[str, datasets.Dataset], origin: Origin) -> Rows:
-    """The rows of the splits that are asked for, among those of a dataset that is loaded or saved."""
-    wanted = wanted_splits(origin.name or "the dataset", list(splits), origin.split)
-    return _rows_of_wanted({name: splits[name] for name in wanted}, replace(origin, all_splits=tuple(splits)))
 
 
 def _hub(name: str, origin: Origin) -> Rows:
     with _reading(name, f"there is no such file, and the hub dataset {name!r} can't be downloaded"):
         available = datasets.get_dataset_split_names(name, origin.config)
         wanted = wanted_splits(name, available, origin.split, slices=True)  # `datasets` reads them
-        loaded = {name_of(split): datasets.load_dataset(name, origin.config, split=split) for split in wanted}
-        return _rows_of_wanted(loaded, replace(origin, all_splits=tuple(available)))
-
-
-def _rows_of_wanted(splits: Mapping[str, datasets.Dataset], origin: Origin) -> Rows:
-    if are_several(origin.all_splits, origin.split):
-        return SplitRows({name: Rows(dataset) for name, dataset in splits.items()}, origin)
-    (dataset,) = splits.values()
-    return Rows(dataset, origin)
+        parts = {name_of(split): Rows(datasets.load_dataset(name, origin.config, split=split)) for split in wanted}
+        return together(parts, replace(origin, all_splits=tuple(available)))
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -4,19 +4,17 @@ import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
-from datasets import Features, Value
+from datasets import Features
 
 from ..errors import LossAuditError, Option
-from ..shortening import shortened
+from .plain_types import Plain, is_bytes
 from .rows import Origin, Rows, Split
 
 ALL = "all"
 """What stands for every split of a dataset."""
-_LONGEST = 60
-"""Characters of a feature that a message shows."""
 
 
 def wanted_splits(dataset: str, available: Sequence[str], asked: str | None, slices: bool = False) -> list[str]:
@@ -45,11 +43,6 @@ def wanted_splits(dataset: str, available: Sequence[str], asked: str | None, sli
     return chosen
 
 
-def are_several(available: Sequence[str], asked: str | None) -> bool:
-    """Whether splits are asked for as one dataset of several, even if there is only one."""
-    return asked is not None and asked not in available and (asked == ALL or "," in asked)
-
-
 def name_of(split: str) -> str:
     """The name of a split, or of the one that a slice such as train[:10%] is cut from."""
     return split.partition("[")[0]
@@ -62,9 +55,11 @@ class SplitRows(Rows):
         """parts: the splits' own rows. Raises LossAuditError if they hold a column in different ways."""
         self.parts = dict(parts)
         """The rows of each split, with its own columns alone."""
-        self.notes = ()
-        self.features = _features(self.parts)
-        self._schema = Features(self.features).arrow_schema
+        self.notes = tuple(dict.fromkeys(note for rows in parts.values() for note in rows.notes))
+        schemas = {f"split {name}": Features(rows.features).arrow_schema for name, rows in parts.items()}
+        binary = {field.name for schema in schemas.values() for field in schema if is_bytes(field.type)}
+        self._plain = Plain.of(schemas, binary)
+        self.features = dict(self._plain.features)
         self.origin = replace(origin, splits=tuple(Split(name, len(rows)) for name, rows in parts.items()))
         told = (f"{name} {rows.fingerprint}" for name, rows in parts.items())
         self.fingerprint = hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]
@@ -88,7 +83,7 @@ class SplitRows(Rows):
 
     def take(self, start: int, stop: int) -> pa.Table:
         """The rows from `start` up to `stop`."""
-        taken = [self._schema.empty_table()]
+        taken = [self._plain.features.arrow_schema.empty_table()]
         for part in self.parts.values():
             if start < len(part) and stop > 0:
                 taken.append(self._aligned(part.take(max(start, 0), stop)))
@@ -102,33 +97,14 @@ class SplitRows(Rows):
 
     def _aligned(self, table: pa.Table) -> pa.Table:
         """A split's rows with the columns of all splits, in their order."""
-        if table.schema.equals(self._schema):
-            return table
-        columns = [
-            table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-            for field in self._schema
-        ]
-        return pa.table(columns, schema=self._schema)
+        return table if table.schema.equals(self._plain.features.arrow_schema) else self._plain.table(table)
 
 
-def _features(parts: Mapping[str, Rows]) -> dict[str, Any]:
-    """The columns of all splits; one that holds nothing in a split may hold anything in the others."""
-    features: dict[str, Any] = {}
-    named_by: dict[str, str] = {}
-    nothing = Value("null")
-    for split, rows in parts.items():
-        for column, feature in rows.features.items():
-            known = features.get(column, nothing)
-            if nothing not in (known, feature) and known != feature:
-                raise LossAuditError(
-                    f"the splits {named_by[column]} and {split} can't be read together: column {column!r} holds "
-                    f"{_told(known)} in one and {_told(feature)} in the other; name one of them with ",
-                    Option("split"),
-                )
-            if known == nothing:
-                features[column], named_by[column] = feature, split
-    return features
-
-
-def _told(feature: object) -> str:
-    return shortened(str(feature), _LONGEST)
+def together(parts: Mapping[str, Rows], origin: Origin) -> Rows:
+    """The rows of the splits that were asked for, as one dataset; of a single one its own, unless "all" are."""
+    asked = origin.split
+    if asked is not None and asked not in origin.all_splits and (asked == ALL or "," in asked):
+        return SplitRows(parts, origin)
+    (rows,) = parts.values()
+    rows.origin = origin
+    return rows

@@ -94,6 +94,23 @@ def test_the_same_text_with_different_labels(bundle, rows, tmp_path):
         assert again.top(9, conflicts=True).to_arrow()["id"].equals(found.to_arrow()["id"])
 
 
+def test_the_same_text_in_several_splits(bundle, rows, tmp_path):
+    other = {**rows[1], "label": (rows[1]["label"] + 1) % 4}
+    parts = {"train": pd.DataFrame(rows), "test": pd.DataFrame([rows[0], other])}
+    losses = la.audit(bundle, parts, output=tmp_path / "losses.parquet", **FP32)
+    summary = losses.summary()
+    assert (summary.leaking_texts, summary.leaking_rows, summary.conflicting_leaks) == (2, 4, 1)
+    assert set(losses.top(9, leaks=True).to_pandas()["id"]) == {0, 1, 60, 61}
+    assert set(losses.top(9, leaks=True, conflicts=True).to_pandas()["id"]) == {1, 61}
+    frame = losses.to_pandas().set_index("id")
+    assert frame.loc[[0, 1, 60, 61], "also_in"].tolist() == ["test", "test", "train", "train"]
+    assert frame["also_in"].count() == 4
+    assert losses.facts["source"]["splits"] == [{"name": "train", "rows": 60}, {"name": "test", "rows": 2}]
+    made = datasets.DatasetDict({name: datasets.Dataset.from_pandas(part) for name, part in parts.items()})
+    assert la.audit(bundle, made, **FP32).to_pandas()["loss"].tolist() == losses.to_pandas()["loss"].tolist()
+    assert len(la.audit(bundle, made, split="test", **FP32)) == 2
+
+
 def test_of_pairs_both_texts_must_be_the_same(bundle, rows):
     texts = [row["text"] for row in rows[:4]]
     frame = pd.DataFrame({"a": [*texts, *texts], "b": [*texts, *texts[:3], "other"], "label": [0] * 4 + [1] * 4})
@@ -206,8 +223,12 @@ def test_an_output_is_checked_before_the_work(bundle, frame, tmp_path, refused):
 def test_other_kinds_of_datasets_are_refused(bundle, refused):
     with refused("not list"):
         la.audit(bundle, ["a", "b"])
-    with refused("config and split"):
-        la.audit(bundle, pd.DataFrame({"text": ["a"], "label": [0]}), split="train")
+    frame = pd.DataFrame({"text": ["a"], "label": [0]})
+    with refused("split is for datasets of several splits"):
+        la.audit(bundle, frame, split="train")
+    for data in (frame, {"train": frame}):
+        with refused("config is for hub datasets"):
+            la.audit(bundle, data, config="default")
 
 
 def test_export_is_a_function_whatever_was_imported(checkpoint, tmp_path):

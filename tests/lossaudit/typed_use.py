@@ -31,6 +31,7 @@ def tables(bundle: la.Bundle, frame: pd.DataFrame, dataset: datasets.Dataset, ta
     assert_type(la.audit(path, path, output=path, limit=5, max_length=8, stride=0, threads=1), la.Losses)
     assert_type(la.fit(bundle, frame, "fitted", folds=3, score="loss", exact_labels=True, keep_states=False), la.Losses)
     assert_type(la.audit(bundle, table, text_column=0, label_column=1), la.Losses)
+    assert_type(la.audit(bundle, {"train": frame, "test": dataset}, split="all"), la.Losses)
     assert_type(la.load(path), la.Losses)
 
 
@@ -44,7 +45,7 @@ def members(losses: la.Losses) -> None:
     assert_type(len(losses), int)
     assert_type(losses.facts, dict[str, Any])
     assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True, conflicts=True), la.Losses)
-    assert_type(losses.top(by="loss"), la.Losses)
+    assert_type(losses.top(by="loss", leaks=True), la.Losses)
     assert_type(losses.rerank(), Reranking)
     assert_type(losses.summary(), Summary)
     assert_type(losses.ids(), NDArray[np.int64])

@@ -193,7 +193,7 @@ class TestSeveralFiles:
         [
             ([1], ["World"], "column 'label' holds int64 in {0} and string in {1}; make them the same"),
             ([True], [1], "bool in {0} and int64 in {1}"),
-            ([2**60 + 1], [0.5], "column 'label' holds int64 in one file and double in another"),
+            ([2**60 + 1], [0.5], "column 'label' holds int64 in one part and double in another"),
         ],
     )
     def test_that_do_not_fit_are_refused_by_name(self, one, other, says, parts, tmp_path, refused):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.data.in_memory import rows_in_memory
+from lossaudit.engine.data.in_memory import rows_in_memory, splits_in_memory
 from lossaudit.engine.data.texts import texts_of
 
 TEXTS = ["the cup", "peace", "oil"]
@@ -118,9 +118,43 @@ def test_polars_is_read():
         ([{"text": "a"}], "not list"),
         (pd.Series(["a"]), "not Series"),
         (pa.chunked_array([["a"]]), "the pyarrow ChunkedArray can't be read"),
-        (datasets.DatasetDict(a=datasets.Dataset.from_dict({}), b=datasets.Dataset.from_dict({})), "the splits a, b"),
     ],
 )
 def test_what_is_no_table_is_refused(data, says, refused):
     with refused(says):
         rows_in_memory(data)
+
+
+TABLES = {
+    "datasets": lambda texts: datasets.Dataset.from_dict({"text": texts}),
+    "pandas": lambda texts: pd.DataFrame({"text": texts}, index=range(5, 5 + len(texts))),
+    "pyarrow": lambda texts: pa.table({"text": texts}),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_by_split_are_read_together_or_the_one_asked_for(kind, refused):
+    data = {"train": TABLES[kind](["a", "b"]), "test": TABLES[kind](["c"])}
+    for asked, expected in {None: "abc", "all": "abc", "test,train": "cab", "test": "c"}.items():
+        rows = splits_in_memory(data, asked)
+        assert rows.take(0, 9)["text"].to_pylist() == list(expected)
+        assert [split.name for split in rows.splits] == {"abc": [*data], "cab": ["test", "train"], "c": []}[expected]
+    with refused("the dataset has the splits train, test"):
+        splits_in_memory(data, "dev")
+
+
+def test_splits_of_several_kinds_and_odd_names():
+    data = {
+        datasets.Split.TRAIN: TABLES["datasets"](["a"]),
+        "all": TABLES["pandas"](["b"]),
+        3: TABLES["pyarrow"](["c"]),
+    }
+    rows = splits_in_memory(data, None)
+    assert rows.take(0, 9)["text"].to_pylist() == ["a", "b", "c"]
+    assert [split.name for split in rows.splits] == ["train", "all", "3"]
+    assert splits_in_memory(data, "all").take(0, 9)["text"].to_pylist() == ["b"]
+
+
+def test_columns_are_no_splits(refused):
+    with refused("a dict of these by split", "not list"):
+        splits_in_memory({"text": ["a"], "label": [0]}, None)

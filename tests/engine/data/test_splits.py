@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lossaudit.engine.data.rows import Origin, Split
-from lossaudit.engine.data.source import locate, open_dataset, rows_of_splits
+from lossaudit.engine.data.in_memory import splits_in_memory
+from lossaudit.engine.data.rows import Split
+from lossaudit.engine.data.source import locate, open_dataset
 
 SIZES = {"train": 5, "test": 3, "dev.hard": 4}
 
@@ -115,7 +116,7 @@ def test_the_first_rows_are_those_of_the_first_splits(saved, limit):
 def test_rows_in_memory_and_chosen_ones_are_read_too():
     splits = {name: split_of(name, rows) for name, rows in SIZES.items()}
     splits["test"] = splits["test"].select([2, 0])
-    rows = rows_of_splits(splits, Origin(None, split="all"))
+    rows = splits_in_memory(splits, None)
     assert texts(rows) == [*expected("train"), "test 2", "test 0", *expected("dev.hard")]
     assert locate(rows.origin, [5, 0, 7]) == {
         0: "row 0 of split train",
@@ -147,13 +148,26 @@ def test_columns_of_one_split_are_null_in_the_others(saved):
 def test_columns_of_different_kinds_are_refused(saved, refused):
     names = datasets.ClassLabel(names=["x", "y"]), datasets.ClassLabel(names=["y", "x"])
     splits = {n: split_of(n, 2).cast_column("label", kind) for n, kind in zip(("a", "b"), names, strict=True)}
-    with refused("the splits a and b", "column 'label'", "ClassLabel", "name one of them with split"):
+    with refused("column 'label' holds classes (x, y) in split a and classes (y, x) in split b", "read one alone"):
         open_dataset(saved(splits), split="all")
+
+
+def test_types_that_one_wider_type_holds_are_joined(saved):
+    """As pandas makes them: numbers are floats where one is missing; texts are large strings."""
+    test = pa.table({"text": pa.array(["a"], pa.large_string()), "label": [None], "size": [0.5], "raw": [b"\xff"]})
+    splits = {"train": split_of("train", 1, size=[3]), "test": datasets.Dataset(test)}
+    rows = open_dataset(saved(splits), split="all")
+    assert rows.take(0, 9).to_pydict() == {
+        "text": ["train 0", "a"],
+        "label": [0, None],
+        "size": [3.0, 0.5],
+        "raw": [None, b"\xff"],
+    }
 
 
 def test_an_empty_split_is_no_problem_among_others():
     """Of those in memory: `datasets` can't open an empty one that it saved."""
-    rows = rows_of_splits({"train": split_of("train", 0), "test": split_of("test", 3)}, Origin(None, split="all"))
+    rows = splits_in_memory({"train": split_of("train", 0), "test": split_of("test", 3)}, None)
     assert texts(rows) == expected("test")
     assert rows.splits == (Split("train", 0), Split("test", 3))
 

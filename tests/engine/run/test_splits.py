@@ -3,8 +3,9 @@
 import datasets
 import pytest
 
-from lossaudit.engine.data.rows import Origin, Split
-from lossaudit.engine.data.source import open_dataset, rows_of_splits
+from lossaudit.engine.data.in_memory import splits_in_memory
+from lossaudit.engine.data.rows import Split
+from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit
 from lossaudit.engine.run.options import AuditOptions
@@ -29,7 +30,7 @@ def parts(rows):
 
 
 def audit(bundle, parts, **options):
-    rows = rows_of_splits(parts, Origin(None, split="all"))
+    rows = splits_in_memory(parts, None)
     return Audit(bundle, rows, AuditOptions(precision="fp32", tune=False, threads=1, **options)).run()
 
 
@@ -110,7 +111,7 @@ def test_rows_name_the_other_splits_of_their_text(precision, bundle, rows):
     text = rows[0]["text"]
     more = [{"text": f" {text}", "label": 1}, {"text": text, "label": None}]
     parts = {"train": datasets.Dataset.from_list(rows), "test": datasets.Dataset.from_list(more)}
-    opened = rows_of_splits(parts, Origin(None, split="all"))
+    opened = splits_in_memory(parts, None)
     options = AuditOptions(precision=precision, top=5 if precision == "exact-top" else None, tune=False, threads=1)
     audited = Audit(bundle, opened, options).run()
     others = {row["id"]: row["also_in"] for row in audited.table.to_pylist() if row["also_in"] is not None}
