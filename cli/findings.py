@@ -50,8 +50,12 @@ def print_columns(prepared: "Audit | Fit") -> None:
     for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
         if column is not None:
             out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
-    if options.label_column is None and (others := reading.other_label_columns()):
-        out.print(f"The labels might be in another column: {', '.join(others)}; see --label-column", soft_wrap=True)
+    if options.label_column is None and reading.label_column is not None and (others := reading.other_label_columns()):
+        (guessed,) = reading.shown([reading.label_column])
+        out.print(
+            f"The labels might not be in {guessed} but in another column: {', '.join(others)}; see --label-column",
+            soft_wrap=True,
+        )
 
 
 def _splits(origin: "Origin | None") -> str | None:

@@ -67,9 +67,14 @@ def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
 
 
 def other_label_columns(features: Mapping[str, object], taken: str) -> list[str]:
-    """The columns that might hold the labels too: they are called so, or name their classes."""
+    """The columns that might hold the labels too: they are called so, as `label_text` is, or name their classes."""
     others = [name for name in features if name != taken]
-    return [name for name in others if isinstance(features[name], ClassLabel) or _plain(name) in LABEL_NAMES]
+    return [name for name in others if isinstance(features[name], ClassLabel) or _is_called_label(name)]
+
+
+def _is_called_label(name: str) -> bool:
+    plain = _plain(name)
+    return plain in LABEL_NAMES or any(plain.startswith(f"{usual}_") for usual in LABEL_NAMES)
 
 
 def _first_of(usual: tuple[str, ...], names: list[str]) -> str | None:

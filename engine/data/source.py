@@ -5,6 +5,7 @@ import errno
 import functools
 import glob
 import hashlib
+import itertools
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -21,7 +22,7 @@ from ..files import files_of, sha256_of
 from ..scratch import Scratch
 from .arrow_files import ARROW_FORMATS, ArrowFile, copy_arrow
 from .bad_lines import BadLineError, first_bad_line
-from .containers import DataFile, ending_of, notes_on, recognised, unpacked
+from .containers import DataFile, ending_of, notes_on, packing_of, recognised, unpacked
 from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import rows_of
@@ -36,6 +37,8 @@ _FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tsv": ("csv", {"sep": "\t", **_CSV}),
 }
 _COUNTED_ROWS = 4096
+_LOOKED_AT = 10_000
+"""Names that are looked at in a folder."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
 """Words in the errors of `datasets` about files without rows, CSV files without a header and empty JSON files."""
@@ -201,7 +204,8 @@ def _copying(name: str, place: Path) -> Iterator[None]:
 def _saved(folder: Path, origin: Origin) -> Rows:
     if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
         raise LossAuditError(
-            f"{folder} is a folder but not a saved dataset (save_to_disk); to read files in it, write '{folder}/*.csv'"
+            f"{folder} is a folder but not a saved dataset (save_to_disk); to read files in it, write "
+            f"'{_pattern_in(folder)}'"
         )
     with _reading(str(folder)):
         loaded = datasets.load_from_disk(str(folder))
@@ -212,6 +216,15 @@ def _saved(folder: Path, origin: Origin) -> Rows:
     if origin.split is not None:
         raise LossAuditError(f"{folder} holds one dataset without splits; leave ", Option("split"), " out")
     return Rows(loaded, origin)
+
+
+def _pattern_in(folder: Path) -> str:
+    """The pattern of the first files in a folder, or in the folders in it, that may be a dataset's."""
+    for pattern in ("*", "**/*"):
+        files = (file for file in itertools.islice(folder.glob(pattern), _LOOKED_AT) if ending_of(file) in ENDINGS)
+        if file := next(files, None):
+            return f"{folder}/{pattern}{ending_of(file)}{packing_of(file.name)}"
+    return f"{folder}/*.csv"
 
 
 def _hub(name: str, origin: Origin) -> Rows:

@@ -51,7 +51,8 @@ class Audit:
             if not others:
                 raise
             where = (
-                f". If the labels aren't in {reading.label_column!r}, name another column, {', '.join(others)}, with "
+                f". If the labels aren't in {reading.shown([reading.label_column or ''])[0]}, name another column, "
+                f"{', '.join(others)}, with "
             )
             raise LossAuditError(*error.parts, where, Option("label_column")) from error
         self._kept: KeptParts | None = None

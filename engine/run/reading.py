@@ -61,7 +61,12 @@ class Reading:
             raise LossAuditError("the dataset has no rows")
         fields = fields_of(rows.features, (options.text_column, options.text_pair_column, options.label_column))
         features = _with(fields, rows.features)
-        labels = find_labels(features)
+        try:
+            labels = find_labels(features)
+        except LossAuditError as error:
+            if folders := _on_folders(rows):
+                raise LossAuditError(*error.parts, folders) from error
+            raise
         label, pair = _single(labels), options.text_pair_column
         if pair is not None:
             check_text_pair_column(features, pair, label)
@@ -81,7 +86,10 @@ class Reading:
     def other_label_columns(self) -> list[str]:
         """The columns that might hold the labels too, each with its first values, to be shown."""
         names = [] if self.label_column is None else other_label_columns(self.features, self.label_column)
-        names = [name for name in names if name not in self.text_columns]
+        return self.shown([name for name in names if name not in self.text_columns])
+
+    def shown(self, names: Sequence[str]) -> list[str]:
+        """Columns by their names and first values."""
         head = next(self.shards())[1].select(names).slice(0, _SHOWN_VALUES) if names else {}
         return [
             f"{name} ({', '.join(shortened(str(cell), 20) for cell in head[name].to_pylist())} …)" for name in names
@@ -118,6 +126,17 @@ class Reading:
 
 def _with(fields: Sequence[Field], features: Mapping[str, Any]) -> dict[str, Any]:
     return {**features, **{field.name: field.feature for field in fields}}
+
+
+def _on_folders(rows: Rows) -> str:
+    """The end of an error about a label that isn't found, where files lie in several folders."""
+    folders = sorted({file.parent.name for file in rows.origin.files}) if rows.origin else []
+    if len(folders) < 2:
+        return ""
+    return (
+        f". The files are in the folders {', '.join(folders[:_SHOWN_VALUES])}{' …' * (len(folders) > _SHOWN_VALUES)}; "
+        "if those names are the labels, write them into a column of the files"
+    )
 
 
 def _single(columns: Columns) -> str | None:

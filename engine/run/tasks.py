@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Floats
 from ..data.columns import find_label_column
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from ..labels.alignment import LabelAlignment, align, values_of_classes
 from ..labels.form import GivenFacts
 from ..labels.given import MISSING, NOT_IN_MODEL, GivenLabels, given_labels
@@ -128,7 +128,18 @@ class SingleLabel:
         label_map: Mapping[str, str],  # noqa: ARG002 - names labels, not columns
     ) -> str:
         """See `Task.find_columns`."""
-        return find_label_column(features, asked)
+        try:
+            return find_label_column(features, asked)
+        except LossAuditError as error:
+            if not set(self.labels) <= features.keys():
+                raise
+            raise LossAuditError(
+                f"the columns {', '.join(self.labels)} are called as the model's labels are, but it is a single-label "
+                "model, which needs one column with each row's label; name it with ",
+                Option("label_column"),
+                ", or export the model with ",
+                Option("multi_label", True),
+            ) from error
 
     def align(
         self, columns: Columns, pieces: Pieces, features: Mapping[str, Any], label_map: Mapping[str, str]

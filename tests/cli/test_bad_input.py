@@ -99,7 +99,9 @@ def test_labels(labels, statuses, names, audit, write_file):
         pytest.param(["a", "b"], "'a' of row 0 is not in the model", id="other names"),
         pytest.param([0, 0.5], "0.5 in row 1", id="half"),
         pytest.param([[0], [0, 1]], "holds lists, and that of row 1 has 2 labels", id="lists"),
-        pytest.param([{"x": 0}, {"x": 1}], "holds struct", id="objects"),
+        pytest.param(
+            [{"x": 0}, {"x": 1}], "holds objects; name one of their fields with --label-column: label.x", id="objects"
+        ),
     ],
 )
 def test_labels_that_cannot_be(labels, says, fails, bundle_folder, write_file, tmp_path):
@@ -140,10 +142,44 @@ def test_other_label_columns_are_shown_with_their_first_values(run, fails, bundl
     rows = "text,category,target\nthe bank,train,0\nteam cup,test,1\n"
     arguments = ["audit", bundle_folder, write_file("rows.csv", rows), "-o", tmp_path / "x.csv", "--no-tune"]
     fails(
-        arguments, "'train' of row 0", "aren't in 'category', name another column, target (0, 1 …), with --label-column"
+        arguments,
+        "'train' of row 0",
+        "aren't in category (train, test …), name another column, target (0, 1 …), with --label-column",
     )
     write_file("rows.csv", rows.replace("train", "World").replace("test", "World"))
-    assert "might be in another column: target (0, 1 …); see --label-column" in run(*arguments).stdout
+    assert (
+        "might not be in category (World, World …) but in another column: target (0, 1 …); see --label-column"
+        in run(*arguments).stdout
+    )
+
+
+def test_a_column_of_names_beside_one_of_numbers_is_shown(fails, bundle_folder, write_file, tmp_path):
+    rows = "text,label,label_text\nthe bank,1,World\nteam cup,4,Sci/Tech\n"
+    arguments = ["audit", bundle_folder, write_file("rows.csv", rows), "-o", tmp_path / "x.csv", "--no-tune"]
+    fails(
+        arguments,
+        "numbers from 1 to 4",
+        "aren't in label (1, 4 …), name another column, label_text (World, Sci/Tech …)",
+    )
+
+
+def test_a_column_for_each_label_is_no_label_of_a_single_label_model(fails, bundle_folder, write_file, tmp_path):
+    rows = write_file("rows.csv", "text,World,Sports,Business,Sci/Tech\nthe bank,1,0,0,0\n")
+    fails(
+        ["audit", bundle_folder, rows, "-o", tmp_path / "x.csv"],
+        "the columns World, Sports, Business, Sci/Tech are called as the model's labels are",
+        "one column with each row's label; name it with --label-column, or export the model with --multi-label",
+    )
+
+
+def test_labels_that_are_names_of_folders_are_told(fails, bundle_folder, write_file, tmp_path):
+    for label in ("World", "Sports"):
+        write_file(f"label={label}/part.csv", "text\nthe bank\n")
+    fails(
+        ["audit", bundle_folder, tmp_path / "*" / "*.csv", "-o", tmp_path / "x.csv"],
+        "can't tell which column holds the label",
+        "The files are in the folders label=Sports, label=World; if those names are the labels, write them into",
+    )
 
 
 @pytest.mark.parametrize("values", [[None, None], ["", " "]])

@@ -234,7 +234,15 @@ def test_files_of_different_columns_are_refused(write_file, tmp_path, refused):
 
 def test_a_folder_of_files_says_how_to_name_them(write_file, tmp_path, refused):
     write_file("rows.csv", CSV)
-    with refused("not a saved dataset", "/*.csv"):
+    with refused("not a saved dataset", f"write '{tmp_path}/*.csv'"):
+        open_dataset(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["label=x/part-0.parquet", "a/b/c/rows.jsonl.gz"])
+def test_a_folder_of_folders_of_files_says_so_too(name, write_file, tmp_path, refused):
+    write_file(name, "")
+    write_file("README.md", "")
+    with refused(f"write '{tmp_path}/**/*{'.parquet' if 'parquet' in name else '.jsonl.gz'}'"):
         open_dataset(str(tmp_path))
 
 
