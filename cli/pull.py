@@ -9,7 +9,7 @@ import click
 from lossaudit.review.sinks import SINKS, Place
 
 from .command import Command
-from .console import err, out, steps
+from .console import err, out, printable, steps
 from .log import checked_place, counted
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _EXAMPLES = """
 lossaudit pull losses.parquet --from rubrix --name ag_news_error_analysis
 lossaudit pull losses.parquet --from label-studio --name "AG News errors" --url https://labels.example
 lossaudit pull losses.parquet --from jsonl records.jsonl
+lossaudit pull losses.parquet --from jsonl labelled.csv
 """
 
 
@@ -44,7 +45,8 @@ def pull(
 
     An answer with the given label means keep, one with another label relabel. Decisions are stored beside LOSSES,
     where `lossaudit review` and `lossaudit apply` find them. Run again, the command adds only new decisions. FILE is
-    the file of records for --from jsonl.
+    for --from jsonl: records of `lossaudit log`, or what doccano, Prodigy, Label Studio, Rubrix or Argilla exported as
+    JSON Lines, JSON or CSV; rows are found by their texts.
 
     \b
     Environment: RUBRIX_API_URL, RUBRIX_API_KEY, RUBRIX_WORKSPACE
@@ -61,8 +63,12 @@ def pull(
         with steps("Pulling") as on_step:
             on_step(sink.address)
             pulled = pull_decisions(table, sink, kind)
+        unknown = getattr(sink, "unknown", ())
         address = sink.address
     _print_pulled(pulled, address)
+    if unknown:
+        names = ", ".join(map(printable, unknown))
+        err.print(f"Warning: fields that mean nothing here were left out: {names}", style="yellow", soft_wrap=True)
 
 
 def _print_pulled(pulled: "Pulled", address: str) -> None:

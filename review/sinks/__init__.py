@@ -113,6 +113,8 @@ class Held:
     answers: tuple[Answer, ...] = ()
     text_pair: str | None = None
     """Second text of a pair."""
+    name: str | None = None
+    """What the program that holds it calls it, where that isn't the row."""
 
     def has_texts(self, text: str, text_pair: str | None) -> bool:
         """Whether the record's texts, as far as it has them, are these."""

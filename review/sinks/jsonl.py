@@ -14,6 +14,7 @@ from lossaudit.engine.files import file_beside
 
 from ..records import Record
 from . import About, Answer, Held, Place
+from .exports import Export, records_of, row_number
 
 _NEEDED = ("id", "annotation")
 _VERDICTS = ("keep", "unsure", "discard")
@@ -27,6 +28,8 @@ class JsonLines:
     def __init__(self, file: Path, about: About) -> None:
         self._file = file
         self._about = about
+        self._export: Export | None = None
+        """How records of other programs are read; None where records are sent."""
 
     @property
     def address(self) -> str:
@@ -41,13 +44,23 @@ class JsonLines:
             raise LossAuditError(f"there is no file {self._file}; write it with `lossaudit log`")
         if self._file.exists() and not self._file.is_file():
             raise LossAuditError(f"{self._file} isn't a file; name another")
+        self._export = None if create else Export(self._about, self._changed())
+
+    @property
+    def unknown(self) -> list[str]:
+        """Fields of other programs' records of which nothing was taken."""
+        return list(self._export.unknown) if self._export else []
 
     def held(self) -> Iterator[Held]:
         if not self._file.is_file():
             return
-        changed = datetime.fromtimestamp(self._file.stat().st_mtime, UTC).isoformat()
+        if self._export is not None:
+            for where, found in records_of(self._file):
+                theirs = self._export.held(found, where)
+                yield theirs if theirs is not None else self._held(self._checked(found, where), where)
+            return
         for number, line in enumerate(self._lines(), start=1):
-            yield self._held(self._parsed(line, number), f"{self._file}, line {number}", changed)
+            yield self._held(self._parsed(line, number), f"{self._file}, line {number}")
 
     def send(self, records: Sequence[Record]) -> None:
         lines = self._lines() if self._file.is_file() else []
@@ -70,21 +83,25 @@ class JsonLines:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise LossAuditError(f"{self._file}, line {number}, isn't JSON: {brief(error)}") from error
+        return self._checked(found, f"{self._file}, line {number}")
+
+    def _checked(self, found: object, where: str) -> dict[str, Any]:
         if not isinstance(found, dict) or any(name not in found for name in _NEEDED):
-            raise LossAuditError(
-                f"{self._file}, line {number}, isn't a record of `lossaudit log`: it lacks {' or '.join(_NEEDED)}"
-            )
+            raise LossAuditError(f"{where}, isn't a record of `lossaudit log`: it lacks {' or '.join(_NEEDED)}")
         return found
 
-    def _held(self, found: dict[str, Any], where: str, changed: str) -> Held:
-        row, loss = found["id"], found.get("loss")
-        if not isinstance(row, int) or isinstance(row, bool):
-            raise LossAuditError(f"{where}: id is {row!r}, not a row number")
+    def _changed(self) -> str:
+        return datetime.fromtimestamp(self._file.stat().st_mtime, UTC).isoformat() if self._file.exists() else ""
+
+    def _held(self, found: dict[str, Any], where: str) -> Held:
+        row, loss = row_number(found["id"]), found.get("loss")
+        if row is None:
+            raise LossAuditError(f"{where}: id is {found['id']!r}, not a row number")
         return Held(
             row,
             _text(found, "text", where),
             loss if isinstance(loss, float) else None,
-            tuple(_answers(found, where, changed, self._about.multi_label)),
+            tuple(_answers(found, where, self._changed(), self._about.multi_label)),
             _text(found, "text_pair", where),
         )
 
@@ -119,7 +136,7 @@ def _labels(record: Record) -> dict[str, Any]:
 
 
 def _answers(found: dict[str, Any], where: str, changed: str, multi_label: bool) -> Iterator[Answer]:
-    label = _set(found, where) if multi_label else _text(found, "annotation", where)
+    label = _set(found, where) if multi_label else _label(found, where)
     verdict = _text(found, "verdict", where)
     if label is None and verdict is None:
         return
@@ -144,9 +161,15 @@ def _set(found: dict[str, Any], where: str) -> tuple[str, ...] | None:
     value = found["annotation"]
     if value is None:
         return None
-    if isinstance(value, list) and all(isinstance(label, str) for label in value):
-        return tuple(value)
+    if isinstance(value, list) and all(isinstance(label, (str, int)) for label in value):
+        return tuple(map(str, value))
     raise LossAuditError(f"{where}: annotation is {value!r}, not a list of labels or null")
+
+
+def _label(found: dict[str, Any], where: str) -> str | None:
+    """The label's name, or its class index."""
+    value = found["annotation"]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(found, "annotation", where)
 
 
 def _text(found: dict[str, Any], name: str, where: str) -> str | None:

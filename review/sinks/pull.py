@@ -1,19 +1,18 @@
 """Brings people's answers back from a sink into the store of decisions, each of them once."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.labels.alignment import spelling_key
 from lossaudit.engine.table.losses import LossesTable
 
 from ..label_sets import LabelSets
 from ..store import Decision, DecisionStore
 from . import Answer, Held, Sink
+from .placing import Row, placed
 
 
 @dataclass
@@ -34,15 +33,6 @@ class Pulled:
     """Labels that the model doesn't have, with the rows whose answers have them."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    given: str | None
-    """Given label, or given set as decisions store it."""
-    text: str | None
-    """Text; None where the losses file has no texts."""
-    text_pair: str | None
-
-
 def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
     """Adds people's decisions in the sink to the store of the losses file.
 
@@ -57,21 +47,22 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
         if held.answers:
             answered.append(held)
     pulled.unanswered = pulled.records - len(answered)
-    rows = _rows(losses, {held.row for held in answered if held.row is not None})
-    for held in answered:
-        if not _is_ours(held, rows):
-            pulled.strangers.append(held.row)
+    rows = placed(answered, losses)
+    pulled.strangers = [held.row for held, row in zip(answered, rows, strict=True) if row is None]
     if answered and len(pulled.strangers) == len(answered):
         raise LossAuditError(
             f"none of the {len(answered):,} answered records of {sink.address} is in {losses.path}: their rows or "
             "texts are different; pull them with the losses file that they were logged from"
         )
     read = _Reader(losses.label_names, losses.is_multi_label)
+    answers: dict[Row, list[Answer]] = defaultdict(list)
+    for held, row in zip(answered, rows, strict=True):
+        if row is not None:
+            answers[row] += held.answers
     decisions = [
         decision
-        for held in answered
-        if held.row is not None and _is_ours(held, rows)
-        for decision in _decisions(held.row, held.answers, rows[held.row].given, read, origin, pulled)
+        for row, said in answers.items()
+        for decision in _decisions(row.number, said, row.given, read, origin, pulled)
     ]
     if decisions:
         with DecisionStore.open(losses) as store:
@@ -80,29 +71,6 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
         pulled.new = Counter(decision.verdict for decision in new)
         pulled.known = len(decisions) - len(new)
     return pulled
-
-
-def _rows(losses: LossesTable, wanted: set[int]) -> dict[int, _Row]:
-    """The given labels and texts of the wanted rows, as far as the losses file has them."""
-    texts = losses.text_columns
-    sets = LabelSets(losses.label_names) if losses.is_multi_label else None
-    given = "label_name" if sets is None else "labels"
-    columns = ["id", given, *texts]
-    ids = pa.array(sorted(wanted), type=pa.int64())
-    found: dict[int, _Row] = {}
-    for batch in losses.batches(columns):
-        for row in batch.filter(pc.is_in(batch["id"].cast(pa.int64()), value_set=ids)).to_pylist():
-            label = str(row[given]) if sets is None else None if row[given] is None else sets.stored(row[given])
-            text, pair = [*(str(row[name] or "") for name in texts), None, None][:2]
-            found[row["id"]] = _Row(label, text, pair)
-    return found
-
-
-def _is_ours(held: Held, rows: dict[int, _Row]) -> bool:
-    row = rows.get(held.row) if held.row is not None else None
-    if row is None:
-        return False
-    return row.text is None or held.has_texts(row.text, row.text_pair)
 
 
 def _decisions(
@@ -151,17 +119,22 @@ class _Reader:
 
     def _known(self, label: str, names: Sequence[str]) -> str:
         found = _match(label, names)
+        if found is None and label.isascii() and label.isdigit() and len(label) < 10 and int(label) < len(self._names):
+            found = self._names[int(label)]  # its class index
         if found is None:
             raise _UnknownLabelError(label)
         return found
 
 
 def _match(label: str, names: Sequence[str]) -> str | None:
-    """The name that is meant: the same one, or the only one that differs just by spaces around it."""
+    """The name that is meant: the same one, or the only one that differs in spaces around it, or in its spelling."""
     if label in names:
         return label
-    close = {name for name in names if name.strip() == label.strip()}
-    return close.pop() if len(close) == 1 else None
+    for written in (str.strip, spelling_key):
+        close = {name for name in names if written(name) == written(label)}
+        if close:
+            return close.pop() if len(close) == 1 else None
+    return None
 
 
 def _is_known(decision: Decision, store: DecisionStore) -> bool:

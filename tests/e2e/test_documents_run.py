@@ -79,6 +79,8 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
     with DecisionStore.open(LossesTable.open(folder / "other.parquet")) as store:
         store.add([Decision(0, "keep", None, "ada", "page", utc_now())])
     made("decisions", "export", folder / "other.parquet", "-o", folder / "decisions.jsonl")
+    labelled = "".join(f"{r['text']},{LABELS[r['label']]}\n" for r in rows)
+    (folder / "labelled.csv").write_text("text,label\n" + labelled)
     made("log", folder / "losses.parquet", "--to", "jsonl", "-o", folder / "records.jsonl", "-n", 5)
     return folder
 

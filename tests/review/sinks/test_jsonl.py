@@ -143,6 +143,19 @@ def test_what_lines_say(logged, sink, losses, decided):
     }
 
 
+def test_ids_as_text_class_indices_and_names_in_any_case(logged, sink, losses, decided):
+    lines, write = logged
+    said = {0: "world", 1: "SCI-TECH", 2: "1", 3: 2}
+    write([lines[row] | {"id": str(row), "annotation": label} for row, label in said.items()])
+    assert pull(losses, sink, "jsonl").unknown_labels == {}
+    assert {row: label for row, (_, label, *_) in decided().items()} == {
+        0: None,
+        1: "Sci/Tech",
+        2: "Sports",
+        3: "Business",
+    }
+
+
 def test_times_are_those_of_the_line_or_else_of_the_file(logged, file, sink, losses, history):
     lines, write = logged
     dated = {"annotation": "World", "annotated_at": "2026-01-02T03:04:05+01:00"}
@@ -168,9 +181,9 @@ def test_a_file_of_ids_and_annotations_is_enough(file, sink, losses, decided):
         ("[" * 100_000, "line 2, isn't JSON"),
         ("[1]", "line 2, isn't a record"),
         ('{"id": 1}', "lacks id or annotation"),
-        ('{"id": "1", "annotation": "World"}', "id is '1'"),
+        ('{"id": "one", "annotation": "World"}', "id is 'one'"),
         ('{"id": true, "annotation": "World"}', "id is True"),
-        ('{"id": 1, "annotation": 3}', "annotation is 3"),
+        ('{"id": 1, "annotation": 3.5}', "annotation is 3.5"),
         ('{"id": 1, "annotation": null, "verdict": "nonsense"}', "not one of keep, unsure, discard"),
         ('{"id": 1, "annotation": null, "verdict": "relabel"}', "goes into annotation"),
         ('{"id": 1, "annotation": "World", "verdict": "keep"}', "both an annotation and a verdict"),
