@@ -34,12 +34,13 @@ _NOT_IN_AGENT = re.compile(r"[^a-zA-Z0-9_:./ -]")
 _PAGE = 500
 _TIMEOUT_S = 120
 _GUIDELINES = (
-    "Is the given label right? The suggestion is what the model says. "
-    "Sort by the metadata `loss`, falling: the likeliest mistakes come first."
+    "Is the given label right? The suggestion is the model's prediction. "
+    "Sort by the metadata `loss`, descending, to start with the likeliest mistakes."
 )
 _SETS_GUIDELINES = (
-    "Are the given labels right? Choose all that are. The suggestion is what the model says; the doubted label is the "
-    "one that it most disagrees about. Sort by the metadata `loss`, falling: the likeliest mistakes come first."
+    "Are the given labels right? Choose all labels that are right. The suggestion is the model's prediction; the "
+    "doubted label is the one that the model disagrees about most. Sort by the metadata `loss`, descending, to start "
+    "with the likeliest mistakes."
 )
 _Result = TypeVar("_Result")
 
