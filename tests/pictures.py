@@ -99,7 +99,7 @@ def review(browser: Browser, losses: Path) -> None:
         page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
         shoot(page, "review-narrow")
         page = opened(browser, link, WIDE, "dark")
-        page.get_by_placeholder("Search the texts").fill("minister")
+        page.get_by_role("searchbox").fill("minister")
         page.get_by_role("button", name="Clear").wait_for()
         shoot(page, "review-dark")
 
