@@ -91,6 +91,9 @@ def audit(
     output: Path,
     config: str | None,
     split: str | None,
+    separator: str | None,
+    encoding: str | None,
+    no_header: bool,
     label_map: tuple[str, ...],
     restart: bool,
     ray_address: str | None,
@@ -113,6 +116,7 @@ def audit(
     if offline:
         go_offline()
         _check_nobody_is_named(ray_address, parts)
+    from lossaudit.engine.data.csv_dialect import Asked
     from lossaudit.engine.data.source import open_dataset
     from lossaudit.engine.labels.alignment import parse_label_map
     from lossaudit.engine.run.audit import Audit
@@ -122,6 +126,7 @@ def audit(
     from lossaudit.review.report.page import check_report, write_report
 
     free_memory_at_once()
+    written = Asked(separator, encoding, not no_header)
     options = AuditOptions(label_map=parse_label_map(label_map), tune=not no_tune, **asked).checked()
     check_output(output, dataset)
     if report is not None:
@@ -131,7 +136,7 @@ def audit(
         events.say("started", version=__version__, model=model, dataset=dataset, output=str(output))
         with steps("Reading") as on_step:
             on_step(dataset)
-            rows = reading.enter_context(open_dataset(dataset, config, split, folder_for(output)))
+            rows = reading.enter_context(open_dataset(dataset, config, split, folder_for(output), written))
         with steps("Opening the model") as on_step:
             bundle = open_model(model, on_step)
         prepared = Audit(bundle, rows, options)

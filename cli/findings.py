@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .console import err, out, seconds
+from .wording import in_command
 
 if TYPE_CHECKING:
     from lossaudit.engine.data.rows import Origin
@@ -43,7 +44,7 @@ def print_columns(prepared: "Audit | Fit") -> None:
     """Prints how the dataset was read, its splits, and the columns of texts and labels."""
     options, reading = prepared.options, prepared.reading
     for note in reading.rows.notes:
-        out.print(note, soft_wrap=True)
+        out.print(in_command(note), soft_wrap=True)
     if told := _splits(reading.rows.origin):
         out.print(told, soft_wrap=True)
     given = {name: "specified" for name in (options.text_column, options.label_column) if name}

@@ -76,6 +76,9 @@ def fit(
     no_states: bool,
     config: str | None,
     split: str | None,
+    separator: str | None,
+    encoding: str | None,
+    no_header: bool,
     restart: bool,
     offline: bool,
     no_tune: bool,
@@ -92,6 +95,7 @@ def fit(
     """
     if offline:
         go_offline()
+    from lossaudit.engine.data.csv_dialect import Asked
     from lossaudit.engine.data.source import open_dataset
     from lossaudit.engine.run.options import AuditOptions
 
@@ -99,12 +103,13 @@ def fit(
         from lossaudit.export import fitting
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
+    written = Asked(separator, encoding, not no_header)
     options = AuditOptions(tune=not no_tune, **asked).checked()
     decided = print_decided_before(output / fitting.LOSSES)
     with contextlib.ExitStack() as reading:
         with steps("Reading") as on_step:
             on_step(dataset)
-            rows = reading.enter_context(open_dataset(dataset, config, split, folder))
+            rows = reading.enter_context(open_dataset(dataset, config, split, folder, written))
         with steps("Opening the encoder") as on_step:
             bundle = open_encoder(encoder, on_step)
         prepared = fitting.Fit(bundle, rows, options, folds, score, exact_labels, not no_states)

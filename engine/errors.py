@@ -47,6 +47,8 @@ class Either:
 
 Part = str | Option | Function | Either
 """A piece of a message; pieces are joined without spaces."""
+Note = tuple[Part, ...]
+"""A message in pieces that is no error."""
 Wording = Callable[[Iterable[Part]], str]
 """A function that turns the pieces of a message into text for its readers."""
 SAME_AGAIN = Either("make the same call again", "run the same command again")

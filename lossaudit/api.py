@@ -17,6 +17,7 @@ from typing import Any
 import datasets
 import pandas as pd
 
+from lossaudit.engine.data.csv_dialect import NOTHING_ASKED, Asked
 from lossaudit.engine.data.in_memory import ArrowStream, rows_in_memory, splits_in_memory
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.data.source import open_dataset
@@ -66,6 +67,9 @@ def audit(
     output: str | Path | None = None,
     config: str | None = None,
     split: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     text_column: str | int | None = None,
     text_pair_column: str | int | None = None,
     label_column: str | int | None = None,
@@ -97,6 +101,9 @@ def audit(
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
             between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
+        separator: Separator of CSV or TSV files; guessed if it isn't named.
+        encoding: Encoding of CSV or TSV files; by default UTF-8, or UTF-16 if a file looks so.
+        header: Whether CSV or TSV files have a header; if not, the columns are "0", "1" and so on.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
@@ -144,13 +151,13 @@ def audit(
         tune=tune,
     ).checked()
     if output is None:
-        with _rows(dataset, config, split, None) as rows:
+        with _rows(dataset, config, split, None, Asked(separator, encoding, header)) as rows:
             return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index)
     path = Path(output)
     check_output(path, _name_of(dataset))
     _keep_decisions(path)
     workplace = folder_for(path)
-    with _rows(dataset, config, split, workplace) as rows:
+    with _rows(dataset, config, split, workplace, Asked(separator, encoding, header)) as rows:
         prepared = Audit(bundle, rows, options)
         with prepared.keep_parts(workplace) as kept:
             audited = prepared.run()
@@ -170,6 +177,9 @@ def fit(
     keep_states: bool = True,
     config: str | None = None,
     split: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     text_column: str | int | None = None,
     label_column: str | int | None = None,
     limit: int | None = None,
@@ -201,6 +211,9 @@ def fit(
         config: Configuration of a hub dataset.
         split: Split of a hub or saved dataset; by default "train", or the only one. "all", or names with commas
             between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
+        separator: Separator of CSV or TSV files; guessed if it isn't named.
+        encoding: Encoding of CSV or TSV files; by default UTF-8, or UTF-16 if a file looks so.
+        header: Whether CSV or TSV files have a header; if not, the columns are "0", "1" and so on.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
         limit: Reads only this many rows, from the first on; at least 1.
@@ -238,7 +251,7 @@ def fit(
         precision=precision,
         tune=tune,
     ).checked()
-    with _rows(dataset, config, split, folder) as rows:
+    with _rows(dataset, config, split, folder, Asked(separator, encoding, header)) as rows:
         bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
         prepared = Fit(bundle, rows, options, folds, score, exact_labels, keep_states)
         with prepared.keep_parts(folder) as kept:
@@ -286,9 +299,12 @@ def _rows(
     config: str | None,
     split: str | None,
     workplace: Path | None,
+    asked: Asked,
 ) -> Rows:
     if isinstance(dataset, (str, Path)):
-        return open_dataset(str(dataset), config, split, workplace)
+        return open_dataset(str(dataset), config, split, workplace, asked)
+    if asked != NOTHING_ASKED:
+        raise LossAuditError("separator, encoding and header are for CSV and TSV files")
     if config is not None:
         raise LossAuditError("config is for hub datasets")
     if isinstance(dataset, Mapping):

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lossaudit.engine.data.containers import DataFile, ending_of, packing_of, recognised
+from lossaudit.engine.data.csv_dialect import Asked
 from lossaudit.engine.data.fields import Field, fields_of
 from lossaudit.engine.data.first_bytes import ENDINGS, TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
@@ -49,8 +50,9 @@ class AuditedRows:
             raise LossAuditError(
                 f"{losses.path} doesn't say which dataset was audited; name it with ", Option("dataset")
             )
+        asked = Asked(source.separator, source.encoding, source.header is not False)
         try:
-            rows = open_dataset(name, source.config, source.split, folder_for(output))
+            rows = open_dataset(name, source.config, source.split, folder_for(output), asked)
         except LossAuditError as error:
             if dataset is not None or Path(name).exists():
                 raise
@@ -76,9 +78,9 @@ class AuditedRows:
         return next(iter(fields_of(self.features, (name,))), None)
 
     def feature(self, name: str) -> Any:
-        """The feature of a column, or of a field inside of one."""
+        """The feature of a column, or of a field inside of one; that of numbers for texts that are all numbers."""
         field = self.field(name)
-        return self.features[name] if field is None else field.feature
+        return self.rows.looks[name] if field is None else field.feature
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -153,8 +155,12 @@ class AuditedRows:
 
     def dicts(self) -> Iterator[list[Row]]:
         """The rows of text files, in pieces; cells of CSV and TSV files are strings."""
+        if self.has_texts_alone:
+            for table in self.tables():
+                yield [{name: cell or "" for name, cell in row.items()} for row in table.to_pylist()]
+            return
         for file in self.data_files:
-            yield from pieces_of_text(file)
+            yield from rows_of(file.path)
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset, in pieces."""

@@ -1,11 +1,8 @@
-"""The error for a text file that can't be read, and the line that is to blame, which readers count wrongly or not."""
+"""The error for a text file that can't be read, which names the line that is to blame."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import Part
-from .containers import UNPACKING_ERRORS, DataFile
-from .first_bytes import TEXT_FORMATS
 
 NOT_UTF8 = "is not UTF-8; convert the file first, for example with iconv --from-code latin1 --to-code utf-8"
 
@@ -25,23 +22,6 @@ class BadLineError(ValueError):
     def of(self, file: Path) -> "BadLineError":
         """The same with the name of the file."""
         return BadLineError(self.why, self.line, file, self.advice)
-
-
-def first_bad_line(files: Sequence[DataFile]) -> str | None:
-    """Which line of some files is the first that can't be read, and why; None if no single line is to blame.
-
-    Lines must be UTF-8.
-    """
-    for file in files:
-        if file.format in TEXT_FORMATS:
-            try:
-                with file.open() as lines:
-                    for number, line in enumerate(lines, 1):
-                        if not is_utf8(line):
-                            return f"line {number}{f' of {file.path}' if len(files) > 1 else ''} {NOT_UTF8}"
-            except UNPACKING_ERRORS:  # no single line
-                return None
-    return None
 
 
 def is_utf8(line: bytes) -> bool:

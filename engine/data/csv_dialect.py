@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Option
 from .containers import DataFile
 from .csv_encoding import Encoding, encoding_of, is_text_encoding
 
@@ -56,11 +56,16 @@ class Asked:
             separator = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
             if len(separator) != 1 or separator in "\"'\\\r\n":
                 raise LossAuditError(
-                    f"separator {self.separator!r}: it must be one character, such as ';', or \\t for a tab"
+                    Option("separator", self.separator), ": it must be one character, such as ';', or \\t for a tab"
                 )
         if self.encoding is not None and not is_text_encoding(self.encoding):
-            raise LossAuditError(f"encoding {self.encoding!r} isn't known; name another, such as cp1252 or utf-16")
+            raise LossAuditError(
+                Option("encoding", self.encoding), " isn't known; name another, such as cp1252 or utf-16"
+            )
         return replace(self, separator=separator)
+
+
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True)

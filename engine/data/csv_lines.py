@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
 
+from ..errors import Option, Part
 from .bad_lines import BadLineError
 from .containers import DataFile
 from .csv_encoding import Encoding, likely_encoding
@@ -23,16 +24,15 @@ def blocks_of(file: DataFile, encoding: Encoding, universal: bool) -> Iterator[b
     """
     with file.open() as opened:
         opened.read(len(encoding.bom))
-        rest, lines = b"", 0
+        rest = b""
         for content in _utf8(opened, encoding):
             block = rest + content
             end = block.rfind(b"\n") + 1
             if universal:
                 end = max(end, block.rfind(b"\r", 0, -1) + 1)  # the last may be half of a line end
             block, rest = block[:end], block[end:]
-            lines += block.count(b"\n")
             if len(rest) > LONGEST:
-                raise BadLineError(f"is longer than {LONGEST >> 20} MB; is this a file of texts?", lines + 1)
+                raise BadLineError(f"has a line of more than {LONGEST >> 20} MB; is it a file of texts?")
             if block:
                 yield block
         if rest:
@@ -53,12 +53,15 @@ def _utf8(opened: IO[bytes], encoding: Encoding) -> Iterator[bytes]:
         except UnicodeError as error:
             with suppress(UnicodeError):
                 lines += decoder.decode(content[: getattr(error, "start", 0)]).count("\n")
-            raise BadLineError(f"is not {encoding.name}", lines + 1) from error
+            raise BadLineError(f"is not {encoding.name}", lines + 1, advice=_NAME_ANOTHER) from error
         lines += text.count("\n")
         if encoded:
             yield encoded
         if not content:
             return
+
+
+_NAME_ANOTHER: tuple[Part, ...] = ("; name another with ", Option("encoding"))
 
 
 def decoded(block: bytes, first: int) -> str:
@@ -75,5 +78,5 @@ def decoded(block: bytes, first: int) -> str:
             line for line in block[begin : begin + (1 << 20)].splitlines(keepends=True) if max(line) > 127
         )
         likely = likely_encoding(others[:_GUESSED])
-        advice = (f" but probably {likely}",)
+        advice = f" but probably {likely}; name that, or another encoding, with ", Option("encoding", likely)
         raise BadLineError("is not UTF-8", line, advice=advice) from error

@@ -78,12 +78,14 @@ class Parser:
     """Cuts blocks of lines into records. `blocks_of` gives them; a record may begin in one and end in another."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._lines: list[str] = []
         self._first = 1
         """The number of the first line that is held."""
         self._begun = self._at = 0
         """The record that is read: its first line, and that after its last, among those held."""
+        self._skipped = b""
+        """The last block that was passed over."""
         self._roles = _roles_of(dialect)
         self.mended: list[int] = []
         """The numbers of lines whose quotes didn't fit, so that they were taken for text."""
@@ -100,19 +102,36 @@ class Parser:
 
     def add(self, block: bytes) -> None:
         """Takes in a block, which `records` reads next."""
+        if self._skipped:
+            last = self._skipped.removesuffix(b"\n").rsplit(b"\n", _BEFORE)[-_BEFORE:]
+            self._lines = [line.decode() + "\n" for line in last]
+            self._first -= len(self._lines)
+            self._begun = self._at = len(self._lines)
+            self._skipped = b""
         text = decoded(block, self._first + len(self._lines))
-        self._hold(io.StringIO(text, newline="" if self._dialect.universal else "\n"))
+        self._hold(io.StringIO(text, newline="" if self.dialect.universal else "\n"))
 
-    def skip(self, block: bytes) -> None:
-        """Passes over a block that was read otherwise, as lines that end in newlines, a record each."""
-        lines = block.removesuffix(b"\n").split(b"\n")
-        self._first += len(self._lines) + len(lines)
-        self._lines = [line.decode() + "\n" for line in lines[-_BEFORE:]]
-        self._first -= len(self._lines)
-        self._begun = self._at = len(self._lines)
+    def skip(self, block: bytes, lines: int) -> None:
+        """Passes over a block of so many lines that was read otherwise, a record each."""
+        if lines <= _BEFORE:
+            self.add(block)
+            self._begun = self._at = len(self._lines)
+            return
+        self._first += len(self._lines) + lines
+        self._begun = self._at = 0
+        self._lines, self._skipped = [], block
 
-    def rest(self) -> bytes:
-        """What was added and isn't read yet, which it gives back."""
+    @property
+    def awaits_header(self) -> bool:
+        """Whether the header is still to come."""
+        return bool(self._roles)
+
+    def behind_header(self, block: bytes, blocks: Iterator[bytes]) -> bytes:
+        """What follows the header in a block, which `add` or `skip` takes next."""
+        self.add(block)
+        records = self.records(blocks)
+        while self.awaits_header and next(records, None):
+            pass
         rest = "".join(self._lines[self._at :]).encode()
         del self._lines[self._at :]
         return rest
@@ -141,19 +160,19 @@ class Parser:
             yield self._told(cells)
 
     def _told(self, cells: list[str]) -> tuple[list[str], Role]:
-        width = self._dialect.width
+        width = self.dialect.width
         if not cells:
             return [], "blank"
         if self._roles:
             return cells, self._roles.pop(0)
         if width > 1 and len(cells) == 1 and not cells[0].strip():
             return [], "blank"
-        if len(cells) < width and self._dialect.separator == "\t":
+        if len(cells) < width and self.dialect.separator == "\t":
             self._check_tabs()
         if len(cells) > width and any(cells[width:]):
             than = (
                 f"the header ({len(cells)}, not {width})"
-                if self._dialect.header
+                if self.dialect.header
                 else f"line 1 ({len(cells)}, not {width})"
             )
             self._refuse(f"has more cells than {than}")
@@ -161,12 +180,12 @@ class Parser:
 
     def _reader(self, blocks: Iterator[bytes]) -> Iterator[list[str]]:
         lines = self._fed(blocks)
-        if self._dialect.quotes is Quotes.NONE:
+        if self.dialect.quotes is Quotes.NONE:
             return self._unquoted(lines)
-        return csv.reader(lines, **self._dialect.format, strict=True)
+        return csv.reader(lines, **self.dialect.format, strict=True)
 
     def _fed(self, blocks: Iterator[bytes]) -> Iterator[str]:
-        escaped = self._dialect.quotes is Quotes.BACKSLASH
+        escaped = self.dialect.quotes is Quotes.BACKSLASH
         while True:
             while self._at < len(self._lines):
                 line = self._lines[self._at]
@@ -178,16 +197,16 @@ class Parser:
             self.add(block)
 
     def _unquoted(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        separator = self._dialect.separator
+        separator = self.dialect.separator
         for line in lines:
             text = line.rstrip("\r\n")
             cells = text.split(separator) if text else []
-            if cells and not (len(cells) == self._dialect.width or self._roles) and not self._is_longer(cells):
-                self._refuse(f"has {len(cells)} cells, not {self._dialect.width}")
+            if cells and not (len(cells) == self.dialect.width or self._roles) and not self._is_longer(cells):
+                self._refuse(f"has {len(cells)} cells, not {self.dialect.width}")
             yield cells
 
     def _is_longer(self, cells: list[str]) -> bool:
-        return len(cells) > self._dialect.width and not any(cells[self._dialect.width :])
+        return len(cells) > self.dialect.width and not any(cells[self.dialect.width :])
 
     def _hold(self, lines: Iterable[str]) -> None:
         """Adds lines, and forgets those long before the record that is read."""
@@ -199,10 +218,10 @@ class Parser:
     def _mended(self, error: csv.Error) -> list[str]:
         """The cells of the first line of a record that can't be read, if that is one by itself."""
         lines = self._lines[self._begun : self._at]
-        cells = cells_of(lines[0], self._dialect, self._dialect.width)
-        fits = len(cells) == self._dialect.width or bool(self._roles)
+        cells = cells_of(lines[0], self.dialect, self.dialect.width)
+        fits = len(cells) == self.dialect.width or bool(self._roles)
         if not fits or len(lines) > 1 or not all(cell.fits for cell in cells):  # else it has a lone carriage return
-            if not fits or not self._dialect.mends or (len(lines) > 1 and not self._are_rows(lines)):
+            if not fits or not self.dialect.mends or (len(lines) > 1 and not self._are_rows(lines)):
                 what = "opens a quoted cell that isn't closed" if len(lines) > 1 else "has text behind a quoted cell"
                 if "field limit" in str(error):
                     what = f"opens a cell longer than {LONGEST >> 20} MB"
@@ -216,18 +235,18 @@ class Parser:
 
         A quote in the text opens a cell there, and another one, lines further down, closes it.
         """
-        width = self._dialect.width
+        width = self.dialect.width
         lines = self._lines[self._begun : self._at]
-        rows = [cells_of(line, self._dialect, width) for line in lines]
+        rows = [cells_of(line, self.dialect, width) for line in lines]
         if width < 2 or self._roles or any(len(row) != width for row in rows):
             return cells
         broken = [place for place, cell in enumerate(cells) if "\n" in cell or "\r" in cell]
         are_rows = bool(broken) and self._are_rows(lines, broken[-1])
-        if self._dialect.mends and are_rows:
+        if self.dialect.mends and are_rows:
             self.mended.append(self.line)
             self._at = self._begun + 1
             return [cell.text for cell in rows[0]]
-        if are_rows or (self._dialect.separator == "\t" and not self._dialect.mends):
+        if are_rows or (self.dialect.separator == "\t" and not self.dialect.mends):
             self._refuse(
                 f"opens a quoted cell that ends in line {self.line + len(lines) - 1}, but the lines from here to there "
                 "are rows of their own; a quote of the text must be written twice, in a quoted cell"
@@ -237,8 +256,8 @@ class Parser:
     def _check_tabs(self) -> None:
         """Refuses a row that lacks cells only because quotes hold its tabs."""
         line = self.raw.rstrip("\r\n")
-        if not self._dialect.mends and line.count("\t") + 1 == self._dialect.width:
-            self._refuse(f"has fewer cells than the header ({self._dialect.width}), since quotes are around a tab")
+        if not self.dialect.mends and line.count("\t") + 1 == self.dialect.width:
+            self._refuse(f"has fewer cells than the header ({self.dialect.width}), since quotes are around a tab")
 
     def _are_rows(self, lines: list[str], closed: int | None = None) -> bool:
         """Whether lines, the first of which opens a quoted cell, have cells that rows have in the same columns.
@@ -246,11 +265,11 @@ class Parser:
         That holds for labels, and hardly for what stands between separators in a text. closed: the place of the cell
         whose quotes the last line closes.
         """
-        width = self._dialect.width
-        rows = [[cell.text for cell in cells_of(line, self._dialect, width)] for line in lines]
+        width = self.dialect.width
+        rows = [[cell.text for cell in cells_of(line, self.dialect, width)] for line in lines]
         if len(rows[0]) != width:
             return False
-        opened = next((place for place, cell in enumerate(rows[0]) if cell.startswith(self._dialect.quotes.mark)), 0)
+        opened = next((place for place, cell in enumerate(rows[0]) if cell.startswith(self.dialect.quotes.mark)), 0)
         # What stands before the first quote and behind the last are cells in any case.
         inside = [{(place, cell) for place, cell in enumerate(row) if cell and len(row) == width} for row in rows]
         inside[0] = {(place, cell) for place, cell in inside[0] if place > opened}
@@ -264,18 +283,18 @@ class Parser:
     @property
     def _seen(self) -> set[tuple[int, str]]:
         """What stands in which column in the first rows, and in the lines before the record."""
-        width = self._dialect.width
+        width = self.dialect.width
         before = self._lines[max(0, self._begun - _BEFORE) : self._begun]
-        rows = [[cell.text for cell in cells_of(line, self._dialect, width)] for line in before]
+        rows = [[cell.text for cell in cells_of(line, self.dialect, width)] for line in before]
         return {
             (place, cell)
-            for row in (*self._dialect.first_rows, *rows)
+            for row in (*self.dialect.first_rows, *rows)
             if len(row) == width
             for place, cell in enumerate(row)
         }
 
     def _refuse(self, why: str, certain: bool = False) -> NoReturn:
-        if self._dialect.mends:
+        if self.dialect.mends:
             raise BadLineError(why, self.line)
         raise MisreadError(why, self.line, certain)
 

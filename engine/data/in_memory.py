@@ -61,7 +61,7 @@ def _plain_rows(name: str, table: pa.Table) -> Rows:
     while True:
         plain = Plain.of({name: table.schema}, as_bytes)
         try:
-            return Rows(datasets.Dataset(plain.table(table)), notes=plain.notes)
+            return Rows(datasets.Dataset(plain.table(table)), notes=tuple((note,) for note in plain.notes))
         except NotTextsError as error:
             as_bytes.add(error.column)
 

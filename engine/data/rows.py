@@ -5,7 +5,7 @@ pages count as the process's own, so memory would grow with the number of rows.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +14,9 @@ import datasets
 import pyarrow as pa
 from datasets.table import ConcatenationTable, MemoryMappedTable
 
-from ..errors import SAME_AGAIN, LossAuditError, brief
+from ..errors import SAME_AGAIN, LossAuditError, Note, brief
 from ..scratch import Scratch
+from .csv_dialect import NOTHING_ASKED, Asked, Dialect
 from .utf8 import check
 
 _READ_ROWS = 4096
@@ -43,6 +44,10 @@ class Origin:
     """The splits that are read as one dataset, in order, with all of their rows; () where it is a single one."""
     all_splits: tuple[str, ...] = ()
     """The names of all splits that the dataset has."""
+    asked: Asked = NOTHING_ASKED
+    """How CSV and TSV files are written, where the user says so."""
+    dialects: tuple[Dialect | None, ...] = ()
+    """How each CSV or TSV file is written; None for one without anything."""
 
 
 class Rows:
@@ -54,16 +59,20 @@ class Rows:
         origin: Origin | None = None,
         fingerprint: str | None = None,
         scratch: Scratch | None = None,
-        notes: tuple[str, ...] = (),
+        notes: tuple[Note, ...] = (),
+        looks: Mapping[str, pa.DataType] | None = None,
     ) -> None:
         """origin: None for a dataset that was made in memory. fingerprint: None for the one of `datasets`.
         scratch: the folder of the dataset's Arrow files, if it is to be deleted with the rows. notes: on its reading.
+        looks: of columns of texts, the type that all cells can be read as.
         """
         self.origin = origin
         self.notes = notes
-        """What a person should know of how the dataset was read, each in a line."""
+        """What a person should know of how the dataset was read, each a line in pieces of a message."""
         self._scratch = scratch
         self.features: dict[str, Any] = dict(dataset.features)
+        self.looks = self.features | {name: datasets.Value(str(kind)) for name, kind in (looks or {}).items()}
+        """The features as they would be if columns of texts that are all numbers, or nothing, were of that type."""
         self.fingerprint = fingerprint or str(dataset._fingerprint)
         """Identifier of the data, which changes when they do."""
         self._rows = len(dataset)

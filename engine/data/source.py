@@ -2,67 +2,67 @@
 
 import contextlib
 import errno
-import functools
-import glob
 import hashlib
 import itertools
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
-import pandas as pd
 
-from ..errors import LossAuditError, Option, brief
+from ..errors import LossAuditError, Note, Option, brief
 from ..files import files_of, sha256_of
 from ..scratch import Scratch
 from .arrow_files import ARROW_FORMATS, ArrowFile, copy_arrow
-from .bad_lines import BadLineError, first_bad_line
-from .containers import DataFile, ending_of, notes_on, packing_of, recognised, unpacked
+from .bad_lines import BadLineError
+from .containers import DataFile, ending_of, notes_on, packing_of, recognised
+from .csv_arrow import CopiedCsv, copy_csv, count_csv
+from .csv_dialect import NOTHING_ASKED, Asked, Dialect
+from .csv_notes import NO_HEADER
 from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import rows_of
 from .rows import Origin, Rows
 from .splits import name_of, together, wanted_splits
 
-# Only an empty cell is missing: a label or text "NA" or "None" is taken literally. A row longer than the header is a
-# mistake: pandas would take its first cell for a name.
-_CSV = {"keep_default_na": False, "na_values": [""], "index_col": False}
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", _CSV),
-    ".tsv": ("csv", {"sep": "\t", **_CSV}),
-}
-_COUNTED_ROWS = 4096
+CSV_FORMATS = (".csv", ".tsv")
 _LOOKED_AT = 10_000
 """Names that are looked at in a folder."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SIGNS_OF_NOTHING = ("corresponds to no data", "EmptyDataError", "StopIteration")
-"""Words in the errors of `datasets` about files without rows, CSV files without a header and empty JSON files."""
+_SIGNS_OF_NOTHING = ("corresponds to no data", "StopIteration")
+"""Words in the errors of `datasets` about files without rows."""
 
 
-def open_dataset(name: str, config: str | None = None, split: str | None = None, workplace: Path | None = None) -> Rows:
+def open_dataset(
+    name: str,
+    config: str | None = None,
+    split: str | None = None,
+    workplace: Path | None = None,
+    asked: Asked = NOTHING_ASKED,
+) -> Rows:
     """Opens a dataset by path, glob or hub name; several files are read in the order of their names.
 
     config: a hub dataset's configuration. split: of a hub or saved dataset; None for "train", or the only one; names
     with commas between them, or "all", for several as one dataset.
     workplace: a folder of lossaudit's to copy files to as Arrow (see `Scratch`); the copy is deleted with the rows.
+    asked: how CSV and TSV files are written, where the user says so.
     Raises LossAuditError if there is no such dataset, it can't be read, or it has no rows.
     """
-    paths = [] if Path(name).is_dir() else files_of(name)
+    paths, asked = [] if Path(name).is_dir() else files_of(name), asked.checked()
     with quiet_datasets(), contextlib.ExitStack() as on_failure:
         if paths:
             files = _recognised(name, paths, config, split)
             scratch = Scratch(workplace)
             on_failure.callback(scratch.close)
-            dataset, notes = _files(name, files, scratch.path)
-            notes = (*notes_on(files), *notes)
+            dataset, notes, csv = _files(name, files, scratch.path, asked)
+            notes = (*((note,) for note in notes_on(files)), *notes)
+            origin = Origin(name, config, split, tuple(paths), asked=asked, dialects=csv.dialects if csv else ())
             # For `datasets`, a file whose time alone has changed is another one.
-            rows = Rows(dataset, Origin(name, config, split, tuple(paths)), _hash_of(paths), scratch, notes)
+            rows = Rows(dataset, origin, _hash_of(paths, asked), scratch, notes, csv.looks if csv else None)
         else:
+            _check_asked(name, asked)
             rows = _open(name, config, split)
         if len(rows) == 0:
             raise _no_rows(name)
@@ -82,29 +82,24 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
         return {row: f"row {row}{where}" for row in rows}
     found: dict[int, str] = {}
     start, left = 0, sorted(set(rows))
-    for file in origin.files:
+    for file, dialect in itertools.zip_longest(origin.files, origin.dialects):
         if not left:
             break
         with quiet_datasets(), _reading(str(file)), tempfile.TemporaryDirectory() as folder:
-            stop = start + _count(recognised(file), Path(folder))
+            stop = start + _count(recognised(file), Path(folder), dialect)
         found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
         left = [row for row in left if row >= stop]
         start = stop
     return found
 
 
-def _count(file: DataFile, folder: Path) -> int:
-    """How many rows a file has. folder: for an unpacked copy."""
+def _count(file: DataFile, folder: Path, dialect: Dialect | None) -> int:
+    """How many rows a file has. folder: for an unpacked copy. dialect: of a CSV or TSV file."""
     if file.format in ARROW_FORMATS:
         return ArrowFile.open(file, folder).count()
-    if file.format == ".json":
-        pieces: Iterable[Sized] = rows_of(file.path)
-    else:
-        builder, options = _FORMATS[file.format]
-        found = [glob.escape(str(unpacked(file, folder)))]
-        loaded = datasets.load_dataset(builder, data_files=found, split="train", streaming=True, **options)
-        pieces = loaded.with_format("arrow").iter(batch_size=_COUNTED_ROWS)
-    return sum(map(len, pieces))
+    if file.format in CSV_FORMATS:
+        return count_csv(file, dialect)
+    return sum(map(len, rows_of(file.path)))
 
 
 def _in_splits(origin: Origin, rows: Iterable[int]) -> dict[int, str]:
@@ -115,10 +110,13 @@ def _in_splits(origin: Origin, rows: Iterable[int]) -> dict[int, str]:
     return {row: f"row {row - starts[at]} of split {origin.splits[at].name}{of}" for row, at in places}
 
 
-def _hash_of(files: list[Path]) -> str:
+def _hash_of(files: list[Path], asked: Asked) -> str:
+    """A hash of what is read: other separators make other rows."""
     with _reading(str(files[0])):
-        hashes = [sha256_of(file) for file in files]
-    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:32]
+        parts = [sha256_of(file) for file in files]
+    if asked != NOTHING_ASKED:
+        parts.append(repr(asked))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
 def _open(name: str, config: str | None, split: str | None) -> Rows:
@@ -147,14 +145,20 @@ def _recognised(name: str, paths: Sequence[Path], config: str | None, split: str
     return files
 
 
-def _files(name: str, files: Sequence[DataFile], folder: Path) -> tuple[datasets.Dataset, tuple[str, ...]]:
+def _files(
+    name: str, files: Sequence[DataFile], folder: Path, asked: Asked
+) -> tuple[datasets.Dataset, tuple[Note, ...], CopiedCsv | None]:
     """The rows of files of one format, as Arrow files in `folder`, and notes; unpacked files go there too."""
-    if files[0].format in (".csv", ".tsv"):
-        return _csv(name, files, folder), ()
-    copy, notes = folder / "rows.arrow", tuple[str, ...]()
+    copy, csv, notes = folder / "rows.arrow", None, tuple[Note, ...]()
+    if files[0].format not in CSV_FORMATS:
+        _check_asked(name, asked)
     with _reading(name), _copying(name, folder.parent):
-        if files[0].format in ARROW_FORMATS:
-            rows, notes = copy_arrow([ArrowFile.open(file, folder) for file in files], copy)
+        if files[0].format in CSV_FORMATS:
+            csv = copy_csv(files, asked, copy)
+            rows, notes = csv.rows, csv.notes
+        elif files[0].format in ARROW_FORMATS:
+            rows, told = copy_arrow([ArrowFile.open(file, folder) for file in files], copy)
+            notes = tuple((note,) for note in told)
             for left in folder.glob("unpacked-*"):
                 left.unlink()
         elif files[0].format == ".json":
@@ -163,27 +167,14 @@ def _files(name: str, files: Sequence[DataFile], folder: Path) -> tuple[datasets
             raise LossAuditError(f"{name} is {NAMES[files[0].format]}; save it as CSV or Parquet")
         if not rows:
             raise _no_rows(name)
-        return datasets.Dataset.from_file(str(copy)), notes
+        return datasets.Dataset.from_file(str(copy)), notes, csv
 
 
-def _csv(name: str, files: Sequence[DataFile], folder: Path) -> datasets.Dataset:
-    builder, options = _FORMATS[files[0].format]
-    # `datasets` reads names as globs, so the found ones are escaped.
-    with _reading(name, files=files), _copying(name, folder.parent), warnings.catch_warnings():
-        plain = [unpacked(file, folder) for file in files]
-        found = [glob.escape(str(file)) for file in plain]
-        load = functools.partial(
-            datasets.load_dataset, builder, data_files=found, split="train", cache_dir=str(folder), **options
-        )
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return load()
-        except Exception:
-            # Types come from the first rows; if later ones don't fit, such as "?" among numbers, all become text.
-            with contextlib.suppress(Exception):
-                names = pd.read_csv(plain[0], nrows=0, **options).columns
-                return load(features=datasets.Features({str(column): datasets.Value("string") for column in names}))
-            raise
+def _check_asked(name: str, asked: Asked) -> None:
+    """Raises LossAuditError for what can only be said of CSV and TSV files."""
+    if asked != NOTHING_ASKED:
+        options = Option("separator"), ", ", Option("encoding"), " and ", NO_HEADER
+        raise LossAuditError(f"{name} is no CSV or TSV file: ", *options, " are for those")
 
 
 @contextlib.contextmanager
@@ -250,23 +241,20 @@ def _no_rows(name: str) -> LossAuditError:
 
 
 @contextlib.contextmanager
-def _reading(name: str, problem: str | None = None, files: Sequence[DataFile] = ()) -> Iterator[None]:
+def _reading(name: str, problem: str | None = None) -> Iterator[None]:
     try:
         yield
     except LossAuditError:
         raise
     except BadLineError as error:
-        raise LossAuditError(f"{name} cannot be read: {error}") from error
+        raise LossAuditError(f"{name} cannot be read: {error}", *error.advice) from error
     except Exception as error:  # readers for six formats and the hub raise whatever they like
         cause = _first_cause(error)
         if isinstance(cause, LossAuditError):  # from a file that a reader was given
             raise cause from error
         if any(sign in f"{type(cause).__name__}: {cause}" for sign in _SIGNS_OF_NOTHING):
             raise _no_rows(name) from error
-        why = first_bad_line(files) or brief(cause)
-        if isinstance(cause, pd.errors.ParserWarning):
-            why = "rows have more cells than the header"
-        raise LossAuditError(f"{problem or f'{name} cannot be read'}: {why}") from error
+        raise LossAuditError(f"{problem or f'{name} cannot be read'}: {brief(cause)}") from error
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -59,7 +59,7 @@ class SplitRows(Rows):
         schemas = {f"split {name}": Features(rows.features).arrow_schema for name, rows in parts.items()}
         binary = {field.name for schema in schemas.values() for field in schema if is_bytes(field.type)}
         self._plain = Plain.of(schemas, binary)
-        self.features = dict(self._plain.features)
+        self.features = self.looks = dict(self._plain.features)
         self.origin = replace(origin, splits=tuple(Split(name, len(rows)) for name, rows in parts.items()))
         told = (f"{name} {rows.fingerprint}" for name, rows in parts.items())
         self.fingerprint = hashlib.sha256("\n".join(told).encode()).hexdigest()[:32]

@@ -164,7 +164,8 @@ def values_of_classes(alignment: LabelAlignment, feature: object, model_labels: 
         for value, place in places.items():
             values[place] = value
     elif by_index:
-        values = list(range(len(model_labels)))
+        holds_texts = any(isinstance(key, str) for key in alignment.classes)
+        values = [str(index) if holds_texts else index for index in range(len(model_labels))]
     for key, index in reversed(list(alignment.classes.items())):
         values[index] = key
     if getattr(feature, "dtype", None) == "bool":

@@ -6,6 +6,7 @@ labels it has.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,4 +159,7 @@ def indicator_lists(column: pa.ChunkedArray, labels: int, start: int = 0) -> Flo
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
+    if is_text(column.type):
+        with suppress(pa.ArrowInvalid):  # texts of numbers
+            column = column.cast(pa.bool_())
     return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)

@@ -60,7 +60,7 @@ class Reading:
         if not len(rows):
             raise LossAuditError("the dataset has no rows")
         fields = fields_of(rows.features, (options.text_column, options.text_pair_column, options.label_column))
-        features = _with(fields, rows.features)
+        features = _with(fields, rows.looks)
         try:
             labels = find_labels(features)
         except LossAuditError as error:

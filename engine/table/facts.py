@@ -28,6 +28,10 @@ class SourceFacts:
     split: str | None = None
     splits: tuple[Split, ...] | None = None
     """The splits that were read as one dataset, in the order of ids, with all of their rows; None for a single one."""
+    separator: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    """Whether CSV or TSV files have one; null for another dataset. Separator and encoding are null if not specified."""
     limit: int | None = None
     """Number of its first rows that were audited, if not all."""
     rows: int | None = None
@@ -143,6 +147,10 @@ class _Told:
         value = self._values.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
+    def truth(self, name: str) -> bool | None:
+        value = self._values.get(name)
+        return value if isinstance(value, bool) else None
+
     def number(self, name: str) -> float | None:
         value = self._values.get(name)
         return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
@@ -175,6 +183,9 @@ def _source(told: _Told) -> SourceFacts:
         config=told.text("config"),
         split=told.text("split"),
         splits=_splits(told),
+        separator=told.text("separator"),
+        encoding=told.text("encoding"),
+        header=told.truth("header"),
         limit=told.count("limit"),
         rows=told.count("rows"),
         fingerprint=told.text("fingerprint"),

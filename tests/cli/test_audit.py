@@ -186,7 +186,7 @@ def test_markup_in_names_is_only_text(audit, write_file):
     data = write_file("a.csv", "[red]body[/red],label\nthe team,0\n")
     said, table = audit("--text-column", "[red]body[/red]", dataset=data)
     assert "Text column: [red]body[/red]" in said
-    assert table.schema.names[-1] == "[red]body[/red]"
+    assert "[red]body[/red]" in table.schema.names
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

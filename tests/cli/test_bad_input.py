@@ -230,9 +230,9 @@ def test_csv(content, statuses, expected, audit, write_file):
     [
         pytest.param("a.csv", "text,label\na,0\nb,1,2,3\n", "line 3", id="a long row"),
         pytest.param("a.csv", "text,label\na,0,1\nb,1,2\n", "more cells than the header", id="all rows too long"),
-        pytest.param("a.csv", 'text,label\n"a,0\n', "a.csv", id="an open quote"),
+        pytest.param("a.csv", 'text,label\n"a\nb,0\n', "line 2 opens a quoted cell", id="an open quote"),
         pytest.param("a.csv", "text,label\ncafé,0\n".encode("latin-1"), "line 2 is not UTF-8", id="latin-1"),
-        pytest.param("a.csv", "text,label\na,0\n".encode("utf-16"), "line 1 is not UTF-8", id="UTF-16"),
+        pytest.param("a.csv", "text,label\na,0\n".encode("utf-16")[:-1], "is not utf-16-le", id="half of UTF-16"),
         pytest.param("a.csv", b"\0" * 1000, "a.csv", id="zeros"),
         pytest.param("a.csv", "text,label\n", "a.csv has no rows", id="zero rows"),
         pytest.param("a.csv", "", "a.csv has no rows", id="empty CSV"),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lossaudit.engine.data.source import locate, open_dataset
+from lossaudit.engine.errors import in_library
 
 TEXTS = ["the cup é", "peace", None, ""]
 LABELS = [1, 0, 2, 1]
@@ -53,7 +54,7 @@ UUIDS = [uuid.UUID(int=7), None, uuid.UUID(int=8), uuid.UUID(int=9)]
 
 def read(path):
     with open_dataset(str(path)) as rows:
-        return rows.take(0, len(rows)).to_pydict(), rows.notes
+        return rows.take(0, len(rows)).to_pydict(), tuple(map(in_library, rows.notes))
 
 
 def written(table, path):

@@ -16,12 +16,12 @@ import pytest
 from lossaudit.engine.data import containers
 from lossaudit.engine.data.containers import open_bytes, recognised, writing_bytes
 from lossaudit.engine.data.source import locate, open_dataset
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, in_library
 
-CSV = "text,label\nthe cup é,1\npeace,0\n"
+CSV = "text,label\nthe cup é,b\npeace,a\n"
 TSV = CSV.replace(",", "\t")
-JSONL = '{"text": "the cup é", "label": 1}\n{"text": "peace", "label": 0}\n'
-ROWS = {"text": ["the cup é", "peace"], "label": [1, 0]}
+JSONL = '{"text": "the cup é", "label": "b"}\n{"text": "peace", "label": "a"}\n'
+ROWS = {"text": ["the cup é", "peace"], "label": ["b", "a"]}
 
 
 def zipped(files):
@@ -62,7 +62,7 @@ def write(tmp_path):
 
 def read(path):
     with open_dataset(str(path)) as rows:
-        return rows.take(0, len(rows)).to_pydict(), rows.notes
+        return rows.take(0, len(rows)).to_pydict(), tuple(map(in_library, rows.notes))
 
 
 @pytest.mark.parametrize("packing", PACK)
@@ -96,10 +96,10 @@ def test_compressed_parquet_is_read(packing, write):
         ("parquet", parquet(), "Parquet"),
         ("jsonl.csv", JSONL, "JSON"),
         ("bom.csv", "\ufeff" + JSONL, "JSON"),
-        ("array.tsv", json.dumps([{"text": "the cup é", "label": 1}, {"text": "peace", "label": 0}]), "JSON"),
+        ("array.tsv", json.dumps([{"text": "the cup é", "label": "b"}, {"text": "peace", "label": "a"}]), "JSON"),
         (
             "pretty.csv",
-            json.dumps({"data": [{"text": "the cup é", "label": 1}, {"text": "peace", "label": 0}]}),
+            json.dumps({"data": [{"text": "the cup é", "label": "b"}, {"text": "peace", "label": "a"}]}),
             "JSON",
         ),
         ("csv.jsonl", CSV, "CSV"),
@@ -138,7 +138,7 @@ def test_several_files_under_other_names_are_told_once(write, tmp_path):
 )
 def test_cells_that_look_like_something_else_are_cells(name, content, write):
     found, notes = read(write(name, content))
-    assert (found.get("label", [1]), notes) == ([1], ())
+    assert (found.get("label", ["1"]), notes) == (["1"], ())
 
 
 def test_a_zip_is_of_its_one_data_file(write):

@@ -96,7 +96,7 @@ def test_what_offers_arrows_stream_is_read(make):
     )
     rows = rows_in_memory(make(table))
     assert rows.take(0, 3).to_pydict() == {"text": TEXTS, "label": ["x", "y", "x"], "meta": ['{"a": 1}', None, "{}"]}
-    assert rows.notes == ("Carried as text: meta (map<string, int64>)",)
+    assert rows.notes == (("Carried as text: meta (map<string, int64>)",),)
 
 
 def test_the_same_table_has_the_same_fingerprint():

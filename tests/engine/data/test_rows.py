@@ -94,7 +94,8 @@ def test_take_is_a_slice_and_ends_with_the_rows(saved, dataset):
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".json", ".csv.gz"])
 @pytest.mark.parametrize("files", [1, 3])
 def test_files_stream_what_the_dataset_holds(ending, files, tmp_path, write_file):
-    columns = {"text": [text.replace("\n", " ") for text in TEXTS], "label": LABELS}
+    labels = [f"label {label}" for label in LABELS]
+    columns = {"text": [text.replace("\n", " ") for text in TEXTS], "label": labels}
     for number, part in enumerate(np.array_split(np.arange(N), files)):
         frame = datasets.Dataset.from_dict(columns).select(part).to_pandas()
         content = {

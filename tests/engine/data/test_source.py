@@ -53,7 +53,10 @@ def columns(opened):
     ],
 )
 def test_a_file_opens(name, content, write_file):
-    assert columns(open_dataset(str(write_file(name, content)))) == ROWS
+    found = columns(open_dataset(str(write_file(name, content))))
+    if ".json" not in name:
+        found["label"] = list(map(int, found["label"]))
+    assert found == ROWS
 
 
 def test_a_parquet_file_opens(tmp_path):
@@ -63,7 +66,7 @@ def test_a_parquet_file_opens(tmp_path):
 
 def test_line_breaks_of_windows_inside_quotes_are_kept(write_file):
     path = write_file("a.csv", 'text,label\r\n"one\r\ntwo",0\r\n')
-    assert columns(open_dataset(str(path))) == {"text": ["one\r\ntwo"], "label": [0]}
+    assert columns(open_dataset(str(path))) == {"text": ["one\r\ntwo"], "label": ["0"]}
 
 
 def test_files_of_a_glob_come_in_the_order_of_their_names(write_file, tmp_path):
@@ -89,12 +92,12 @@ def test_only_empty_cells_are_missing(write_file):
 def test_a_label_that_is_missing_late_in_a_long_csv_is_only_missing(write_file):
     rows = "".join(f"t{number},1\n" for number in range(12_000))
     opened = open_dataset(str(write_file("a.csv", f"text,label\n{rows}last,\n")))
-    assert columns(opened)["label"][11_999:] == [1, None]
+    assert columns(opened)["label"][11_999:] == ["1", None]
 
 
 def test_a_comma_at_the_end_of_each_row_is_no_column(write_file):
     path = write_file("a.csv", "text,label\na,0,\nb,1,\n")
-    assert columns(open_dataset(str(path))) == {"text": ["a", "b"], "label": [0, 1]}
+    assert columns(open_dataset(str(path))) == {"text": ["a", "b"], "label": ["0", "1"]}
 
 
 @pytest.mark.parametrize(("first", "late"), [("1", "?"), ("1", "0.5"), ("", "note"), ("12", "twelve")])
@@ -167,11 +170,10 @@ class TestSavedDataset:
         ("empty.jsonl", "", "has no rows"),
         ("empty.json", "[]", "has no rows"),
         ("ragged.csv", "text,label\na,0\nb,1,2,3\n", "line 3"),
-        ("quote.csv", 'text,label\n"a,0\n', "row 1"),
+        ("quote.csv", 'text,label\nb,1\n"a,0,c\n', "line 3 has text behind"),
         ("wide.csv", "text,label\na,0,1\nb,1,0\n", "more cells than the header"),
         ("latin.csv", "text,label\na,1\ncafé,0\n".encode("latin-1"), ": line 3 "),
-        ("latin.csv.gz", "text,label\ncafé,0\n".encode("latin-1"), "is not UTF-8; convert the file"),
-        ("utf16.csv", "text,label\na,0\n".encode("utf-16"), "is not UTF-8"),
+        ("latin.csv.gz", "text,label\ncafé,0\n".encode("latin-1"), "line 2 is not UTF-8 but probably cp1252"),
         ("bad.jsonl", '{"text": "a"}\n{"text":\n', ": line 2 "),
         ("late.jsonl", '{"text": "a"}\n' * 200_000 + "{\n", ": line 200001 "),
         ("surrogate.jsonl", '{"text": "a"}\n{"text": "\\ud83d"}\n', ": line 2 "),
@@ -225,11 +227,14 @@ def test_files_of_several_formats_are_refused(write_file, tmp_path, refused):
         open_dataset(str(tmp_path / "rows.*"))
 
 
-def test_files_of_different_columns_are_refused(write_file, tmp_path, refused):
+def test_files_of_different_columns_have_the_columns_of_all(write_file, tmp_path):
     write_file("1.csv", "text,label\na,0\n")
-    write_file("2.csv", "text,topic\na,0\n")
-    with refused("topic"):
-        open_dataset(str(tmp_path / "*.csv"))
+    write_file("2.csv", "topic, text \nc,b\n")
+    assert columns(open_dataset(str(tmp_path / "*.csv"))) == {
+        "text": ["a", "b"],
+        "label": ["0", None],
+        "topic": [None, "c"],
+    }
 
 
 def test_a_folder_of_files_says_how_to_name_them(write_file, tmp_path, refused):
@@ -323,14 +328,15 @@ def test_a_disk_without_room_for_the_copy_is_told(name, write_file, tmp_path):
     assert not (tmp_path / "losses.csv.parts").exists()
 
 
-def test_an_error_raised_from_itself_is_told_all_the_same(write_file, monkeypatch, refused):
+def test_an_error_raised_from_itself_is_told_all_the_same(tmp_path, monkeypatch, refused):
     def load(*_, **__):
         error = OSError("no luck")
         raise error from error
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    with refused("a.csv", "no luck"):
-        open_dataset(str(write_file("a.csv", CSV)))
+    datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "saved")
+    monkeypatch.setattr(datasets, "load_from_disk", load)
+    with refused("saved", "no luck"):
+        open_dataset(str(tmp_path / "saved"))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.csv", "text\n"), ("a.jsonl", "{"), ("a.jsonl", "\n")])
