@@ -1,7 +1,12 @@
 """`lossaudit review`: opens a page on which a person reviews the top of a ranking."""
 
 import contextlib
+import getpass
+import os
+import re
 import shlex
+import socket
+import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -16,6 +21,7 @@ from .console import err, out
 
 if TYPE_CHECKING:
     from lossaudit.review.listening import Listener
+    from lossaudit.review.server import Site
 
 _EXAMPLES = """
 lossaudit review losses.parquet
@@ -37,7 +43,22 @@ lossaudit review losses.parquet --no-open --port 9000
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--no-open", is_flag=True, help="Only print the link; don't open a browser.")
-def review(losses: Path, rows: int, annotator: str | None, port: int, host: str, no_open: bool) -> None:
+@click.option("--share", is_flag=True, help="Print the ssh command that brings the page to another machine.")
+@click.option("--base-path", default="", metavar="/PATH", help="Path of the page behind a proxy, such as /lossaudit.")
+@click.option(
+    "--trust-proxy", is_flag=True, help="Take host and scheme from the X-Forwarded headers of a proxy that sets them."
+)
+def review(
+    losses: Path,
+    rows: int,
+    annotator: str | None,
+    port: int,
+    host: str,
+    no_open: bool,
+    share: bool,
+    base_path: str,
+    trust_proxy: bool,
+) -> None:
     """Open a page with the rows with the highest loss in LOSSES, a table made by `lossaudit audit`.
 
     Each decision is stored at once, beside the table in LOSSES.reviews.sqlite. Ctrl-C ends the review.
@@ -46,8 +67,9 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
 
     from lossaudit.review.listening import listen, serve
     from lossaudit.review.reviewing import Review
-    from lossaudit.review.server import make_app
+    from lossaudit.review.server import Site, make_app
 
+    path = _path(base_path)
     if annotator is not None and not annotator.strip():
         raise LossAuditError("--annotator is empty; give a name, or leave it out to be asked on the page")
     opened = Review.open(losses, rows)
@@ -60,13 +82,16 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
             )
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
-        app = make_app(opened, token, place.host, place.port, annotator)
+        site = Site(place.host, place.port, token, path, trust_proxy)
+        app = make_app(opened, site, annotator)
 
         def on_ready() -> None:
-            _say_where(place, token, port, f"{len(opened.records):,} records, {opened.decided():,} decided")
-            if not no_open:
+            _say_where(place, site, port, f"{len(opened.records):,} records, {opened.decided():,} decided")
+            if share:
+                out.print(f"On the other machine: {_tunnel(place)}, then open the link there", soft_wrap=True)
+            if not no_open and _has_display():
                 # Some browsers block until they are closed.
-                threading.Thread(target=webbrowser.open, args=(place.link(token),), daemon=True).start()
+                threading.Thread(target=webbrowser.open, args=(place.link(token, path),), daemon=True).start()
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             serve(app, place, on_ready)
@@ -79,7 +104,27 @@ def review(losses: Path, rows: int, annotator: str | None, port: int, host: str,
         out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
 
 
-def _say_where(place: "Listener", token: str, asked: int, what: str) -> None:
+def _path(base_path: str) -> str:
+    """The page's path, with a slash before it and none behind. Raises LossAuditError if it isn't one."""
+    path = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
+    if not re.fullmatch(r"(/[\w.~-]+)*", path, re.ASCII) or "/." in path:
+        raise LossAuditError(f"--base-path {base_path!r} isn't a path such as /lossaudit")
+    return path
+
+
+def _has_display() -> bool:
+    """Whether a browser would open in a window; over SSH it may be one in text, which takes over the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _tunnel(place: "Listener") -> str:
+    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"ssh -N -L {place.port}:127.0.0.1:{place.port} {shlex.quote(who)}"
+
+
+def _say_where(place: "Listener", site: "Site", asked: int, what: str) -> None:
     if asked not in (0, place.port):
         err.print(f"Port {asked} is taken; using {place.port}.")
     if not place.is_private:
@@ -89,6 +134,6 @@ def _say_where(place: "Listener", token: str, asked: int, what: str) -> None:
             style="yellow",
         )
     out.print(f"{what}. Ctrl-C ends the review.")
-    out.print(place.link(token), style="bold", soft_wrap=True)
-    if elsewhere := place.link_from_elsewhere(token):
+    out.print(place.link(site.token, site.base_path), style="bold", soft_wrap=True)
+    if elsewhere := place.link_from_elsewhere(site.token, site.base_path):
         out.print(f"From other machines: {elsewhere}", soft_wrap=True)

@@ -30,21 +30,21 @@ class Listener:
         """Whether no other machine can reach it."""
         return is_loopback(self.host)
 
-    def link(self, token: str) -> str:
-        """The link to open on this machine."""
+    def link(self, token: str, path: str = "") -> str:
+        """The link to open on this machine. path: the page's path, with a slash before it and none behind."""
         host = "127.0.0.1" if self._is_everywhere else self.host
-        return self._link(host, token)
+        return self._link(host, token, path)
 
-    def link_from_elsewhere(self, token: str) -> str | None:
+    def link_from_elsewhere(self, token: str, path: str = "") -> str | None:
         """The link to open on another machine, None if it is the same link."""
-        return self._link(socket.gethostname(), token) if self._is_everywhere else None
+        return self._link(socket.gethostname(), token, path) if self._is_everywhere else None
 
     @property
     def _is_everywhere(self) -> bool:
         return self.host in ("0.0.0.0", "::")
 
-    def _link(self, host: str, token: str) -> str:
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={token}"
+    def _link(self, host: str, token: str, path: str) -> str:
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}/?token={token}"
 
 
 def listen(host: str, port: int) -> Listener:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,23 @@ class _BadRequestError(Exception):
     """A request that the page would never send."""
 
 
-def make_app(review: Review, token: str, host: str, port: int, annotator: str | None = None) -> Starlette:
-    """The application for a review; at `host` and `port`, it answers those who have the token.
+@dataclass(frozen=True)
+class Site:
+    """Where the page is served, and to whom."""
+
+    host: str
+    """Address that the server is bound to."""
+    port: int
+    token: str
+    """Token that the start link has."""
+    base_path: str = ""
+    """Path of the page, with a slash before it and none behind."""
+    trust_proxy: bool = False
+    """Whether to believe the forwarded headers of a proxy."""
+
+
+def make_app(review: Review, site: Site, annotator: str | None = None) -> Starlette:
+    """The application for a review, for those who have the token.
 
     annotator: the name to start with; None makes the page ask.
     """
@@ -59,8 +75,10 @@ def make_app(review: Review, token: str, host: str, port: int, annotator: str | 
         Route("/api/decide-all", _post(api.decide_all), methods=["POST"]),
         Route("/api/undo", _post(api.undo), methods=["POST"]),
     ]
-    guard = Middleware(Guard, token=token, host=host, port=port)
-    return Starlette(routes=routes, middleware=[guard])
+    guard = Middleware(Guard, token=site.token, host=site.host, port=site.port, trust_proxy=site.trust_proxy)
+    # A proxy may leave out the path, so the page answers without it too.
+    under = [Mount(site.base_path, routes=routes)] if site.base_path else []
+    return Starlette(routes=[*under, *routes], middleware=[guard])
 
 
 class _Api:

@@ -3,7 +3,7 @@
 import json
 
 from lossaudit.review.reviewing import Review
-from lossaudit.review.server import make_app
+from lossaudit.review.server import Site, make_app
 from tests.e2e.conftest import lossaudit  # noqa: F401 - a fixture, as are the next ones
 from tests.e2e.test_round_trip import PLANTED, bundle, planted, trec  # noqa: F401
 from tests.review.requesting import ORIGIN, TOKEN, Client
@@ -30,7 +30,7 @@ def test_what_people_decide_is_what_is_corrected(lossaudit, bundle, planted, stu
     assert len(found) > 0.7 * PLANTED
 
     review = Review.open(losses, LOOKED_AT)
-    client = Client(make_app(review, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
+    client = Client(make_app(review, Site("127.0.0.1", 8765, TOKEN)), ORIGIN).enter()
     for row in list(tasks)[::2]:
         client.decide(row, *(("relabel", true[row]) if row in wrong else ("keep", None)))
     client.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lossaudit.review.reviewing import Review
-from lossaudit.review.server import make_app
+from lossaudit.review.server import Site, make_app
 from tests.review.requesting import ORIGIN, TOKEN, Client
 
 ROWS, PLANTED, LOOKED_AT = 2400, 80, 200
@@ -81,7 +81,7 @@ def test_what_people_decide_is_what_is_corrected_and_nothing_else(lossaudit, bun
 
     # Every second record is decided on the page, the others in the file.
     review = Review.open(losses, LOOKED_AT)
-    client = Client(make_app(review, TOKEN, "127.0.0.1", 8765), ORIGIN).enter()
+    client = Client(make_app(review, Site("127.0.0.1", 8765, TOKEN)), ORIGIN).enter()
     for record in sent[::2]:
         answer = ("relabel", true[record["id"]]) if record["id"] in wrong else ("keep", None)
         client.decide(record["id"], *answer)

@@ -14,7 +14,7 @@ from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SCHEMA
 from lossaudit.review.reviewing import Review
-from lossaudit.review.server import make_app
+from lossaudit.review.server import Site, make_app
 from lossaudit.review.store import Decision, DecisionStore
 from tests.review.browsing import Server, expect
 from tests.review.requesting import ORIGIN, TOKEN, Client
@@ -77,9 +77,9 @@ def serving(losses_file):
     """Opens a review on a losses file and gives a client that has no token yet."""
     opened = []
 
-    def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN):
+    def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN, **site):
         review = Review.open(path, n)
-        client = Client(make_app(review, TOKEN, host, 8765), base_url)
+        client = Client(make_app(review, Site(host, 8765, TOKEN, **site)), base_url)
         opened.append((client, review))
         return client
 

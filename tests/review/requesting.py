@@ -29,7 +29,7 @@ class Client:
         """Comes in by the start link."""
         entered = self.get("/", params={"token": TOKEN})
         assert entered.status_code == 303
-        self._http.headers["X-Lossaudit-Key"] = entered.headers["location"].removeprefix("/#key=")
+        self._http.headers["X-Lossaudit-Key"] = entered.headers["location"].removeprefix("./#key=")
         return self
 
     def post_json(self, path, values, origin=ORIGIN):

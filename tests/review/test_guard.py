@@ -16,7 +16,7 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(serving):
     client = serving()
     answer = client.get("/", params={"token": TOKEN})
     assert answer.status_code == 303
-    assert re.fullmatch(r"/#key=[\w-]{32}", answer.headers["location"])
+    assert re.fullmatch(r"\./#key=[\w-]{32}", answer.headers["location"])
     cookie = answer.headers["set-cookie"].lower()
     assert all(part in cookie for part in ("lossaudit_8765=", "httponly", "samesite=strict", "path=/"))
     page = client.get("/")
@@ -29,7 +29,7 @@ def test_a_link_clicked_on_another_site_works_too(serving):
     client = serving()
     answer = client.get("/", params={"token": TOKEN}, headers={"Sec-Fetch-Site": "cross-site"})
     assert (answer.status_code, "set-cookie" in answer.headers) == (200, True)
-    assert 'http-equiv="refresh" content="0;url=/#key=' in answer.text
+    assert 'http-equiv="refresh" content="0;url=./#key=' in answer.text
 
 
 def test_the_cookie_alone_opens_no_data(serving):
@@ -145,7 +145,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(client):
     page = client.get("/").text
     assert "style=" not in page
     assert "http" not in page.replace("http-equiv", "")
-    assert page.count("<script") == page.count('<script type="module" src="/static/') == 1
+    assert page.count("<script") == page.count('<script type="module" src="static/') == 1
 
 
 def test_the_files_name_is_escaped(make_losses, serving):
@@ -158,6 +158,41 @@ def test_the_files_name_is_escaped(make_losses, serving):
 def test_static_files_stay_in_their_folder(client):
     for path in ("/static/../page.html", "/static/%2e%2e/page.html", "/static/..%2f..%2fserver.py", "/static/"):
         assert client.get(path).status_code == 404
+
+
+def test_what_is_refused_is_explained_to_a_person_and_told_to_a_program(serving):
+    page = serving().get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<h1>This page can’t be shown</h1>" in page.text
+    assert serving().get("/", headers={"Host": "<b>.example"}).text.count("<b>") == 0
+    assert "error" in serving().get("/api/start").json()
+
+
+PROXIED = {"Host": "10.0.0.7:8765", "X-Forwarded-Host": "review.example", "X-Forwarded-Proto": "https"}
+
+
+def test_a_proxy_is_believed_only_if_it_is_trusted(serving):
+    refused = serving().get("/", params={"token": TOKEN}, headers=PROXIED)
+    assert refused.status_code == 403
+    assert "trust-proxy" in refused.text
+    client = serving(trust_proxy=True)
+    entered = client.get("/", params={"token": TOKEN}, headers=PROXIED)
+    key = {"X-Lossaudit-Key": entered.headers["location"].removeprefix("./#key=")}
+    for origin, status in [("https://review.example", 200), ("http://review.example", 403), (ORIGIN, 403)]:
+        headers = PROXIED | key | {"Origin": origin}
+        assert client.post("/api/undo", json=NAMES, headers=headers).status_code == status
+
+
+def test_a_page_with_a_path_answers_with_and_without_it(serving):
+    """A proxy may pass the path on, or take it away."""
+    client = serving(base_path="/team/lossaudit").enter()
+    for path in ("/team/lossaudit/", "/"):
+        assert client.get(path).status_code == 200
+        assert client.get(f"{path}static/main.js").status_code == 200
+        assert client.get(f"{path}api/start").json()["labels"]
+    outside = serving(base_path="/team/lossaudit")
+    assert outside.get("/team/lossaudit/api/start").status_code == 403
+    assert outside.get("/team/lossaudit/", params={"token": TOKEN}).status_code == 303
 
 
 @pytest.mark.parametrize(

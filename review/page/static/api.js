@@ -23,10 +23,10 @@ export class Failure extends Error {
   }
 }
 
-export const get = (path, values = {}) => ask(`/api/${path}?${new URLSearchParams(values)}`);
+export const get = (path, values = {}) => ask(`api/${path}?${new URLSearchParams(values)}`);
 
 export const post = (path, body) =>
-  ask(`/api/${path}`, {
+  ask(`api/${path}`, {
     method: "POST",
     body: JSON.stringify(body),
     keepalive: true, // a decision is sent even if its tab is closed

@@ -65,7 +65,7 @@ export class Filters {
   remember(rank) {
     const values = new URLSearchParams(this.query);
     if (rank !== undefined) values.set("rank", rank);
-    history.replaceState(null, "", `/?${values}`);
+    history.replaceState(null, "", `${location.pathname}?${values}`);
   }
 
   /** The rank in the address, or null. */
