@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import check_replaceable, folder_beside, sha256_of
-from lossaudit.engine.model.bundle import MANIFEST, MODEL, TOKENIZER, Bundle, Source, is_bundle
+from lossaudit.engine.files import folder_beside, sha256_of
+from lossaudit.engine.model.bundle import MANIFEST, MODEL, TOKENIZER, Bundle, Source, check_bundle_target, is_bundle
 from lossaudit.engine.model.graph_checks import check_graph
 
 from .cache import cached, for_gpu
@@ -41,7 +41,7 @@ def adopt_bundle(
     and leaves nothing behind if the folder lacks a file, the graph isn't a text classifier, or a text's logits depend
     on the other texts of its batch.
     """
-    check_replaceable(target, MANIFEST)
+    check_bundle_target(target)
     return _adopt(_Folder.of(model), target, on_step, multi_label, fp16)
 
 

@@ -15,9 +15,8 @@ from transformers import AutoModel
 
 from lossaudit.engine.arrays import Floats32
 from lossaudit.engine.errors import LossAuditError, brief
-from lossaudit.engine.files import check_replaceable
 from lossaudit.engine.model.backends import Runner
-from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle, Parity
+from lossaudit.engine.model.bundle import FEATURES, Bundle, Parity, check_bundle_target
 from lossaudit.engine.model.encoding import TextEncoder
 
 from . import checkpoint as checkpoints
@@ -40,7 +39,7 @@ def export_encoder(model: str, target: Path, on_step: Step = lambda step: None, 
     on_step: called with each step as it starts. fp16: add the form for GPUs. Raises LossAuditError and leaves nothing
     behind if the encoder can't be found, loaded or exported, or if the graph differs from PyTorch.
     """
-    check_replaceable(target, MANIFEST)
+    check_bundle_target(target)
     on_step("finding the encoder")
     return _export(checkpoints.find(model), target, on_step, fp16)
 

@@ -18,10 +18,20 @@ import transformers.utils.logging
 
 from lossaudit.engine.cpus import usable_cpus
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import check_replaceable, folder_beside
+from lossaudit.engine.files import folder_beside
 from lossaudit.engine.model import backends
 from lossaudit.engine.model.backends import Runner
-from lossaudit.engine.model.bundle import MANIFEST, MODEL, PAIRS, TOKENIZER, About, Bundle, Parity, Source
+from lossaudit.engine.model.bundle import (
+    MANIFEST,
+    MODEL,
+    PAIRS,
+    TOKENIZER,
+    About,
+    Bundle,
+    Parity,
+    Source,
+    check_bundle_target,
+)
 from lossaudit.engine.model.encoding import TextEncoder
 
 from . import checkpoint as checkpoints
@@ -55,7 +65,7 @@ def export_bundle(
     checkpoint's config doesn't say. fp16: add the form for GPUs. Raises LossAuditError and leaves nothing behind if the
     checkpoint can't be found, loaded or exported, or if the graph differs from PyTorch.
     """
-    check_replaceable(target, MANIFEST)
+    check_bundle_target(target)
     on_step("finding the checkpoint")
     return _export(checkpoints.find(model), target, on_step, multi_label, fp16)
 

@@ -20,11 +20,10 @@ from lossaudit.engine.arrays import Floats32, Ints
 from lossaudit.engine.data.columns import find_label_column
 from lossaudit.engine.data.rows import Rows
 from lossaudit.engine.errors import LossAuditError, Option
-from lossaudit.engine.files import check_replaceable
 from lossaudit.engine.labels.given import given_labels
 from lossaudit.engine.labels.numbers import are_numbers
 from lossaudit.engine.labels.spelling import OwnClasses, own_classes
-from lossaudit.engine.model.bundle import FEATURES, MANIFEST, Bundle
+from lossaudit.engine.model.bundle import FEATURES, Bundle, check_bundle_target
 from lossaudit.engine.model.precision import Choice
 from lossaudit.engine.model.tuning import Plan
 from lossaudit.engine.run.audit import run_facts
@@ -229,7 +228,7 @@ def check_target(target: Path, dataset: str | None = None) -> Path:
     """
     losses = target / LOSSES
     check_output(losses, dataset)
-    check_replaceable(target / BUNDLE, MANIFEST)
+    check_bundle_target(target / BUNDLE)
     states = folder_for(losses)
     found = {path.name for path in target.iterdir()} if target.exists() else set()
     if found and not found & {LOSSES, BUNDLE, states.name}:

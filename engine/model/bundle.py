@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import Function, LossAuditError, brief
-from ..files import sha256_of
+from ..files import check_replaceable, sha256_of
 from .graph_checks import check_graph
 
 FORMAT = 2
@@ -243,6 +243,20 @@ def _check_plain(file: Path) -> None:
     """Refuses anything but plain files, which export writes: a link could lead anywhere, and a pipe has no end."""
     if not stat.S_ISREG(file.lstat().st_mode):
         raise LossAuditError(f"{file} is a link or a device, not a plain file; copy the bundle with its links followed")
+
+
+def check_bundle_target(target: Path) -> None:
+    """Raises LossAuditError unless `target` is new, empty, or a bundle and nothing else; call it before the work."""
+    check_replaceable(target, MANIFEST)
+    path = target / MANIFEST
+    if not path.exists():
+        return
+    try:
+        ours = {MANIFEST, *Manifest.from_json(path.read_text(encoding="utf-8")).files}
+    except (OSError, ValueError, RecursionError) as error:
+        raise LossAuditError(f"{path} isn't that of a bundle ({brief(error)}); name a folder that is new") from error
+    if others := sorted({file.name for file in target.iterdir()} - ours):
+        raise LossAuditError(f"{target} holds {others[0]}, which isn't part of the bundle; move it away")
 
 
 def is_bundle(path: str | Path) -> bool:

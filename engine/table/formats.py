@@ -34,6 +34,23 @@ def check_output(path: Path, dataset: str | None = None) -> None:
     dataset: the name of the audited dataset, whose files must not be overwritten.
     """
     check_output_file(path, path.suffix.lower(), ENDINGS, files_of(dataset) if dataset is not None else ())
+    if path.exists() and path.stat().st_size and not {*REQUIRED} <= {*_columns(path)}:
+        raise LossAuditError(f"{path} exists and isn't a losses table; remove it, or write to another file")
+
+
+def _columns(path: Path) -> list[str]:
+    """The columns of a losses table, by its beginning; [] for any other file."""
+    ending = path.suffix.lower()
+    try:
+        if ending == ".parquet":
+            return list(pq.read_schema(path).names)
+        with path.open(encoding="utf-8", newline="") as file:
+            if ending == ".csv":
+                return next(csv.reader(file), [])
+            first = file.readline() if ending == ".jsonl" else file.readline() and file.readline().rstrip(",\n")
+        return list(_objects([json.loads(first)])[0])
+    except (OSError, ValueError, RecursionError, csv.Error, pa.ArrowException):
+        return []
 
 
 def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scratch: Path | None = None) -> None:

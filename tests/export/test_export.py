@@ -162,7 +162,7 @@ class TestTokenizer:
 
 class TestPlace:
     def test_an_older_bundle_is_replaced(self, checkpoint, bundle_copy):
-        (bundle_copy / "manifest.json").write_text("{}")
+        (bundle_copy / "model.onnx").write_text("damaged")
         assert export_bundle(str(checkpoint), bundle_copy) == Bundle.load(bundle_copy)
 
     def test_a_folder_of_other_files_is_refused_untouched(self, checkpoint, tmp_path, refused):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossaudit.engine.model.bundle import CLASSIFY, FORMAT, Bundle, Manifest, is_bundle
+from lossaudit.engine.model.bundle import CLASSIFY, FORMAT, Bundle, Manifest, check_bundle_target, is_bundle
 
 REMOVED = object()
 
@@ -144,3 +144,16 @@ def test_an_unreadable_file_is_named(bundle_copy, refused):
     (bundle_copy / "model.onnx").chmod(0)
     with refused("model.onnx", "can't be read"):
         Bundle.load(bundle_copy)
+
+
+def test_only_a_bundle_with_nothing_else_in_it_may_be_replaced(bundle_copy, tmp_path, refused):
+    check_bundle_target(tmp_path / "new")
+    check_bundle_target(bundle_copy)
+    (bundle_copy / "notes.txt").write_text("mine")
+    with refused("holds notes.txt, which isn't part of the bundle"):
+        check_bundle_target(bundle_copy)
+    extension = tmp_path / "extension"
+    extension.mkdir()
+    (extension / "manifest.json").write_text('{"name": "a browser extension"}')
+    with refused("manifest.json isn't that of a bundle"):
+        check_bundle_target(extension)

@@ -167,6 +167,16 @@ def test_a_missing_file_is_refused(tmp_path, refused):
         read_table(tmp_path / "losses.parquet")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", "text,label\na,b\n"), ("a.jsonl", '{"text": 1}\n'), ("a.json", "[]"), ("a.parquet", "PAR1")],
+)
+def test_a_file_that_is_no_losses_table_is_not_replaced(name, content, write_file, refused):
+    with refused(name, "exists and isn't a losses table"):
+        check_output(write_file(name, content))
+    check_output(write_file(name, ""))
+
+
 def test_an_output_that_cannot_be_is_refused_before_the_work(tmp_path, write_file, refused):
     with refused("must end in .parquet, .jsonl, .json, .csv"):
         check_output(tmp_path / "losses.xlsx")
@@ -175,4 +185,13 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(tmp_path, write_fil
         check_output(tmp_path / "folder.csv")
     with refused("is not a folder"):
         check_output(write_file("file", "") / "losses.csv")
+    for name, content in {
+        "a.csv": "text,label\na,b\n",
+        "a.jsonl": '{"text": 1}\n',
+        "a.json": "[]",
+        "a.parquet": "PAR1",
+    }.items():
+        with refused(name, "exists and isn't a losses table"):
+            check_output(write_file(name, content))
+    check_output(write_file("empty.csv", ""))
     check_output(tmp_path / "new" / "folder" / "losses.PARQUET")
