@@ -4,6 +4,8 @@ import re
 import shutil
 
 import lossaudit as la
+from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests import api_reference
 
 EXAMPLES = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -30,6 +32,14 @@ def test_the_examples_run(checkpoint, encoder_checkpoint, rows, tmp_path, monkey
     code = "\n".join(EXAMPLES.findall(api_reference.PAGE.read_text(encoding="utf-8")))
     assert code.count("la.") >= 8
     found = {}
-    exec(compile(code, "docs/api.md", "exec"), found)
+    before, rerank, after = code.partition("losses.rerank()")
+    exec(compile(before, "docs/api.md", "exec"), found)
+    table = LossesTable.open(tmp_path / "losses.parquet")
+    with DecisionStore.open(table) as store:
+        rows_of_top = table.top(20)["id"].to_pylist()
+        store.add(
+            [Decision(row, "keep" if row % 2 else "discard", None, "ada", "page", utc_now()) for row in rows_of_top]
+        )
+    exec(compile(rerank + after, "docs/api.md", "exec"), found)
     assert len(found["losses"]) == len(found["fitted"]) == len(rows)
     assert found["scores"].loss.shape == (2,)
