@@ -49,3 +49,14 @@ def test_its_bundle_judges_other_rows(fitted, tmp_path):
 def test_an_encoder_scores_no_labels(encoder_folder):
     with pytest.raises(la.LossAuditError, match=r"`la\.fit`"):
         la.score(la.Bundle.load(encoder_folder), ["the bank"], [0])
+
+
+def test_a_text_of_two_splits_is_judged_by_heads_that_saw_neither(encoder_folder, frame, tmp_path):
+    """Its copy in the other split, which has the same wrong label, would vouch for it."""
+    wrong = frame.iloc[[0]].assign(label="sport")
+    parts = {"train": pd.concat([wrong, frame.iloc[1:]]), "test": wrong}
+    losses = la.fit(encoder_folder, parts, tmp_path / "fitted", score="loss", **FP32)
+    table = losses.to_pandas().set_index("id")
+    assert table.loc[[0, 60], "also_in"].tolist() == ["test", "train"]
+    assert table.loc[0, "loss"] == table.loc[60, "loss"], "by the same head"
+    assert losses.summary().leaking_texts == 1
