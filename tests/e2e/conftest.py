@@ -1,7 +1,9 @@
 """Helpers that run the command as its own process."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -25,6 +27,22 @@ def without():
         return run
 
     return of
+
+
+@pytest.fixture(scope="session")
+def kill_midway():
+    """Starts `lossaudit` with these arguments, and kills it once a shard's part is in the folder."""
+
+    def run(parts, *arguments):
+        command = [sys.executable, "-m", "lossaudit", *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not any(parts.glob("part-*-*")) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -79,19 +79,13 @@ def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder,
     assert {path.name for path in tmp_path.iterdir()} == {"long.csv", "losses.parquet", "losses.parquet.parts"}
 
 
-def test_a_killed_audit_goes_on_to_the_same_table(lossaudit, bundle_folder, write_file, tmp_path):
+def test_a_killed_audit_goes_on_to_the_same_table(lossaudit, kill_midway, bundle_folder, write_file, tmp_path):
     data = write_file("rows.csv", "text,label\n" + "".join(f"{'the bank ' * (n % 30)}{n},0\n" for n in range(12_000)))
     options = ("--precision", "int8", "--no-tune")
     whole, killed = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
     lossaudit("audit", bundle_folder, data, "-o", whole, *options)
-    command = [sys.executable, "-m", "lossaudit", "audit", bundle_folder, data, "-o", killed, *options]
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
     parts = tmp_path / "killed.parquet.parts"
-    deadline = time.monotonic() + 60
-    while not any(parts.glob("part-*-*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    kill_midway(parts, "audit", bundle_folder, data, "-o", killed, *options)
     assert not killed.exists()
     again = lossaudit("audit", bundle_folder, data, "-o", killed, *options)
     assert again.returncode == 0, again.stderr

@@ -4,10 +4,6 @@ import gzip
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +13,7 @@ from lossaudit.engine.table.formats import read_table
 from lossaudit.engine.table.losses import LossesTable
 
 
-def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write_file, tmp_path):
+def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, kill_midway, encoder_folder, write_file, tmp_path):
     words = ("bank", "team")
     lines = [f"{f'the {words[n % 2]} ' * (n % 30 + 1)}{n},{words[n % 2]}\n" for n in range(9_000)]
     data = write_file("rows.csv", "text,label\n" + "".join(lines))
@@ -25,14 +21,7 @@ def test_a_killed_fit_goes_on_to_the_same_table(lossaudit, encoder_folder, write
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     made = lossaudit("fit", encoder_folder, data, "-o", whole, *options)
     assert made.returncode == 0, made.stderr
-    command = [sys.executable, "-m", "lossaudit", "fit", encoder_folder, data, "-o", killed, *options]
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    parts = killed / "losses.parquet.parts"
-    deadline = time.monotonic() + 120
-    while not any(parts.glob("part-*-*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    kill_midway(killed / "losses.parquet.parts", "fit", encoder_folder, data, "-o", killed, *options)
     assert not (killed / "losses.parquet").exists()
     again = lossaudit("fit", encoder_folder, data, "-o", killed, *options)
     assert again.returncode == 0, again.stderr

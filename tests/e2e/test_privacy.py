@@ -27,6 +27,8 @@ STORY = {
     "log, a server": "log losses.parquet --to rubrix --name a --url http://127.0.0.1:9 --key k",
     "pull": "pull losses.parquet --from jsonl records.jsonl",
     "apply": "apply losses.parquet -o cleaned.csv",
+    "decisions": "decisions show losses.parquet",
+    "rerank": "rerank losses.parquet",
     "doctor": "doctor bundle",
     "cache": "cache ls",
     "cache, cleared": "cache clear --yes",
