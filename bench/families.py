@@ -92,7 +92,7 @@ class Family:
         if self.model_type == "gpt2":
             sizes = {"n_embd": size.hidden, "n_layer": size.layers, "n_head": size.heads}
             return sizes | {"n_positions": size.tokens, "n_inner": size.intermediate}
-        if self.model_type in ("llama", "qwen2"):
+        if self.model_type in ("llama", "qwen2", "qwen3"):
             positions |= {"num_key_value_heads": 1}
         return positions | {
             "hidden_size": size.hidden,
@@ -254,5 +254,6 @@ FAMILIES = {
         Family("GPT-2", "gpt2", _decoder("right", "<|endoftext|>"), {"bos_token_id": 0, "eos_token_id": 0}),
         Family("Llama", "llama", _decoder("left", "<|pad|>"), {"bos_token_id": 0, "eos_token_id": 0}),
         Family("Qwen2", "qwen2", _decoder("left", "<|pad|>"), {"bos_token_id": 0, "eos_token_id": 0}),
+        Family("Qwen3", "qwen3", _decoder("left", "<|pad|>"), {"bos_token_id": 0, "eos_token_id": 0, "head_dim": 16}),
     )
 }

@@ -48,6 +48,8 @@ class Variant:
 
 
 _AFTER_PADDING = {"max_position_embeddings": TOKENS + 2, "pad_token_id": 1}
+_RELATIVE = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"]}
+_RELATIVE |= {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
 VARIANTS = {
     "albert": Variant("albert", {"embedding_size": 8, "num_hidden_layers": 3}),
     "albert-odd": Variant(
@@ -78,11 +80,45 @@ VARIANTS = {
     ),
     "xlm-roberta": Variant("xlm-roberta", _AFTER_PADDING | {"type_vocab_size": 1}, torch.float32),
     "camembert": Variant("camembert", _AFTER_PADDING | {"type_vocab_size": 1, "num_labels": 2}),
+    "deberta-v2": Variant(
+        "deberta-v2", _RELATIVE | {"conv_kernel_size": 3, "conv_act": "gelu", "type_vocab_size": 2}, types=True
+    ),
+    "deberta-v3": Variant("deberta-v2", _RELATIVE),
+    "deberta-apart": Variant(
+        "deberta-v2",
+        {"relative_attention": True, "pos_att_type": "c2p|p2c", "max_relative_positions": 9, "num_labels": 3}
+        | {"embedding_size": 8, "num_attention_heads": 4, "pooler_hidden_act": "relu"},
+    ),
+    "deberta-one-way": Variant(
+        "deberta-v2",
+        _RELATIVE
+        | {
+            "pos_att_type": ["c2p"],
+            "norm_rel_ebd": "none",
+            "conv_kernel_size": 5,
+            "conv_groups": 2,
+            "num_hidden_layers": 1,
+        }
+        | {"position_buckets": 4, "max_relative_positions": 20},
+    ),
+    "deberta-absolute": Variant("deberta-v2", {"pos_att_type": ["p2c"], "hidden_act": "gelu_new"}),
     "distilbert": Variant("distilbert"),
     "distilbert-odd": Variant(
         "distilbert", {"activation": "relu", "sinusoidal_pos_embds": True, "n_heads": 4, "n_layers": 1, "num_labels": 7}
     ),
     "electra": Variant("electra", {"embedding_size": 8}),
+    "gpt2": Variant("gpt2", {"pad_token_id": 0}),
+    "gpt2-odd": Variant(
+        "gpt2", {"n_inner": 40, "activation_function": "relu", "layer_norm_epsilon": 0.01, "n_head": 4}
+    ),
+    "llama": Variant("llama", {"pad_token_id": 5}),
+    "llama-odd": Variant(
+        "llama",
+        {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6, "attention_bias": True, "mlp_bias": True}
+        | {"rope_theta": 300.0, "rms_norm_eps": 0.01, "num_labels": 2},
+    ),
+    "qwen2": Variant("qwen2", {"pad_token_id": 0, "num_key_value_heads": 1}),
+    "qwen3": Variant("qwen3", {"pad_token_id": 0, "num_key_value_heads": 1, "head_dim": 8, "num_labels": 3}),
     "mpnet": Variant("mpnet", _AFTER_PADDING),
     "mpnet-odd": Variant(
         "mpnet", _AFTER_PADDING | {"hidden_act": "gelu_new", "num_attention_heads": 4, "num_labels": 3}
@@ -138,7 +174,10 @@ def _model(variant: Variant) -> transformers.PreTrainedModel:
     known = {"vocab_size": _VOCABULARY, "num_labels": 4, "max_position_embeddings": TOKENS, "initializer_range": 0.3}
     if variant.model_type == "modernbert":
         known |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 3)
-    if variant.model_type == "distilbert":
+    if variant.model_type == "gpt2":
+        known |= {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": TOKENS}
+        del known["max_position_embeddings"]
+    elif variant.model_type == "distilbert":
         known |= {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}
     else:
         known |= {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -153,7 +192,7 @@ def _model(variant: Variant) -> transformers.PreTrainedModel:
 
 
 def _cases(model: transformers.PreTrainedModel, types: bool, random: np.random.Generator) -> dict[str, np.ndarray]:
-    pad, rows = int(model.config.pad_token_id), len(_LENGTHS)
+    pad, rows = int(model.config.pad_token_id or 0), len(_LENGTHS)
     mask = (np.arange(TOKENS) < np.array(_LENGTHS)[:, None]).astype(np.int64)
     tokens = random.choice([token for token in range(_VOCABULARY) if token != pad], (rows, TOKENS))
     cases = {"input_ids": np.where(mask, tokens, pad), "attention_mask": mask}

@@ -20,6 +20,8 @@ class Body:
     """The token that the graph knows as padding."""
     vocabulary: int
     """Number of tokens that have embeddings."""
+    read: str = "the first token"
+    """The token that classifiers read, if they read one."""
 
 
 @dataclass(frozen=True)

@@ -114,17 +114,9 @@ def _kinds(draft: Draft, shape: _Shape, limit: int) -> dict[str, _Kind]:
     near = plain.window_scores(draft, draft.settings.whole("local_attention", 128) // 2, padding)
     made = {}
     for kind, base in _bases(draft.settings).items():
-        angles = rotary_angles(base, shape.width, limit)[:, None]
-        cosines, sines = (draft.first_rows(part) for part in (np.cos(angles), np.sin(angles)))
+        cosines, sines = plain.rotary_tables(draft, base, shape.width, limit)
         made[kind] = _Kind(cosines, sines, padding if kind == _GLOBAL else near)
     return made
-
-
-def rotary_angles(base: float, width: int, count: int) -> Floats32:
-    """(positions, width / 2), rounded where PyTorch rounds."""
-    exponents = (np.arange(0, width, 2) / np.float32(width)).astype(np.float32)
-    frequencies = (1.0 / np.float64(base) ** exponents).astype(np.float32)
-    return np.asarray(np.arange(count, dtype=np.float32)[:, None] * frequencies)
 
 
 def _layer(draft: Draft, x: str, number: int, shape: _Shape, kind: _Kind, first_alone: bool) -> str:
@@ -151,22 +143,11 @@ def _attention(draft: Draft, queries: str, keys: str, layer: str, shape: _Shape,
         plain.by_head(draft, draft.linear(x, weight, bias), count, width)
         for x, weight, bias in zip((queries, keys, keys), weights, biases, strict=True)
     )
-    key = _rotated(draft, key, kind)
+    key = plain.rotated(draft, key, kind.cosines, kind.sines)
     if first_alone:  # its position is 0, which rotates nothing
         return plain.context(draft, query, key, value, plain.row_of_first(draft, kind.added))
-    return plain.context(draft, _rotated(draft, query, kind), key, value, kind.added)
-
-
-def _rotated(draft: Draft, x: str, kind: _Kind) -> str:
-    """(rows, tokens, heads, width), in which each pair of a number of the first half and one of the second is turned by
-    the angle of its position."""
-    add = draft.add
-    first, second = draft.editor.add_split("Split", [x], outputs=2, axis=-1)
-    turned = (
-        add("Sub", [add("Mul", [first, kind.cosines]), add("Mul", [second, kind.sines])]),
-        add("Add", [add("Mul", [second, kind.cosines]), add("Mul", [first, kind.sines])]),
-    )
-    return add("Concat", list(turned), axis=-1)
+    query = plain.rotated(draft, query, kind.cosines, kind.sines)
+    return plain.context(draft, query, key, value, kind.added)
 
 
 def _feed_forward(draft: Draft, x: str, layer: str, shape: _Shape) -> str:

@@ -56,3 +56,24 @@ def context(draft: Draft, query: str, key: str, value: str, added: str) -> str:
     weights = add("Softmax", [add("Add", [scores, added])], axis=-1)
     found = add("Transpose", [add("MatMul", [weights, value])], perm=[0, 2, 1, 3])
     return add("Reshape", [found, draft.constant(np.array([0, 0, -1], dtype=np.int64))])
+
+
+def rotary_tables(draft: Draft, base: float, width: int, limit: int) -> tuple[str, str]:
+    """Cosines and sines of the angles by which a head's numbers are turned, (tokens, 1, width / 2) each; rounded where
+    PyTorch rounds. limit: the most tokens."""
+    exponents = (np.arange(0, width, 2) / np.float32(width)).astype(np.float32)
+    frequencies = (1.0 / np.float64(base) ** exponents).astype(np.float32)
+    angles = (np.arange(limit, dtype=np.float32)[:, None] * frequencies)[:, None]
+    return draft.first_rows(np.cos(angles)), draft.first_rows(np.sin(angles))
+
+
+def rotated(draft: Draft, x: str, cosines: str, sines: str) -> str:
+    """(rows, tokens, heads, width), in which each pair of a number of the first half and one of the second is turned by
+    the angle of its position."""
+    add = draft.add
+    first, second = draft.editor.add_split("Split", [x], outputs=2, axis=-1)
+    turned = (
+        add("Sub", [add("Mul", [first, cosines]), add("Mul", [second, sines])]),
+        add("Add", [add("Mul", [second, cosines]), add("Mul", [first, sines])]),
+    )
+    return add("Concat", list(turned), axis=-1)

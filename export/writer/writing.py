@@ -14,7 +14,7 @@ import onnx
 
 from lossaudit.engine.errors import Function, LossAuditError
 
-from . import albert, bert, distilbert, heads, modernbert, mpnet
+from . import albert, bert, deberta, distilbert, gpt2, heads, llama, modernbert, mpnet
 from .family import Body, Family
 from .parts import Draft
 from .settings import NotWrittenError, Settings
@@ -29,7 +29,12 @@ FAMILIES = {
         bert.ELECTRA,
         bert.ROBERTA,
         bert.XLM_ROBERTA,
+        deberta.DEBERTA,
         distilbert.DISTILBERT,
+        gpt2.GPT2,
+        llama.LLAMA,
+        llama.QWEN2,
+        llama.QWEN3,
         modernbert.MODERNBERT,
         mpnet.MPNET,
     )
@@ -129,7 +134,7 @@ def _written(
     tensors.check_all_taken(leftovers)
     applied = None
     if family.plain:
-        applied = ("last layer for the first token alone" if first_alone else "last layer whole: all tokens are read",)
+        applied = (f"last layer for {body.read} alone" if first_alone else "last layer whole: all tokens are read",)
     return Written(draft.finished(logits), family, body.limit, body.pad_id, body.hidden, body.vocabulary, applied)
 
 

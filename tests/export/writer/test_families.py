@@ -12,6 +12,7 @@ from tests.export.writer.conftest import STORED
 
 ONE_LAYER = ("bert-relu", "distilbert-odd")
 """Checkpoints whose only layer would be pruned, and which are left as they were written."""
+DECODERS = ("gpt2", "llama", "qwen")
 WHOLE = ("modernbert-mean",)
 """Checkpoints whose heads read all tokens."""
 
@@ -55,7 +56,8 @@ def test_the_manifest_tells_where_the_graph_is_from(name, written):
     manifest = written(name).manifest
     assert manifest.graphs[0].applied[0].startswith("written as ")
     if name not in (*ONE_LAYER, *WHOLE):
-        assert manifest.graphs[0].applied[1] == "last layer for the first token alone"
+        token = "last" if name.startswith(DECODERS) else "first"
+        assert manifest.graphs[0].applied[1] == f"last layer for the {token} token alone"
     assert manifest.parity.texts == 0
     assert manifest.max_length == 24
     assert not {"torch", "transformers"} & set(manifest.versions)
@@ -64,4 +66,5 @@ def test_the_manifest_tells_where_the_graph_is_from(name, written):
 def test_int8_really_computes_in_int8(name, written):
     nodes = onnx.load(written(name).file_of("int8-static"), load_external_data=False).graph.node
     layers = sum(node.op_type == "Softmax" for node in nodes)
-    assert sum(node.op_type == "MatMulIntegerToFloat" for node in nodes) >= 6 * (layers - 1)
+    products = 4 if name.startswith(DECODERS) else 6  # some share heads of keys, which are too narrow here
+    assert sum(node.op_type == "MatMulIntegerToFloat" for node in nodes) >= products * (layers - 1)
