@@ -70,18 +70,21 @@ def file_beside(target: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_beside(target: Path, replaceable: str, private: bool = False, inner: str | None = None) -> Iterator[Path]:
+def folder_beside(
+    target: Path, replaceable: str, private: bool = False, inner: str | None = None, scratch: Path | None = None
+) -> Iterator[Path]:
     """Yields an empty folder beside `target`; on success it takes `target`'s place, else it is removed.
 
     An existing folder is replaced if it is empty or holds a file named `replaceable` and no folders, except for those
     with a file named `inner` and no folders.
     private: whether it holds texts (see `private_mode`); if not, the umask decides who may read it.
+    scratch: as in `file_beside`.
     Raises LossAuditError for any other folder or file, and if the folder can't be written.
     """
     check_replaceable(target, replaceable, inner)
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        temporary = Path(tempfile.mkdtemp(dir=scratch or target.parent, prefix=f".{target.name}."))
         try:
             yield temporary
             mode = private_mode(target, 0o700) if private else 0o777 & ~_umask()

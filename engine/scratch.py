@@ -52,6 +52,7 @@ def _new_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
         lock = filelock.FileLock(path / _LOCK)
         with contextlib.suppress(FileNotFoundError):
             lock.acquire()
+            path.chmod(0o700)  # in a folder that has gone, it makes one that others may read
             if (path / _LOCK).is_file():
                 return path, lock
         # Before it was locked, another process took it for abandoned.
@@ -59,20 +60,35 @@ def _new_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 
 def _remove(path: Path, lock: filelock.BaseFileLock, made: list[Path]) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+    _empty(path)
     lock.release()
     with contextlib.suppress(OSError):  # stops at the first that isn't empty
         for folder in made:
             folder.rmdir()
 
 
+def _empty(path: Path) -> None:
+    """Deletes a folder, its lock last, so that what a killed process leaves of it is still known for ours."""
+    with contextlib.suppress(OSError):
+        for entry in path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                entry.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def _clear_abandoned(parent: Path) -> None:
     """Deletes what this user's killed processes left there: folders with our name and a lock that nobody holds."""
     for path in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError, filelock.Timeout):
-            if is_scratch(path.name) and _is_own_folder(path) and (path / _LOCK).is_file():
+            if not is_scratch(path.name) or not _is_own_folder(path):
+                continue
+            if not (path / _LOCK).is_file():
+                path.rmdir()  # if it is empty, as when it was just made, or almost deleted
+            else:
                 with filelock.FileLock(path / _LOCK).acquire(timeout=0):
-                    shutil.rmtree(path, ignore_errors=True)
+                    _empty(path)
 
 
 def _is_own_folder(path: Path) -> bool:

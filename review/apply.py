@@ -4,6 +4,7 @@ audited_rows.py reads the dataset, placing.py finds the decided rows in it, labe
 labels, and cleaning/ edits, writes and checks.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,8 @@ from typing import Any
 from lossaudit.engine.data.containers import ending_of, packing_of
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import check_not_of, check_output_file, file_beside
+from lossaudit.engine.run.kept_parts import folder_for
+from lossaudit.engine.scratch import Scratch
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
@@ -120,7 +123,8 @@ def apply_decisions(
 
 def _written(form: Form, output: Path, source: AuditedRows) -> int:
     """Writes the output, and returns its number of rows; it takes its place once it has been read again."""
-    with beside(output, form) as place:
+    # What a killed process leaves there, the next one deletes.
+    with contextlib.closing(Scratch(folder_for(output))) as scratch, beside(output, form, scratch.path) as place:
         form.write(place, output.name)
         try:
             return form.check(place, output.name)

@@ -78,14 +78,15 @@ def _starts(source: AuditedRows) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def beside(output: Path, form: Form) -> Iterator[Path]:
-    """A place to write to, which takes the output's if all goes well (see engine/files.py)."""
+def beside(output: Path, form: Form, scratch: Path) -> Iterator[Path]:
+    """A place to write to, in the folder `scratch`, which takes the output's if all goes well (see engine/files.py)."""
     if ending_of(output):
-        with file_beside(output) as place:
+        with file_beside(output, scratch) as place:
             yield place
         return
     marker = "dataset_dict.json" if form.has_splits else _INFO
-    with folder_beside(output, marker, private=True, inner=_INFO if form.has_splits else None) as place:
+    inner = _INFO if form.has_splits else None
+    with folder_beside(output, marker, private=True, inner=inner, scratch=scratch) as place:
         yield place
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.torture import damage, disks, fuzz, kills
+from tests.torture.apply_kills import kill_apply
 from tests.torture.work import Work
 
 
@@ -38,6 +39,10 @@ def test_what_would_be_lost_is_noticed(work, tmp_path):
 
 def test_killed_audits_lose_nothing(work):
     survived(kills.kill(work, kills=4, seed=1))
+
+
+def test_a_killed_apply_leaves_the_output_whole_or_absent(work):
+    survived(kill_apply(work, kills=4, seed=1))
 
 
 def test_interrupted_audits_lose_nothing(work):

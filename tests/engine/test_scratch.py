@@ -70,8 +70,9 @@ def test_what_is_not_ours_stays(name, tmp_path):
     assert (tmp_path / name / "lock").exists()
 
 
-def test_a_folder_without_a_lock_and_a_link_stay(tmp_path):
-    (tmp_path / ".lossaudit-scratch-abcdefgh").mkdir()
+def test_a_folder_without_a_lock_stays_unless_it_is_empty_and_a_link_stays(tmp_path):
+    (tmp_path / ".lossaudit-scratch-abcdefgh" / "mine").mkdir(parents=True)
+    (tmp_path / ".lossaudit-scratch-empty000").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "lock").touch()
     (tmp_path / ".lossaudit-scratch-12345678").symlink_to(tmp_path / "elsewhere")
@@ -92,6 +93,7 @@ def test_those_of_other_processes_are_left_alone_while_they_are_made(tmp_path):
         "for _ in range(300):\n"
         "    scratch = Scratch(Path(sys.argv[1]))\n"
         "    (scratch.path / 'rows').touch()\n"
+        "    assert scratch.path.stat().st_mode & 0o777 == 0o700\n"
         "    scratch.close()\n"
     )
     place = tmp_path / "there"

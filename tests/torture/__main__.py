@@ -21,6 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
+from .apply_kills import kill_apply
 from .work import Tried, Work
 
 _ROWS, _FEWER_ROWS = 8000, 2000
@@ -34,12 +35,15 @@ _SHOWN = 20
 @click.option("--kills", default=60, show_default=True, help="Audits to kill.")
 @click.option("--interruptions", default=12, show_default=True, help="Audits to press Ctrl-C on.")
 @click.option("--damages", default=6, show_default=True, help="Times to try each way of spoiling a file.")
+@click.option("--applies", default=30, show_default=True, help="Runs of apply to kill.")
 @click.option("--cases", default=10_000, show_default=True, help="Generated datasets and bundles.")
 @click.option("--seed", default=0, show_default=True, help="Another seed tries other moments and cases.")
 @click.option(
     "--bundle", type=click.Path(path_type=Path), help="A bundle of four labels.  [default: a tiny one is made]"
 )
-def main(kills: int, interruptions: int, damages: int, cases: int, seed: int, bundle: Path | None) -> None:
+def main(
+    kills: int, interruptions: int, damages: int, applies: int, cases: int, seed: int, bundle: Path | None
+) -> None:
     """Torture audits and count what they lose."""
     # A shell's job in the background ignores it, and all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,6 +64,7 @@ def main(kills: int, interruptions: int, damages: int, cases: int, seed: int, bu
         work = Work.make(Path(home.name) / "work", bundle or _tiny_bundle(Path(home.name)), _ROWS)
         short = Work.make(Path(fast.name) / "short", work.bundle, _FEWER_ROWS)
         results = _campaign(work, short, kills, interruptions, damages, seed)
+        results += _said(lambda: [kill_apply(work, applies, seed)])
         results += _said(lambda: [fuzz(work.bundle, cases, seed, Path(fast.name))])
     _show(results)
     sys.exit(any(tried.survived < tried.tried or tried.lost for tried in results))
