@@ -9,11 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
 import pyarrow as pa
 
-from lossaudit.engine.data.containers import DataFile, ending_of, packing_of, recognised
-from lossaudit.engine.data.csv_dialect import Asked
+from lossaudit.engine.data.containers import DataFile, ending_of, recognised
+from lossaudit.engine.data.csv_dialect import NOTHING_ASKED, Asked, Dialect
 from lossaudit.engine.data.fields import Field, fields_of
 from lossaudit.engine.data.first_bytes import ENDINGS, TEXT_FORMATS
 from lossaudit.engine.data.json_rows import rows_of
@@ -27,6 +26,20 @@ from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS, Row
 
 ROWS = 4096
+
+
+@dataclass(frozen=True)
+class CsvSource:
+    """A CSV or TSV file, and how it is read."""
+
+    file: DataFile
+    dialect: Dialect
+
+    def goes_on(self, other: "CsvSource") -> bool:
+        """Whether the rows of another file can follow this one's in one file."""
+        one, two = self.dialect, other.dialect
+        alike = ("separator", "quotes", "header", "width", "skips_blanks", "universal", "mends")
+        return one.encoding.name == two.encoding.name and all(getattr(one, a) == getattr(two, a) for a in alike)
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,18 @@ class AuditedRows:
         return [recognised(file) for file in self.files]
 
     @property
+    def csv_files(self) -> list[CsvSource]:
+        """CSV and TSV files, and how they are read; those without anything are left out."""
+        dialects = self.rows.origin.dialects if self.rows.origin else ()
+        files = zip(self.data_files, dialects, strict=True)
+        return [CsvSource(file, dialect) for file, dialect in files if dialect is not None]
+
+    @property
+    def asked(self) -> Asked:
+        """How CSV and TSV files are written, where the user said so."""
+        return self.rows.origin.asked if self.rows.origin else NOTHING_ASKED
+
+    @property
     def format(self) -> str:
         """The format of its files, by their usual ending; "" for a saved or a hub dataset."""
         return self.data_files[0].format if self.files else ""
@@ -156,31 +181,29 @@ class AuditedRows:
     def dicts(self) -> Iterator[list[Row]]:
         """The rows of text files, in pieces; cells of CSV and TSV files are strings."""
         if self.has_texts_alone:
-            for table in self.tables():
-                yield [{name: cell or "" for name, cell in row.items()} for row in table.to_pylist()]
+            yield from map(_in_texts, self.tables())
             return
-        for file in self.data_files:
-            yield from rows_of(file.path)
+        for file in self.files:
+            yield from rows_of(file)
 
     def tables(self) -> Iterator[pa.Table]:
         """The rows of any dataset, in pieces."""
         return (table for _, table in self.rows.shards(ROWS))
 
 
-def pieces_of_text(file: DataFile) -> Iterator[list[Row]]:
-    """The rows of a text file, in pieces; cells of CSV and TSV files are strings."""
-    if file.format == ".json":
-        yield from rows_of(file.path)
+def rows_written(place: Path, name: str, asked: Asked = NOTHING_ASKED) -> Iterator[Row]:
+    """The rows of a text file as they are read from it; cells of CSV and TSV files are strings.
+
+    name: its final one. asked: how CSV and TSV files are written, where the user said so.
+    """
+    if ENDINGS[ending_of(Path(name))] == ".json":
+        for piece in rows_of(place):
+            yield from piece
         return
-    separator = "\t" if file.format == ".tsv" else ","
-    with (
-        file.open() as opened,
-        pd.read_csv(opened, sep=separator, chunksize=ROWS, dtype=str, na_filter=False) as pieces,
-    ):
-        for piece in pieces:
-            yield [{str(name): value for name, value in row.items()} for row in piece.to_dict("records")]
+    with open_dataset(str(place), asked=asked) as rows:
+        for _, table in rows.shards(ROWS):
+            yield from _in_texts(table)
 
 
-def written(place: Path, name: str) -> DataFile:
-    """A file that was written under another path, as its final name says what it is."""
-    return DataFile(place, ENDINGS[ending_of(Path(name))], packing_of(name))
+def _in_texts(table: pa.Table) -> list[Row]:
+    return [{name: cell or "" for name, cell in row.items()} for row in table.to_pylist()]

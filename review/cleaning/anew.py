@@ -17,7 +17,7 @@ from lossaudit.engine.data.source import open_dataset, quiet_datasets
 from lossaudit.engine.table.schema import storable
 from lossaudit.engine.table.text_rows import Row, as_written, write_rows
 
-from ..audited_rows import ROWS, AuditedRows, pieces_of_text, written
+from ..audited_rows import ROWS, AuditedRows, rows_written
 from .comparing import compare_rows, compare_tables
 from .edit import Edit
 
@@ -49,7 +49,7 @@ class NewText:
 
     def check(self, place: Path, name: str) -> int:
         expected = (as_written(row, self._columns, self.ending) for row in self._rows())
-        return compare_rows(expected, chain.from_iterable(pieces_of_text(written(place, name))))
+        return compare_rows(expected, rows_written(place, name))
 
     @property
     def _columns(self) -> list[str]:

@@ -1,37 +1,22 @@
 """Copies CSV and TSV files: the decided cells are replaced, in the quotes that they had, and every other byte stays."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
-from lossaudit.engine.data.containers import DataFile
 from lossaudit.engine.data.csv_cells import Cell, cells_of
-from lossaudit.engine.data.csv_dialect import Dialect, Quotes
+from lossaudit.engine.data.csv_dialect import Quotes
 from lossaudit.engine.data.csv_rows import Record, records_of
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.text_rows import Row
 
+from ..audited_rows import CsvSource
 from .edit import ORIGINAL, Edit
 
 _SAMPLE = 1000
 """Rows that show whether labels are in quotes."""
 _HELD = 1 << 16
 """Characters that are compared with the file's bytes at once."""
-
-
-@dataclass(frozen=True)
-class CsvSource:
-    """A CSV or TSV file, and how it is read."""
-
-    file: DataFile
-    dialect: Dialect
-
-    def goes_on(self, other: "CsvSource") -> bool:
-        """Whether the rows of another file can follow this one's in one file."""
-        one, two = self.dialect, other.dialect
-        alike = ("separator", "quotes", "header", "width", "skips_blanks", "universal")
-        return one.encoding.name == two.encoding.name and all(getattr(one, a) == getattr(two, a) for a in alike)
 
 
 class CsvCopier:

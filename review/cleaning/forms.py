@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lossaudit.engine.data.containers import ending_of
+from lossaudit.engine.data.first_bytes import ENDINGS
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import file_beside, folder_beside
 from lossaudit.engine.table.text_rows import TEXT_ENDINGS
@@ -19,7 +20,7 @@ from .edit import Edit
 from .json_copy import are_lines
 from .parquet_copy import ParquetCopy
 from .saved_copy import SavedCopy, can_be_copied
-from .text_copy import JsonCopy
+from .text_copy import TextCopy
 
 _INFO = "dataset_info.json"
 
@@ -53,8 +54,8 @@ def form_of(source: AuditedRows, edit: Edit, output: Path) -> Form:
             f"{output} is one file, but {len(source.splits)} splits were audited; name a folder, without an ending"
         )
     if ending in TEXT_ENDINGS:
-        if source.format == ".json" and _holds_json(source, ending):
-            return JsonCopy(source, edit)
+        if _holds_csv(source, ending) or (source.format == ".json" and _holds_json(source, ending)):
+            return TextCopy(source, edit)
         return NewText(source, edit, ending)
     if ending == ".parquet":
         is_copied = source.format == ".parquet" and len(source.files) == 1 and not source.data_files[0].packing
@@ -88,6 +89,14 @@ def beside(output: Path, form: Form, scratch: Path) -> Iterator[Path]:
     inner = _INFO if form.has_splits else None
     with folder_beside(output, marker, private=True, inner=inner, scratch=scratch) as place:
         yield place
+
+
+def _holds_csv(source: AuditedRows, ending: str) -> bool:
+    """Whether a name with this ending may hold CSV or TSV as the source has it."""
+    if source.format not in (".csv", ".tsv") or ENDINGS[ending] != source.format:
+        return False
+    first, *others = source.csv_files
+    return all(map(first.goes_on, others))
 
 
 def _holds_json(source: AuditedRows, ending: str) -> bool:

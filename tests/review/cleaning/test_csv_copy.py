@@ -8,7 +8,8 @@ import pytest
 from lossaudit.engine.data.containers import recognised
 from lossaudit.engine.data.csv_dialect import Asked, Quotes, dialect_of
 from lossaudit.engine.data.csv_rows import records_of
-from lossaudit.review.cleaning.csv_copy import CsvCopier, CsvSource
+from lossaudit.review.audited_rows import CsvSource
+from lossaudit.review.cleaning.csv_copy import CsvCopier
 from tests.review.cleaning.making import edit_of
 
 NAMES = ("World", "Sports", "Business", "Sci/Tech", "Café")
