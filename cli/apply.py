@@ -32,8 +32,8 @@ _WIDTH = 60
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write (.csv, .tsv, .jsonl, .json, .parquet; .gz, .bz2, .xz and .zip too), or a folder for a saved "
-    "dataset.",
+    help="File to write (.csv, .tsv, .jsonl or .json, each with .gz, .bz2, .xz or .zip too; .parquet, .arrow or "
+    ".feather), or a folder for a saved dataset.",
 )
 @click.option("--dataset", help="Where the dataset is now, if not where it was audited.")
 @click.option(

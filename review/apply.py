@@ -30,7 +30,7 @@ from .label_writers import writer_of
 from .placing import Placed, placed
 from .store import DecisionStore, Gone
 
-_ENDINGS = (*TEXT_ENDINGS, ".parquet")
+_ENDINGS = (*TEXT_ENDINGS, ".parquet", ".arrow", ".feather")
 """Endings of files; a name without an ending is the folder of a saved dataset."""
 _SHOWN = 60
 """Characters of a text in a message."""
@@ -91,7 +91,8 @@ def apply_decisions(
 ) -> Cleaned:
     """Writes the dataset behind a losses file with the labels that people decided.
 
-    output: a text file (.gz, .bz2, .xz or .zip too) or a Parquet file, or a folder for a saved dataset.
+    output: a text file (.gz, .bz2, .xz or .zip too) or a Parquet, Arrow or Feather file, or a folder for
+    a saved dataset.
     dataset: where the dataset is now, if not where it was audited. flag_discarded: keep discarded rows and flag them in
     a column, instead of leaving them out. review_columns: add the given label and the decision. strict: whether each
     decided text must still be in the dataset. check: write nothing, but compare an output that is there already.

@@ -68,10 +68,12 @@ class NewText:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A Parquet file."""
+    """A Parquet, Arrow or Feather file."""
 
     source: AuditedRows
     edit: Edit
+    ending: str
+    """Of its format."""
 
     @property
     def lost(self) -> str | None:
@@ -85,15 +87,20 @@ class NewFile:
         tables = _edited(self.source, self.edit)
         first = next(tables)
         schema = _schema(first)
-        with pq.ParquetWriter(place, schema, compression="zstd") as writer:
+        parquet = self.ending == ".parquet"
+        with (
+            pq.ParquetWriter(place, schema, compression="zstd") if parquet else pa.ipc.new_file(place, schema) as writer
+        ):
             for table in chain([first], tables):
                 writer.write_table(table.cast(schema))
 
     def check(self, place: Path, name: str) -> int:  # noqa: ARG002
-        with pq.ParquetFile(place) as file:
-            return compare_tables(
-                _edited(self.source, self.edit), (pa.Table.from_batches([batch]) for batch in file.iter_batches(ROWS))
-            )
+        expected = _edited(self.source, self.edit)
+        if self.ending == ".parquet":
+            with pq.ParquetFile(place) as file:
+                return compare_tables(expected, map(_table, file.iter_batches(ROWS)))
+        with pa.memory_map(str(place)) as mapped, pa.ipc.open_file(mapped) as reader:
+            return compare_tables(expected, map(_table, map(reader.get_batch, range(reader.num_record_batches))))
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,14 @@ class NewFolder:
             split: chain([rows.take(0, 0)], (table for _, table in rows.shards(ROWS))) for split, rows in others.items()
         }
         return {split: found[split] for split in self.source.all_splits}
+
+
+def _parquet(place: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(place, schema, compression="zstd")
+
+
+def _table(batch: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([batch])
 
 
 def _lost_as_arrow(source: AuditedRows) -> str:

@@ -28,7 +28,7 @@ def without_rows(table: pa.Table, places: Sequence[int]) -> pa.Table:
     """The table without some rows, whose places rise."""
     starts, stops = [0, *(place + 1 for place in places)], [*places, len(table)]
     kept = [table.slice(start, stop - start) for start, stop in zip(starts, stops, strict=True) if start < stop]
-    return pa.concat_tables([table.slice(0, 0), *kept])
+    return pa.concat_tables(kept or [table.slice(0, 0)])
 
 
 def _in_dictionary(column: pa.ChunkedArray, places: Sequence[int], values: Sequence[Any]) -> pa.ChunkedArray:

@@ -16,6 +16,7 @@ from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 
 from ..audited_rows import AuditedRows
 from .anew import NewFile, NewFolder, NewText
+from .arrow_copy import ArrowCopy
 from .edit import Edit
 from .json_copy import are_lines
 from .parquet_copy import ParquetCopy
@@ -57,9 +58,11 @@ def form_of(source: AuditedRows, edit: Edit, output: Path) -> Form:
         if _holds_csv(source, ending) or (source.format == ".json" and _holds_json(source, ending)):
             return TextCopy(source, edit)
         return NewText(source, edit, ending)
-    if ending == ".parquet":
-        is_copied = source.format == ".parquet" and len(source.files) == 1 and not source.data_files[0].packing
-        return ParquetCopy(source.files[0], edit) if is_copied else NewFile(source, edit)
+    if ending:
+        is_one = len(source.files) == 1 and not source.data_files[0].packing
+        if is_one and source.format == ENDINGS[ending]:
+            return (ParquetCopy if ending == ".parquet" else ArrowCopy)(source.files[0], edit)
+        return NewFile(source, edit, ending)
     starts = _starts(source)
     folder = Path(source.name)
     if not source.files and folder.is_dir() and all(can_be_copied(folder, split) for split in starts):

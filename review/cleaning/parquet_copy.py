@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lossaudit.engine.errors import LossAuditError, brief
+
 from .comparing import DifferentError, compare_tables
 from .edit import Edit
 from .told_columns import with_columns_told
@@ -61,7 +63,13 @@ class ParquetCopy:
 
 def _opened(path: Path) -> pq.ParquetFile:
     # Otherwise JSON and UUID columns would become texts and bytes.
-    return pq.ParquetFile(path, arrow_extensions_enabled=True)
+    try:
+        return pq.ParquetFile(path, arrow_extensions_enabled=True)
+    except pa.ArrowNotImplementedError as error:
+        raise LossAuditError(
+            f"{path} can't be copied whole, since Arrow can't read all of its columns ({brief(error)}); write the "
+            "cleaned dataset in another format, without them"
+        ) from error
 
 
 def _as_written(file: pq.ParquetFile, added: list[str]) -> dict[str, Any]:
