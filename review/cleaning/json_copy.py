@@ -111,8 +111,11 @@ class JsonCopier:
 
     def _row(self, text: str, row: Row) -> str | None:
         """The text of the next row as it will be; None if it is left out."""
-        new = self._edit.row(self._place, row)
+        place = self._place
         self._place += 1
+        if not self._edit.concerns(place):
+            return text
+        new = self._edit.row(place, row)
         return None if new is None else changed(text, edited_object(text, 0, row, new, self._spelling))
 
     def _copy_lines(self, head: bytes, opened: IO[bytes]) -> None:

@@ -32,6 +32,8 @@ def _objects(text: str, spans: list[Span], rows: Iterable[Row], edit: Edit, spel
     changes: list[Change] = []
     dropped = set()
     for place, (span, row) in enumerate(zip(spans, rows, strict=True)):
+        if not edit.concerns(place):
+            continue
         new = edit.row(place, row)
         if new is None:
             dropped.add(place)
@@ -47,6 +49,8 @@ def _split(text: str, members: Mapping[str, Span], whole: Row, edit: Edit, spell
     changes: list[Change] = []
     dropped, more = set(), dict[str, None]()
     for place, (span, cells) in enumerate(zip(spans, whole["data"], strict=True)):
+        if not edit.concerns(place):
+            continue
         row = dict(zip(names, cells, strict=True))
         new = edit.row(place, row)
         if new is None:
@@ -72,6 +76,8 @@ def _columns(text: str, members: Mapping[str, Span], whole: Row, edit: Edit, spe
     rows = list(next(iter(whole.values())))
     dropped, more = set(), dict[str, Row]()
     for place, name_of_row in enumerate(rows):
+        if not edit.concerns(place):
+            continue
         row = {name: column[name_of_row] for name, column in whole.items()}
         new = edit.row(place, row)
         if new is None:
@@ -93,7 +99,7 @@ def _lists(text: str, members: Mapping[str, Span], whole: Row, edit: Edit, spell
     changes: list[Change] = []
     rows = len(next(iter(whole.values())))
     dropped, more = set(), dict[str, list[Any]]()
-    for place in range(rows):
+    for place in filter(edit.concerns, range(rows)):
         row = {name: column[place] for name, column in whole.items()}
         new = edit.row(place, row)
         if new is None:
