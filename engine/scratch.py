@@ -50,7 +50,7 @@ def _new_folder(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         lock = filelock.FileLock(path / _LOCK)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             lock.acquire()
             path.chmod(0o700)  # in a folder that has gone, it makes one that others may read
             if (path / _LOCK).is_file():

@@ -83,7 +83,7 @@ class _Now:
         facts, labels = losses.facts.source, label_columns_of(losses, source)
         texts = [name for name in (facts.text_column, facts.text_pair_column) if name is not None]
         for name in (*texts, *labels):
-            if name not in source.features:
+            if name not in source.features and source.field(name) is None:
                 raise LossAuditError(f"{source.name} has no column {name!r}, which {losses.path} was made from")
         keys, cells, numbers = array("q"), array("q"), dict[str, int]()
         named, given = _Names(losses), list[str]()

@@ -5,6 +5,7 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from lossaudit.engine.data.csv_dialect import NOTHING_ASKED
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.model.bundle import Bundle
 from lossaudit.engine.run.audit import Audit
@@ -183,8 +184,8 @@ def row(index, given, predicted, loss, text, classes):  # noqa: ARG001 - the tex
 def decided(bundle_folder, tmp_path):
     """Audits a dataset and stores decisions, row → (verdict, label); gives the losses file."""
 
-    def make(dataset, decisions, split=None, **options):
-        rows = open_dataset(str(dataset), split=split)
+    def make(dataset, decisions, split=None, asked=NOTHING_ASKED, **options):
+        rows = open_dataset(str(dataset), split=split, asked=asked)
         audited = Audit(Bundle.load(bundle_folder), rows, AuditOptions(precision="fp32", tune=False, **options)).run()
         losses = tmp_path / "losses.parquet"
         write_table(audited.rows(), audited.schema, losses)
