@@ -14,8 +14,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.files import check_replaceable, folder_beside
-from lossaudit.engine.model.bundle import FEATURES, MANIFEST, MODEL, Bundle, Source
+from lossaudit.engine.files import folder_beside
+from lossaudit.engine.model.bundle import FEATURES, MANIFEST, MODEL, Bundle, Source, check_bundle_target
 
 from . import checkpoint as checkpoints
 from .cache import cached, for_gpu
@@ -43,7 +43,7 @@ def write_bundle(
     on_step: called with each step as it starts. multi_label, fp16: see `exporter.export_bundle`. Raises LossAuditError
     and leaves nothing behind if the checkpoint can't be found or read, or if the writer doesn't know its like.
     """
-    check_replaceable(target, MANIFEST)
+    check_bundle_target(target)
     on_step("finding the checkpoint")
     make = partial(_classifier, multi_label=multi_label)
     return _write(checkpoints.find(model, pickled=False), make, target, on_step, fp16)
@@ -51,7 +51,7 @@ def write_bundle(
 
 def write_encoder_bundle(model: str, target: Path, on_step: Step = lambda step: None, fp16: bool = False) -> Bundle:
     """Makes a features bundle in the same way."""
-    check_replaceable(target, MANIFEST)
+    check_bundle_target(target)
     on_step("finding the encoder")
     return _write(checkpoints.find(model, pickled=False), _encoder, target, on_step, fp16)
 

@@ -47,7 +47,8 @@ class Losses:
     def facts(self) -> dict[str, Any]:
         """The facts of the run (model, labels, dataset, precision and more), as docs/losses.md lists them.
 
-        They are empty for a table in a format that can't store them, which is any but Parquet.
+        A Parquet file has them in its metadata; other formats have them in a file beside it, named after it with
+        `.facts.json`. They are empty if that is missing, or isn't of this table.
 
         Examples:
             >>> losses.facts["labels"]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..data.rows import Split
 from ..labels.form import GivenFacts, LabelForm
 
-_KEY = b"lossaudit"
+FACTS_KEY = b"lossaudit"
 _ONLY_SOME_HAVE = ("label_form", "out_of_sample")
 """Facts that are left out, not null, where there is nothing to say."""
 
@@ -120,12 +120,12 @@ class Facts:
         out_of_sample, given = told.pop("out_of_sample"), told.pop("given")
         told |= {f"label_{name}": value for name, value in given.items()} | {"out_of_sample": out_of_sample}
         kept = {name: value for name, value in told.items() if value is not None or name not in _ONLY_SOME_HAVE}
-        return schema.with_metadata({_KEY: json.dumps(kept, ensure_ascii=False).encode()})
+        return schema.with_metadata({FACTS_KEY: json.dumps(kept, ensure_ascii=False).encode()})
 
 
 def stored_facts(schema: pa.Schema) -> dict[str, Any]:
     """The facts as they are stored, including those that this version doesn't know; {} where there are none."""
-    stored = (schema.metadata or {}).get(_KEY)
+    stored = (schema.metadata or {}).get(FACTS_KEY)
     try:
         facts = json.loads(stored) if stored else {}
     except (ValueError, RecursionError):

@@ -16,6 +16,7 @@ from ..data.arrow_types import without
 from ..errors import Function, LossAuditError, brief
 from ..files import check_output_file, file_beside, files_of
 from .schema import REQUIRED, is_multi_label, own_schema
+from .sidecar import Sum, check_facts_path, summed, with_facts, write_facts
 from .text_rows import write_rows
 
 ENDINGS = (".parquet", ".jsonl", ".json", ".csv")
@@ -36,6 +37,8 @@ def check_output(path: Path, dataset: str | None = None) -> None:
     check_output_file(path, path.suffix.lower(), ENDINGS, files_of(dataset) if dataset is not None else ())
     if path.exists() and path.stat().st_size and not {*REQUIRED} <= {*_columns(path)}:
         raise LossAuditError(f"{path} exists and isn't a losses table; remove it, or write to another file")
+    if path.suffix.lower() != ".parquet":
+        check_facts_path(path)
 
 
 def _columns(path: Path) -> list[str]:
@@ -56,6 +59,8 @@ def _columns(path: Path) -> list[str]:
 def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scratch: Path | None = None) -> None:
     """Writes a table, piece by piece, and renames it into place; floats read back to the same value.
 
+    The facts in the schema's metadata go into the Parquet file, or into a file beside one in a text format.
+
     scratch: see `files.file_beside`.
     """
     check_output(path)
@@ -65,8 +70,10 @@ def write_table(pieces: Iterable[pa.Table], schema: pa.Schema, path: Path, scrat
                 for piece in pieces:
                     parquet.write_table(piece.cast(schema), row_group_size=_ROW_GROUP)
             return
+        table = Sum()
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            write_text(pieces, schema, path.suffix.lower(), file)
+            write_text(summed(iter(pieces), table), schema, path.suffix.lower(), file)
+        write_facts(path, schema, table)
 
 
 def write_text(pieces: Iterable[pa.Table], schema: pa.Schema, ending: str, file: TextIO) -> None:
@@ -96,7 +103,7 @@ def read_table(path: Path) -> pa.Table:
     incomplete = [name for name in REQUIRED if suspects[name].null_count]
     if incomplete or table["id"].null_count:
         raise LossAuditError(f"{path} is not a losses table: it has rows without {', '.join(incomplete or ['id'])}")
-    return table
+    return table if path.suffix.lower() == ".parquet" else with_facts(path, table)
 
 
 def check_losses(schema: pa.Schema, path: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_ending_decides_the_format(ending, audit, tmp_path):
 def test_a_new_folder_is_made_for_the_output(audit, tmp_path):
     said, _ = audit(output=tmp_path / "new" / "folder" / "losses.csv")
     assert "60 rows" in said
-    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["losses.csv"]
+    assert [path.name for path in (tmp_path / "new" / "folder").glob("*.csv")] == ["losses.csv"]
 
 
 def test_a_limit(audit):

@@ -17,8 +17,10 @@ from lossaudit.engine.data.containers import open_bytes
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
+from lossaudit.engine.table.sidecar import facts_path
 from lossaudit.review.apply import Change, apply_decisions
 from lossaudit.review.cleaning.json_copy import JsonCopier
+from lossaudit.review.store import store_path
 
 CSV = (
     "zip,text,label,when\n"
@@ -63,6 +65,17 @@ def test_a_label_is_written_in_its_usual_spelling_not_in_the_first_rows(decided,
     apply_decisions(decided(source, {3: ("relabel", "Business")}), tmp_path / "cleaned.csv")
     written = [row["label"] for row in csv.DictReader(io.StringIO((tmp_path / "cleaned.csv").read_text()))]
     assert written == ["business", "Business ", "Business", "Business", "WORLD"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".json"])
+def test_losses_in_a_text_format_are_applied_too(decided, write_file, tmp_path, ending):
+    losses = decided(write_file("source.csv", CSV), DECISIONS)
+    apply_decisions(losses, tmp_path / "expected.csv")
+    in_text = tmp_path / f"losses{ending}"
+    write_table([pq.read_table(losses)], pq.read_schema(losses), in_text)
+    store_path(losses).rename(store_path(in_text))
+    apply_decisions(in_text, tmp_path / "cleaned.csv")
+    assert (tmp_path / "cleaned.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
 
 
 def test_discarded_rows_may_be_flagged_and_decisions_shown(decided, write_file, tmp_path):
@@ -365,6 +378,7 @@ class TestRefuses:
     def test_a_losses_file_that_does_not_know_its_dataset(self, decided, write_file, tmp_path, refused):
         losses = decided(write_file("source.csv", CSV), DECISIONS)
         write_table([pq.read_table(losses)], pq.read_schema(losses), tmp_path / "losses.csv")
+        facts_path(tmp_path / "losses.csv").unlink()
         with refused("losses.csv doesn't say which dataset"):
             apply_decisions(tmp_path / "losses.csv", tmp_path / "cleaned.csv")
 
