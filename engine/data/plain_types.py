@@ -4,6 +4,7 @@ Cells stay what they are wherever such a type holds them: views, dictionaries, r
 that are UTF-8 become texts. Those of other types, such as maps, UUIDs and intervals, become texts.
 """
 
+import contextlib
 import functools
 import json
 from collections import Counter
@@ -180,7 +181,9 @@ def _is_uuid(kind: pa.DataType) -> bool:
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Whether cells of a type are bytes, which may be texts."""
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+    types = pa.types
+    is_variable = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return bool(is_variable or types.is_fixed_size_binary(kind))
 
 
 def _told_features(schema: pa.Schema) -> Mapping[str, Any]:
@@ -224,19 +227,20 @@ def _shown(feature: Any, kind: pa.DataType) -> str:
 
 def _decoded(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     """Bytes as texts; a cell that is no UTF-8 is told as such by whoever reads it, like one of a column of texts."""
-    try:
-        return column.cast(field.type)
-    except pa.ArrowInvalid as error:
-        wrong = sum(not _is_utf8(cell) for cell in column.to_pylist())
-        if wrong * 2 > len(column) - column.null_count:
-            raise NotTextsError(field.name) from error
     plain = column.cast(pa.large_binary() if pa.types.is_large_string(field.type) else pa.binary())
+    with contextlib.suppress(pa.ArrowInvalid):
+        texts = plain.cast(field.type)
+        if not pc.any(pc.match_substring(texts, "\0")).as_py():
+            return texts
+    wrong = sum(not _is_text(cell) for cell in plain.to_pylist())
+    if wrong * 2 > len(column) - column.null_count:
+        raise NotTextsError(field.name)
     return pc.cast(plain, field.type, safe=False)
 
 
-def _is_utf8(cell: bytes | None) -> bool:
+def _is_text(cell: bytes | None) -> bool:
     try:
-        return cell is None or cell.decode() is not None
+        return cell is None or "\0" not in cell.decode()
     except UnicodeDecodeError:
         return False
 

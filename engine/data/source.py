@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from ..errors import LossAuditError, Note, Option, brief
+from ..errors import SAME_AGAIN, LossAuditError, Note, Option, brief
 from ..files import files_of, sha256_of
 from ..scratch import Scratch
 from .arrow_files import ARROW_FORMATS, ArrowFile, copy_arrow
@@ -54,13 +54,15 @@ def open_dataset(
     with quiet_datasets(), contextlib.ExitStack() as on_failure:
         if paths:
             files = _recognised(name, paths, config, split)
-            scratch = Scratch(workplace)
+            scratch, stamps = Scratch(workplace), _stamps(paths)
             on_failure.callback(scratch.close)
             dataset, notes, csv = _files(name, files, scratch.path, asked)
             notes = (*((note,) for note in notes_on(files)), *notes)
             origin = Origin(name, config, split, tuple(paths), asked=asked, dialects=csv.dialects if csv else ())
             # For `datasets`, a file whose time alone has changed is another one.
             rows = Rows(dataset, origin, _hash_of(paths, asked), scratch, notes, csv.looks if csv else None)
+            if _stamps(paths) != stamps:
+                raise LossAuditError(f"{name} changed while it was read; ", SAME_AGAIN)
         else:
             _check_asked(name, asked)
             rows = _open(name, config, split)
@@ -108,6 +110,12 @@ def _in_splits(origin: Origin, rows: Iterable[int]) -> dict[int, str]:
     starts = np.cumsum([0, *(split.rows for split in origin.splits)])
     places = ((row, int(np.searchsorted(starts, row, side="right")) - 1) for row in rows)
     return {row: f"row {row - starts[at]} of split {origin.splits[at].name}{of}" for row, at in places}
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, ...]]:
+    """What changes with each write to a file, or with its replacement, even one of the same size and time."""
+    found = [file.stat() for file in files]
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in found]
 
 
 def _hash_of(files: list[Path], asked: Asked) -> str:

@@ -40,7 +40,7 @@ OTHERS = {
     "deep": pa.array([{"a": {"b": ["x"]}}, None, {"a": None}, {"a": {"b": None}}]),
     "nothing": pa.nulls(4),
     "hash": pa.array([b"\xff\xfe", b"\xc3\x28", None, b"ok"], pa.binary()),
-    "fixed": pa.array([b"ab", b"cd", None, b"ef"], pa.binary(2)),
+    "fixed": pa.array([b"a\0", b"\0\0", None, b"ef"], pa.binary(2)),
 }
 IN_ARROW_ALONE = {
     "list_view": pa.array([["a"], [], None, ["b", None]], pa.list_view(pa.string())),
@@ -104,6 +104,13 @@ def test_columns_of_odd_types_become_texts_and_are_told(name, tmp_path):
     assert found["inner"] == ['{"m": [["k", 1]]}', None, '{"m": null}', '{"m": []}']
     assert note.startswith("Carried as text: meta (map<string, int64")
     assert "uuid (extension<arrow.uuid>)" in note
+
+
+def test_texts_of_a_fixed_size_are_texts(tmp_path):
+    path = written(
+        pa.table({"text": ["a", "b"], "code": pa.array([b"ab", None], pa.binary(2))}), tmp_path / "a.parquet"
+    )
+    assert read(path)[0]["code"] == ["ab", None]
 
 
 def test_intervals_become_texts(tmp_path):

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lossaudit.engine.data import source
 from lossaudit.engine.data.source import locate, open_dataset
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.files import sha256_of
 
 ROWS = {"text": ["a, b", 'say "c"', "two\nlines", "é 😞"], "label": [0, 1, 1, 0]}
 CSV = 'text,label\n"a, b",0\n"say ""c""",1\n"two\nlines",1\né 😞,0\n'
@@ -116,6 +118,20 @@ def test_a_file_that_changed_is_read_again(name, write_file):
     write_file(name, content.format("new"))
     os.utime(path, (time.time() + 5, time.time() + 5))
     assert columns(open_dataset(str(path)))["text"] == ["new"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_told(write_file, monkeypatch, refused):
+    path = write_file("a.csv", CSV)
+    before = path.stat()
+
+    def changing(read):
+        path.write_bytes(path.read_bytes().replace(b"two", b"new"))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return sha256_of(read)
+
+    monkeypatch.setattr(source, "sha256_of", changing)
+    with refused(f"{path} changed while it was read; make the same call again"):
+        open_dataset(str(path))
 
 
 class TestSavedDataset:
