@@ -263,9 +263,10 @@ class Losses:
         """The top rows, for notebooks."""
         texts = self._table.text_columns
         worst = ["worst_label"] if self._table.is_multi_label else []
-        columns = ["id", "loss", "label_name", "prediction_name", *worst, "probability", *texts]
+        split = ["split"] if self._table.has_splits else []
+        columns = ["id", *split, "loss", "label_name", "prediction_name", *worst, "probability", *texts]
         rows = self._table.top(_SHOWN).select(columns).to_pylist()
-        names = ["id", "loss", "given", "predicted", *worst, "probability", *texts]
+        names = ["id", *split, "loss", "given", "predicted", *worst, "probability", *texts]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
         body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
         more = f"<p>{len(self):,} rows; the {len(rows)} of highest loss are shown</p>"

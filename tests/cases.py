@@ -88,10 +88,11 @@ def outcome(case: Case, bundle: Path, work: Path) -> str:
 
 
 def notes(said: list[str]) -> list[str]:
-    """What an audit says before it scores, and of rows that aren't ranked."""
+    """What an audit says before it scores, of rows that aren't ranked, and of identical texts."""
     end = next((place for place, line in enumerate(said) if " rows/s" in line), len(said))
     begin = next((place for place, line in enumerate(said) if line.startswith("Not ranked")), len(said))
-    return [*said[:end], *(line for line in said[begin : begin + 4] if line.startswith(("Not", "  ")))]
+    repeats = [line.partition(": lossaudit top")[0] for line in said if ": lossaudit top" in line]
+    return [*said[:end], *(line for line in said[begin : begin + 4] if line.startswith(("Not", "  "))), *repeats]
 
 
 def of_table(losses: LossesTable) -> str:

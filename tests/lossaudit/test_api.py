@@ -105,6 +105,7 @@ def test_the_same_text_in_several_splits(bundle, rows, tmp_path):
     frame = losses.to_pandas().set_index("id")
     assert frame.loc[[0, 1, 60, 61], "also_in"].tolist() == ["test", "test", "train", "train"]
     assert frame["also_in"].count() == 4
+    assert "<th>split</th>" in losses._repr_html_()
     assert losses.facts["source"]["splits"] == [{"name": "train", "rows": 60}, {"name": "test", "rows": 2}]
     made = datasets.DatasetDict({name: datasets.Dataset.from_pandas(part) for name, part in parts.items()})
     assert la.audit(bundle, made, **FP32).to_pandas()["loss"].tolist() == losses.to_pandas()["loss"].tolist()
