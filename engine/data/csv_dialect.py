@@ -20,6 +20,7 @@ _HEAD = 1 << 20
 _SAMPLE = 200
 """Records of the head that separators and quotes are guessed from."""
 _SEPARATORS = (",", ";", "\t", "|")
+_ESCAPE = re.compile(r'\\["\\]')
 _SEP_LINE = re.compile(r'\s*"?sep=(\\t|[^"\r\n])"?\s*')
 
 
@@ -89,6 +90,8 @@ class Dialect:
     """Whether the first line, before the header, names the separator, as in `sep=;`."""
     mends: bool = False
     """Whether a line whose quotes don't fit is read by itself if it has as many cells as the header."""
+    trusts_quotes: bool = False
+    """Whether quotes hold tabs and line ends, though the lines might be rows by themselves."""
     first_rows: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     """Some of the first rows, to compare others with."""
 
@@ -214,6 +217,9 @@ class _Sample:
             widths = {len(record) for record in islice(self.records(blanks), _SAMPLE)}
             if len(widths) == 1:
                 return blanks
+        with_quotes = [cell for row in rows for cell in row if '"' in cell]
+        if with_quotes and all('"' not in _ESCAPE.sub("", cell) for cell in with_quotes):
+            return replace(dialect, quotes=Quotes.BACKSLASH)
         columns = list(zip(*rows, strict=False))
         if any(sum(map(_in_single_quotes, column)) > max(2, 0.9 * len(column)) for column in columns):
             return replace(dialect, quotes=Quotes.SINGLE)

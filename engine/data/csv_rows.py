@@ -70,8 +70,10 @@ def other_dialects(file: DataFile, dialect: Dialect, error: MisreadError) -> Ite
         yield replace(dialect, quotes=Quotes.BACKSLASH)
     if dialect.separator == "\t":
         yield replace(dialect, quotes=Quotes.NONE)
-    if error.is_certain or dialect.separator == "\t":
+    if error.is_certain:
         yield replace(dialect, mends=True)
+    elif dialect.separator == "\t":
+        yield replace(dialect, trusts_quotes=True)
 
 
 class Parser:
@@ -165,10 +167,10 @@ class Parser:
             return [], "blank"
         if self._roles:
             return cells, self._roles.pop(0)
+        if len(cells) < width and self._doubts_quotes:
+            self._check_tabs()
         if width > 1 and len(cells) == 1 and not cells[0].strip():
             return [], "blank"
-        if len(cells) < width and self.dialect.separator == "\t":
-            self._check_tabs()
         if len(cells) > width and any(cells[width:]):
             than = (
                 f"the header ({len(cells)}, not {width})"
@@ -246,17 +248,22 @@ class Parser:
             self.mended.append(self.line)
             self._at = self._begun + 1
             return [cell.text for cell in rows[0]]
-        if are_rows or (self.dialect.separator == "\t" and not self.dialect.mends):
+        if are_rows or self._doubts_quotes:
             self._refuse(
                 f"opens a quoted cell that ends in line {self.line + len(lines) - 1}, but the lines from here to there "
                 "are rows of their own; a quote of the text must be written twice, in a quoted cell"
             )
         return cells
 
+    @property
+    def _doubts_quotes(self) -> bool:
+        """Whether quotes around tabs may be text, since texts hardly have tabs."""
+        return self.dialect.separator == "\t" and not self.dialect.mends and not self.dialect.trusts_quotes
+
     def _check_tabs(self) -> None:
         """Refuses a row that lacks cells only because quotes hold its tabs."""
         line = self.raw.rstrip("\r\n")
-        if not self.dialect.mends and line.count("\t") + 1 == self.dialect.width:
+        if line.count("\t") + 1 == self.dialect.width:
             self._refuse(f"has fewer cells than the header ({self.dialect.width}), since quotes are around a tab")
 
     def _are_rows(self, lines: list[str], closed: int | None = None) -> bool:

@@ -104,3 +104,16 @@ def test_lines_without_quoting_are_read_as_they_are_cut(table, separator, line_e
     assert "".join(record.raw for record in records) == text
     stripped = [[cell.strip('"') for cell in row] for row in rows_in(records)]
     assert stripped == [[cell.strip('"') for cell in row] for row in table[1:]]
+
+
+@many
+@given(table=tables('ab"1\\ ,'), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_escaped_quotes_are_read(table, quoting, tmp_path):
+    text = written(
+        [*table, *[['5\\" "wide"', "a", *table[0][2:]]] * 2], quoting=quoting, doublequote=False, escapechar="\\"
+    )
+    path = tmp_path / "a.csv"
+    path.write_text(text, newline="")
+    dialect, records = read(path)
+    assert dialect.quotes is Quotes.BACKSLASH
+    assert rows_in(records)[:-2] == table[1:]
