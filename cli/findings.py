@@ -47,10 +47,10 @@ def print_columns(prepared: "Audit | Fit") -> None:
         out.print(in_command(note), soft_wrap=True)
     if told := _splits(reading.rows.origin):
         out.print(told, soft_wrap=True)
-    given = {name: "specified" for name in (options.text_column, options.label_column) if name}
-    for what, column in (("Text", reading.text_column), ("Label", reading.label_column)):
+    columns = ("Text", reading.text_column, options.text_column), ("Label", reading.label_column, options.label_column)
+    for what, column, asked in columns:
         if column is not None:
-            out.print(f"{what} column: {column} ({given.get(column, 'guessed')})")
+            out.print(f"{what} column: {column} ({'guessed' if asked is None else 'specified'})")
     if options.label_column is None and reading.label_column is not None and (others := reading.other_label_columns()):
         (guessed,) = reading.shown([reading.label_column])
         out.print(

@@ -17,12 +17,12 @@ def find_text_column(
     Raises LossAuditError, listing the columns, if there is none, it holds no text, or all there are is halves of pairs.
     """
     if asked is not None:
-        _check_text(features, asked, "text_column", label_column)
-        if asked == pair_column:
+        name = _checked_text(features, asked, "text_column", label_column)
+        if name == pair_column:
             raise LossAuditError(
-                f"column {asked!r} can't be both texts of a pair; name another with ", Option("text_column")
+                f"column {name!r} can't be both texts of a pair; name another with ", Option("text_column")
             )
-        return asked
+        return name
     others = [name for name in features if name not in (label_column, pair_column)]
     texts = [name for name in others if _is_text(features[name])]
     # A column with a usual name counts even if it is empty: then no row has a text.
@@ -48,9 +48,9 @@ def find_text_column(
     return usual
 
 
-def check_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> None:
-    """Raises LossAuditError if there is no such column, or it can't hold the second texts of pairs."""
-    _check_text(features, asked, "text_pair_column", label_column)
+def find_text_pair_column(features: Mapping[str, object], asked: str, label_column: str | None) -> str:
+    """The column of a name. Raises LossAuditError if there is none, or it can't hold the second texts of pairs."""
+    return _checked_text(features, asked, "text_pair_column", label_column)
 
 
 def find_label_column(features: Mapping[str, object], asked: str | None) -> str:
@@ -95,20 +95,24 @@ def _pair_among(texts: list[str], guess: str | None) -> tuple[str, str] | None:
     return None
 
 
-def _check_text(features: Mapping[str, object], name: str, option: str, label_column: str | None) -> None:
-    feature = features[_without_fields(features, _existing(features, name, option), option)]
+def _checked_text(features: Mapping[str, object], asked: str, option: str, label_column: str | None) -> str:
+    name = _without_fields(features, _existing(features, asked, option), option)
+    feature = features[name]
     if not _is_text(feature) and not _is_nothing(feature):
         raise LossAuditError(f"column {name!r} holds {_kind(feature)}, not text; name another with ", Option(option))
     if name == label_column:
         raise LossAuditError(
             f"column {name!r} can't be both text and label; name the label with ", Option("label_column")
         )
+    return name
 
 
 def _existing(features: Mapping[str, object], name: str, option: str) -> str:
-    if name not in features:
+    """The column of a name, or the only one whose name differs just in blanks around it."""
+    found = [name] if name in features else [other for other in features if other.strip() == name.strip()]
+    if len(found) != 1:
         raise LossAuditError(f"there is no column {name!r}; ", *_choose(features, option))
-    return name
+    return found[0]
 
 
 def _without_fields(features: Mapping[str, object], name: str, option: str) -> str:
@@ -122,7 +126,7 @@ def _without_fields(features: Mapping[str, object], name: str, option: str) -> s
 
 
 def _choose(features: Mapping[str, object], option: str) -> tuple[Part, ...]:
-    return "name one with ", Option(option), f": {', '.join(with_fields(features))}"
+    return "name one with ", Option(option), f": {', '.join(map(repr, with_fields(features)))}"
 
 
 def _is_text(feature: object) -> bool:

@@ -189,6 +189,14 @@ class _Sample:
             if record:
                 yield record
 
+    def _fits(self, dialect: Dialect) -> bool:
+        """Whether the first records have as many cells as the header, and no text behind quotes."""
+        reader = csv.reader(io.StringIO(self._head, newline=self._newline), **dialect.format, strict=True)
+        try:
+            return len({len(record) for record in islice(reader, _SAMPLE) if record}) == 1
+        except csv.Error:
+            return False
+
     def separator(self, usual: str) -> str:
         """The usual one, unless it leaves lines whole, or of different length, that another one cuts alike."""
         plain = Dialect(Encoding("utf-8"), usual)
@@ -218,18 +226,18 @@ class _Sample:
             if len(widths) == 1:
                 return blanks
         with_quotes = [cell for row in rows for cell in row if '"' in cell]
-        if with_quotes and all('"' not in _ESCAPE.sub("", cell) for cell in with_quotes):
-            return replace(dialect, quotes=Quotes.BACKSLASH)
+        only_escaped = all('"' not in _ESCAPE.sub("", cell) for cell in with_quotes)
+        escaped = replace(dialect, quotes=Quotes.BACKSLASH)
+        if '\\"' in self._head and self._fits(escaped) and (only_escaped or not self._fits(dialect)):
+            return escaped
         columns = list(zip(*rows, strict=False))
-        if any(sum(map(_in_single_quotes, column)) > max(2, 0.9 * len(column)) for column in columns):
-            return replace(dialect, quotes=Quotes.SINGLE)
+        single = replace(dialect, quotes=Quotes.SINGLE)
+        opened = (sum(cell[:1] == "'" for cell in column) > max(2, 0.9 * len(column)) for column in columns)
+        if any(opened) and len({len(record) for record in islice(self.records(single), _SAMPLE)}) == 1:
+            return single
         return dialect
 
 
 def _filled(record: list[str]) -> int:
     """Number of cells up to the last that isn't empty."""
     return next((place for place in range(len(record), 0, -1) if record[place - 1]), 0)
-
-
-def _in_single_quotes(cell: str) -> bool:
-    return len(cell) > 2 and cell[0] == cell[-1] == "'"

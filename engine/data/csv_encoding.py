@@ -15,7 +15,7 @@ _BOMS = (  # a mark of UTF-32 begins like one of UTF-16
 )
 _ZEROS = 4096
 """Bytes of the start in which zeros tell UTF-16 without a mark."""
-_WESTERN = 0.2
+_WESTERN = 0.4
 """Below this share of bytes that aren't ASCII, a text is taken for a western European one."""
 _LIKELY = (
     *("cp1251", "cp1250", "cp1252", "cp1253", "cp1255", "cp1256", "koi8_r"),

@@ -10,6 +10,7 @@ from ..shortening import shortened
 from .bad_lines import BadLineError
 from .csv_dialect import Asked, Dialect, Quotes
 from .names import LABEL_NAMES, PAIRS, TEXT_NAMES
+from .rows import Origin
 
 _CALLED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _USUAL = {*TEXT_NAMES, *LABEL_NAMES, *(name for pair in PAIRS for name in pair)}
@@ -71,11 +72,10 @@ def _notes(file: ReadFile, asked: Asked) -> list[Note]:
             (f"with quotes as text in {lines}, where they don't enclose a cell (first: line {file.mended[0]})",)
         )
     if looks_like_a_row(dialect):
-        notes.append(("with its first line as the names of the columns, though it looks like a row (", *DOUBT, ")"))
+        notes.append(("with names of columns from its first line, though that looks like a row; see ", NO_HEADER))
     return notes
 
 
-DOUBT: Note = ("if the files have no header, say so with ", NO_HEADER)
 _QUOTES = {
     Quotes.NONE: "with quotes as text, since not all of them enclose a cell",
     Quotes.BACKSLASH: r"with \" as a quote in a cell",
@@ -88,13 +88,25 @@ def looks_like_a_row(dialect: Dialect) -> bool:
     header = dialect.header
     if header is None or any(name.strip().lower() in _USUAL for name in header):
         return False
+    named = [name for name in header if name]
+    if named == [str(place) for place in range(len(named))]:  # as pandas writes columns without names
+        return False
     columns = [[row[place] for row in dialect.first_rows if len(row) > place] for place in range(len(header))]
     return any(
         len(name) > _LONG
         or (name and name in cells)
-        or (name != str(place) and _is_number(name) and bool(cells) and all(map(_is_number, filter(None, cells))))
-        for place, (name, cells) in enumerate(zip(header, columns, strict=True))
+        or (_is_number(name) and bool(cells) and all(map(_is_number, filter(None, cells))))
+        for name, cells in zip(header, columns, strict=True)
     )
+
+
+def doubt_of(origin: Origin | None) -> Note:
+    """The end of an error about a column that isn't found, where the first line of a file looks like a row."""
+    read = zip(origin.files, origin.dialects, strict=True) if origin and origin.dialects else ()
+    doubted = [path for path, dialect in read if dialect and looks_like_a_row(dialect)]
+    if not doubted:
+        return ()
+    return (f". The first line of {doubted[0]} looks like a row; if there is no header, say so with ", NO_HEADER)
 
 
 def _is_number(cell: str) -> bool:

@@ -224,7 +224,8 @@ class Parser:
         fits = len(cells) == self.dialect.width or bool(self._roles)
         if not fits or len(lines) > 1 or not all(cell.fits for cell in cells):  # else it has a lone carriage return
             if not fits or not self.dialect.mends or (len(lines) > 1 and not self._are_rows(lines)):
-                what = "opens a quoted cell that isn't closed" if len(lines) > 1 else "has text behind a quoted cell"
+                is_open = len(lines) > 1 or "unexpected end" in str(error)
+                what = "opens a quoted cell that isn't closed" if is_open else "has text behind a quoted cell"
                 if "field limit" in str(error):
                     what = f"opens a cell longer than {LONGEST >> 20} MB"
                 self._refuse(f"{what}; a quote in a quoted cell must be written twice", certain=True)
@@ -284,7 +285,8 @@ class Parser:
             inside[-1] = {(place, cell) for place, cell in inside[-1] if place < closed}
         others = self._seen
         times = Counter(chain.from_iterable(inside))
-        told = [any(cell in others or times[cell] > 1 for cell in cells) for cells in inside if cells]
+        last = len(inside) - (closed is None)  # the line that doesn't fit may be anything
+        told = [any(cell in others or times[cell] > 1 for cell in cells) for cells in inside[:last] if cells]
         return all(told) and any(cell in others for cells in inside for cell in cells)
 
     @property

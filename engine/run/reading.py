@@ -4,6 +4,7 @@ A mistake in column names shows here, before any work. Nothing here knows a mode
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -11,11 +12,12 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ..data.columns import check_text_pair_column, find_text_column, other_label_columns
+from ..data.columns import find_text_column, find_text_pair_column, other_label_columns
+from ..data.csv_notes import doubt_of
 from ..data.fields import Field, fields_of
 from ..data.rows import Rows
 from ..data.texts import Text, texts_of
-from ..errors import LossAuditError
+from ..errors import LossAuditError, Part
 from ..labels.survey import Pieces
 from ..shortening import shortened
 from .options import AuditOptions
@@ -61,16 +63,13 @@ class Reading:
             raise LossAuditError("the dataset has no rows")
         fields = fields_of(rows.features, (options.text_column, options.text_pair_column, options.label_column))
         features = _with(fields, rows.looks)
-        try:
+        with _hinted(_on_folders(rows), *doubt_of(rows.origin)):
             labels = find_labels(features)
-        except LossAuditError as error:
-            if folders := _on_folders(rows):
-                raise LossAuditError(*error.parts, folders) from error
-            raise
         label, pair = _single(labels), options.text_pair_column
-        if pair is not None:
-            check_text_pair_column(features, pair, label)
-        text = find_text_column(features, options.text_column, label, pair)
+        with _hinted(*doubt_of(rows.origin)):
+            if pair is not None:
+                pair = find_text_pair_column(features, pair, label)
+            text = find_text_column(features, options.text_column, label, pair)
         return cls(rows, options.limit, Sharding(len(rows), options.shard_rows), text, pair, labels, fields)
 
     @property
@@ -126,6 +125,17 @@ class Reading:
 
 def _with(fields: Sequence[Field], features: Mapping[str, Any]) -> dict[str, Any]:
     return {**features, **{field.name: field.feature for field in fields}}
+
+
+@contextmanager
+def _hinted(*hints: Part) -> Iterator[None]:
+    """Adds hints to an error."""
+    try:
+        yield
+    except LossAuditError as error:
+        if any(hints):
+            raise LossAuditError(*error.parts, *hints) from error
+        raise
 
 
 def _on_folders(rows: Rows) -> str:

@@ -252,7 +252,9 @@ def test_files_that_cannot_be_read(name, content, says, fails, bundle_folder, wr
 
 def test_a_csv_without_a_header(fails, bundle_folder, write_file, tmp_path):
     data = write_file("a.csv", "the bank,0\nthe team,1\n")
-    fails(["audit", bundle_folder, data, "-o", tmp_path / "x.csv"], "--label-column: the bank, 0")
+    fails(
+        ["audit", bundle_folder, data, "-o", tmp_path / "x.csv"], "--label-column: 'the bank', '0'. The first line of"
+    )
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])

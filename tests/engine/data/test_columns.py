@@ -3,7 +3,7 @@
 import pytest
 from datasets import ClassLabel, Features, Json, List, Value
 
-from lossaudit.engine.data.columns import PAIRS, check_text_pair_column, find_label_column, find_text_column
+from lossaudit.engine.data.columns import PAIRS, find_label_column, find_text_column, find_text_pair_column
 
 TEXT, NUMBER, CLASSES = Value("string"), Value("int64"), ClassLabel(names=["a", "b"])
 
@@ -13,8 +13,13 @@ def guess(features, text=None, label=None, pair=None):
     features = Features(features)
     label_column = find_label_column(features, label)
     if pair is not None:
-        check_text_pair_column(features, pair, label_column)
+        find_text_pair_column(features, pair, label_column)
     return find_text_column(features, text, label_column, pair), label_column
+
+
+def test_blanks_around_names_do_not_count():
+    assert guess({" text ": TEXT, "label\xa0": NUMBER}, "text", "label") == (" text ", "label\xa0")
+    assert guess({"text": TEXT, "text ": TEXT, "label": NUMBER}, "text") == ("text", "label")
 
 
 @pytest.mark.parametrize(
@@ -45,19 +50,23 @@ def test_what_was_asked_for_is_taken():
 @pytest.mark.parametrize(
     ("asked", "features", "says"),
     [
-        ({}, {"text": TEXT, "n": NUMBER}, "which column holds the label; name one with label_column: text, n"),
+        ({}, {"text": TEXT, "n": NUMBER}, "which column holds the label; name one with label_column: 'text', 'n'"),
         ({}, {"text": TEXT, "c": CLASSES, "d": CLASSES}, "which column holds the label"),
-        ({}, {"a": TEXT, "b": TEXT, "label": NUMBER}, "which column holds the text; name one with text_column: a, b"),
+        (
+            {},
+            {"a": TEXT, "b": TEXT, "label": NUMBER},
+            "which column holds the text; name one with text_column: 'a', 'b'",
+        ),
         ({}, {"n": NUMBER, "label": TEXT}, "which column holds the text"),
-        ({"text": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with text_column: text, label"),
-        ({"label": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with label_column: text, label"),
+        ({"text": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with text_column: 'text', 'label'"),
+        ({"label": "x"}, {"text": TEXT, "label": NUMBER}, "no column 'x'; name one with label_column: 'text', 'label'"),
         ({"text": "n"}, {"text": TEXT, "n": NUMBER, "label": NUMBER}, "holds int64, not text"),
         ({"text": "n"}, {"n": List(TEXT), "label": NUMBER}, "holds List, not text"),
         ({"text": "t", "label": "t"}, {"t": TEXT, "label": NUMBER}, "can't be both text and label"),
         (
             {"pair": "x"},
             {"text": TEXT, "label": NUMBER},
-            "no column 'x'; name one with text_pair_column: text, label",
+            "no column 'x'; name one with text_pair_column: 'text', 'label'",
         ),
         (
             {"pair": "n"},

@@ -107,7 +107,7 @@ def test_lines_without_quoting_are_read_as_they_are_cut(table, separator, line_e
 
 
 @many
-@given(table=tables('ab"1\\ ,'), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+@given(table=tables('ab"1\\ '), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 def test_escaped_quotes_are_read(table, quoting, tmp_path):
     text = written(
         [*table, *[['5\\" "wide"', "a", *table[0][2:]]] * 2], quoting=quoting, doublequote=False, escapechar="\\"

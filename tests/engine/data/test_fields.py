@@ -90,7 +90,9 @@ def test_names_of_fields_are_offered(opened, refused):
     from lossaudit.engine.data.columns import find_label_column, find_text_column
 
     features = opened(ROWS, "parquet").features
-    with refused("there is no column 'text'; name one with text_column: data.text, data.more.a.b, meta.label, data.id"):
+    with refused(
+        "there is no column 'text'; name one with text_column: 'data.text', 'data.more.a.b', 'meta.label', 'data.id'"
+    ):
         find_text_column(features, "text", None)
     with refused("column 'data' holds objects; name one of their fields with text_column: data.text, data.more.a.b"):
         find_text_column(features, "data", None)
