@@ -108,6 +108,8 @@ def apply_decisions(
     source = AuditedRows.open(losses, output, dataset)
     with source.rows:
         check_not_of(output, source.places)
+        if not check:
+            _check_is_ours(output)
         with DecisionStore.open(losses, create=False) as store:
             found = placed(losses, source, store.decisions())
         _check_places(found, source, strict)
@@ -115,25 +117,40 @@ def apply_decisions(
         edit = Edit(writer, found.decisions, flag_discarded, review_columns)
         edit.check(source.features)
         form = form_of(source, edit, output)
-        written = _checked(form, output, source) if check else _written(form, output, source)
-        cleaned = _cleaned(losses, source, found, form.lost, written)
-    if not check:
-        _write_changes(cleaned, output.with_name(f"{output.name}.changes.json"))
+        if check:
+            return _cleaned(losses, source, found, form.lost, _checked(form, output, source))
+        # What a killed process leaves there, the next one deletes.
+        with contextlib.closing(Scratch(folder_for(output))) as scratch, beside(output, form, scratch.path) as place:
+            cleaned = _cleaned(losses, source, found, form.lost, _written(form, place, output, source))
+            # It tells that the output is ours, so it comes first.
+            _write_changes(cleaned, _changes_of(output))
     return cleaned
 
 
-def _written(form: Form, output: Path, source: AuditedRows) -> int:
-    """Writes the output, and returns its number of rows; it takes its place once it has been read again."""
-    # What a killed process leaves there, the next one deletes.
-    with contextlib.closing(Scratch(folder_for(output))) as scratch, beside(output, form, scratch.path) as place:
-        form.write(place, output.name)
-        try:
-            return form.check(place, output.name)
-        except DifferentError as error:
-            raise LossAuditError(
-                f"{output} wasn't written, since it wouldn't be {source.name} with the decisions: {error}; please "
-                "report this, with the first lines of the dataset"
-            ) from error
+def _changes_of(output: Path) -> Path:
+    return output.with_name(f"{output.name}.changes.json")
+
+
+def _check_is_ours(output: Path) -> None:
+    """Raises LossAuditError for an output that is there and that no apply has written."""
+    holds = any(output.iterdir()) if output.is_dir() else output.exists() and output.stat().st_size > 0
+    if holds and not _changes_of(output).is_file():
+        raise LossAuditError(
+            f"{output} exists and isn't a cleaned dataset (no {_changes_of(output).name} is beside it); remove it, or "
+            "write to another place"
+        )
+
+
+def _written(form: Form, place: Path, output: Path, source: AuditedRows) -> int:
+    """Writes the output to a place beside its own, reads it again, and returns its number of rows."""
+    form.write(place, output.name)
+    try:
+        return form.check(place, output.name)
+    except DifferentError as error:
+        raise LossAuditError(
+            f"{output} wasn't written, since it wouldn't be {source.name} with the decisions: {error}; please report "
+            "this, with the first lines of the dataset"
+        ) from error
 
 
 def _checked(form: Form, output: Path, source: AuditedRows) -> int:

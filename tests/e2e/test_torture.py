@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.torture import damage, disks, fuzz, kills
+from tests.torture import damage, disks, fuzz, fuzz_apply, kills
 from tests.torture.apply_kills import kill_apply
 from tests.torture.work import Work
 
@@ -70,4 +70,10 @@ def test_full_and_read_only_disks_lose_nothing(interrupted):
 @pytest.mark.parametrize("first", range(0, 300, 50))
 def test_generated_datasets_and_bundles_end_well(first, bundle_folder, tmp_path):
     problems = {seed: fuzz.case(seed, bundle_folder, tmp_path / "work")[1] for seed in range(first, first + 50)}
+    assert {seed: problem for seed, problem in problems.items() if problem} == {}
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_generated_datasets_are_cleaned_in_their_decided_cells_alone(first, tmp_path):
+    problems = {seed: fuzz_apply.case(seed, tmp_path)[0] for seed in range(first, first + 20)}
     assert {seed: problem for seed, problem in problems.items() if problem} == {}

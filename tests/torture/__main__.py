@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from .apply_kills import kill_apply
+from .fuzz_apply import fuzz_apply
 from .work import Tried, Work
 
 _ROWS, _FEWER_ROWS = 8000, 2000
@@ -64,7 +65,7 @@ def main(
         work = Work.make(Path(home.name) / "work", bundle or _tiny_bundle(Path(home.name)), _ROWS)
         short = Work.make(Path(fast.name) / "short", work.bundle, _FEWER_ROWS)
         results = _campaign(work, short, kills, interruptions, damages, seed)
-        results += _said(lambda: [kill_apply(work, applies, seed)])
+        results += _said(lambda: [kill_apply(work, applies, seed), fuzz_apply(cases // 10, seed, Path(fast.name))])
         results += _said(lambda: [fuzz(work.bundle, cases, seed, Path(fast.name))])
     _show(results)
     sys.exit(any(tried.survived < tried.tried or tried.lost for tried in results))

@@ -57,7 +57,8 @@ def _killed(losses: Path, output: Path, draw: random.Random, expected: str) -> t
     """What went wrong, and where it was killed."""
     replaces = draw.random() < 0.5
     if replaces:
-        _copy(losses.with_name(output.name), output)
+        for name in _made(output):
+            _copy(losses.with_name(name), output.with_name(name))
     command = [sys.executable, "-m", "lossaudit", "apply", str(losses), "-o", str(output)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     place = _wait_for_a_moment(process, output, draw)
