@@ -86,7 +86,7 @@ class _Results:
         # An encoder's scale is arbitrary, as `encoder.py` says.
         tolerance = TOLERANCE * (float(np.abs(logits).max()) if given.task == FEATURES else 1)
         reference = Reference("itself", encoder, texts, logits, tolerance)
-        difference = reference.compare(f"{given.graph} ({given.architecture})", runner)
+        difference = reference.compare_batches(f"{given.graph} ({given.architecture})", runner)
         return cls(given, replace(reference, name="the given one"), difference)
 
     def check(self, runner: backends.Runner) -> Parity:

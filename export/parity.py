@@ -1,7 +1,7 @@
 """Compares a bundle's graph with PyTorch.
 
-PyTorch runs each text, or pair of texts, alone with transformers' own tokenizer; the graph runs each alone, and all
-padded in one batch, with the bundle's tokenizer. So a difference in a tokenizer, mask or position shows too.
+PyTorch runs each text, or pair of texts, alone with transformers' own tokenizer; the graph runs each alone, and padded
+in a batch with longer ones, with the bundle's tokenizer. So a difference in a tokenizer, mask or position shows too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
