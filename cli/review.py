@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit review losses.parquet
 lossaudit review losses.parquet -n 2000 --annotator Ada
+lossaudit review losses.parquet --overlap 20
+lossaudit review losses.parquet --adjudicator --annotator Grace
 lossaudit review losses.parquet --no-open --port 9000
 """
 
@@ -34,6 +36,14 @@ lossaudit review losses.parquet --no-open --port 9000
 @click.argument("losses", type=click.Path(path_type=Path))
 @click.option("-n", "--n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many rows.")
 @click.option("--annotator", metavar="NAME", help="Name stored with each decision.  [default: the page asks]")
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, 100),
+    default=0,
+    metavar="PERCENT",
+    help="Share of the records that two people decide, neither of whom sees the other's decision.",
+)
+@click.option("--adjudicator", is_flag=True, help="Settle disagreements: what is decided on this page is final.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -52,6 +62,8 @@ def review(
     losses: Path,
     rows: int,
     annotator: str | None,
+    overlap: int,
+    adjudicator: bool,
     port: int,
     host: str,
     no_open: bool,
@@ -66,13 +78,13 @@ def review(
     import secrets
 
     from lossaudit.review.listening import listen, serve
-    from lossaudit.review.reviewing import Review
+    from lossaudit.review.reviewing import People, Review
     from lossaudit.review.server import Site, make_app
 
     path = _path(base_path)
     if annotator is not None and not annotator.strip():
         raise LossAuditError("--annotator is empty; give a name, or leave it out to be asked on the page")
-    opened = Review.open(losses, rows)
+    opened = Review.open(losses, rows, People(overlap, adjudicator))
     try:
         if gone := opened.gone():
             out.print(

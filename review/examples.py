@@ -1,5 +1,6 @@
 """The examples that decisions are about: what a row of a losses table is, in a form that outlives the table."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,3 +55,13 @@ def examples_of(losses: LossesTable, rows: Iterable[int]) -> dict[int, Example]:
         for row in batch.filter(pc.is_in(batch["id"].cast(pa.int64()), value_set=wanted)).to_pylist():
             found[row["id"]] = example_of(row, columns)
     return found
+
+
+def hash_of_ranking(losses: LossesTable) -> str:
+    """A hash of ids, losses and given labels; each column has its own, so that the bounds of batches don't matter."""
+    columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
+    for batch in losses.batches(list(columns)):
+        columns["id"].update(batch["id"].to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+        columns["loss"].update(batch["loss"].to_numpy(zero_copy_only=False).astype("<f8").tobytes())
+        columns["label_name"].update("".join(f"{name}\0" for name in batch["label_name"].to_pylist()).encode())
+    return hashlib.sha256("".join(column.hexdigest() for column in columns.values()).encode()).hexdigest()

@@ -4,7 +4,7 @@ Columns are arrays, so that a filter over 100,000 records takes milliseconds.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,8 @@ from .store import VERDICTS
 
 UNDECIDED = 0
 """Code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
-DECISION_STATUSES = ("all", "undecided", "decided", *VERDICTS)
+DISPUTED = "disagreements"
+DECISION_STATUSES = ("all", "undecided", "decided", *VERDICTS, DISPUTED)
 SORTS = ("loss", "pair", "probability", "id", "length")
 """Orders: highest loss first; most frequent pair of given and predicted label first (for sets, most frequent doubt);
 most confident prediction first; the dataset's order; shortest text first. Ties are always ordered by rank."""
@@ -124,8 +125,11 @@ class RecordColumns:
         _, which, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
         self._by_pair = np.lexsort((np.arange(len(pairs)), pairs, -sizes[which]))
 
-    def places(self, query: Query, codes: Codes) -> Places:
-        """The places (from 0, by rank) of matching records, in the query's order. codes: (n,) of the decisions."""
+    def places(self, query: Query, codes: Codes, disputed: Callable[[], Passes]) -> Places:
+        """The places (from 0, by rank) of matching records, in the query's order.
+
+        codes: (n,) of the decisions; disputed: gives (n,) whether people differ.
+        """
         passes = np.ones(len(self.ids), dtype=bool)
         for column, wanted in (
             (self.given, query.given),
@@ -136,6 +140,8 @@ class RecordColumns:
                 passes &= column.holds(wanted) if column is not None else False
         if query.status in VERDICTS:
             passes &= codes == VERDICTS.index(query.status) + 1
+        elif query.status == DISPUTED:
+            passes &= disputed()
         elif query.status != "all":
             passes &= (codes == UNDECIDED) == (query.status == "undecided")
         if query.text:

@@ -17,9 +17,10 @@ from lossaudit.engine.table.losses import LossesTable
 
 from .estimate import Estimate, wrong_share
 from .label_sets import LabelSets, names_of
+from .opinions import Opinions, Viewer, is_shared
 from .queries import UNDECIDED, Places, Query, RecordColumns
 from .records import DoubtedSet, Record, Records
-from .store import VERDICTS, Decision, DecisionStore, utc_now
+from .store import ADJUDICATION, VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
 """Verdicts of a bulk decision: each record gets its prediction, or its given labels with or without one label."""
@@ -27,6 +28,16 @@ NewLabel = str | Sequence[str]
 """New label of a record, or set of labels where records have sets."""
 _SNIPPET = 160
 """Characters of a text in the list."""
+
+
+@dataclass(frozen=True)
+class People:
+    """How several people share a review."""
+
+    overlap: int = 0
+    """Percentage of the records that two people decide blind."""
+    adjudicating: bool = False
+    """Whether decisions made here are final, and nothing is hidden."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,10 @@ class View:
     """Place in `ranks`."""
 
 
+class ConflictError(LossAuditError):
+    """Somebody else has decided a record since it was shown."""
+
+
 class MovedError(LossAuditError):
     """A bulk decision would apply to other records than the confirmed ones."""
 
@@ -82,8 +97,9 @@ class MovedError(LossAuditError):
 class Review:
     """A review of the n rows with the highest loss. Threads may share it."""
 
-    def __init__(self, losses: LossesTable, records: Records, store: DecisionStore) -> None:
+    def __init__(self, losses: LossesTable, records: Records, store: DecisionStore, people: People) -> None:
         """See `open`."""
+        self.people = people
         self.losses_path = losses.path
         self.store_path = store.path
         self.records = records
@@ -92,11 +108,15 @@ class Review:
         self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
         self._lock = threading.Lock()
-        self._place_of = {row: place for place, row in enumerate(self.columns.ids.tolist())}
+        ids = self.columns.ids.tolist()
+        self._place_of = {row: place for place, row in enumerate(ids)}
+        examples = records.examples(range(len(ids))) if people.overlap else {}
+        shared = [row in examples and is_shared(examples[row], people.overlap) for row in ids]
+        self._opinions = Opinions(ids, np.array(shared, dtype=bool))
         self._read_decisions()
 
     @classmethod
-    def open(cls, losses_path: Path, n: int) -> Self:
+    def open(cls, losses_path: Path, n: int, people: People | None = None) -> Self:
         """Opens the review of a losses file, and the store beside it. Raises LossAuditError if either can't be used."""
         losses = LossesTable.open(losses_path)
         records = Records(losses, n)
@@ -104,7 +124,7 @@ class Review:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
         store = DecisionStore.open(losses)
         try:
-            return cls(losses, records, store)
+            return cls(losses, records, store, people or People())
         except BaseException:
             store.close()
             raise
@@ -126,30 +146,44 @@ class Review:
         """Number of rows of the losses file with a decision, including those below the top n."""
         with self._lock:
             self._catch_up()
-            return len(self._decisions)
+            return len(self._opinions)
 
     def gone(self) -> int:
         """Number of decided examples that the losses file doesn't have now."""
         with self._lock:
             return len(self._store.gone())
 
-    def progress(self) -> Progress:
+    def viewer(self, name: str, mine: bool) -> Viewer:
+        """A person at this page; mine: whether only their own decisions count."""
+        return Viewer(name, mine, self.people.adjudicating)
+
+    def progress(self, viewer: Viewer) -> Progress:
         with self._lock:
             self._catch_up()
-            counts = np.bincount(self._codes, minlength=len(VERDICTS) + 1)[1:].tolist()
+            counts = np.bincount(self._opinions.codes(viewer), minlength=len(VERDICTS) + 1)[1:].tolist()
         by_verdict = dict(zip(VERDICTS, counts, strict=True))
         judged = by_verdict["relabel"] + by_verdict["keep"]
         return Progress(len(self.records), by_verdict, wrong_share(by_verdict["relabel"], judged))
 
-    def view(self, query: Query) -> View:
+    def view(self, query: Query, viewer: Viewer, after: int | None = None) -> View:
+        """after: rank of a record, behind which the first undecided one is looked for before the others."""
         with self._lock:
-            places = self._places(query)
-            codes = self._codes[places]
+            places = self._places(query, viewer)
+            codes = self._opinions.codes(viewer)[places]
         undecided = np.flatnonzero(codes == UNDECIDED)
-        first = int(undecided[0]) if len(undecided) else None
+        behind = undecided[undecided > _place_in(places, after)]
+        first = int(next(iter([*behind[:1], *undecided[:1]]))) if len(undecided) else None
         return View((places + 1).tolist(), len(places) - len(undecided), first)
 
-    def items(self, ranks: Sequence[int]) -> list[Item]:
+    def next_undecided(self, ranks: Sequence[int], viewer: Viewer) -> int | None:
+        """The first of some ranks whose record is undecided; None if none is."""
+        wanted = self._checked(ranks)
+        with self._lock:
+            self._catch_up()
+            undecided = np.flatnonzero(self._opinions.codes(viewer)[wanted - 1] == UNDECIDED)
+        return int(wanted[undecided[0]]) if len(undecided) else None
+
+    def items(self, ranks: Sequence[int], viewer: Viewer) -> list[Item]:
         """Records as the list shows them. Raises LossAuditError for ranks that don't exist."""
         records = self.records
         table = records.table.take(self._checked(ranks) - 1)
@@ -165,35 +199,44 @@ class Review:
                     prediction=row["prediction_name"],
                     loss=row["loss"],
                     snippets=[" ".join((start or "").split())[:_SNIPPET] for start in texts],
-                    decision=self._decisions.get(row["id"]),
+                    decision=self._opinions.counting(row["id"], viewer),
                     doubt=records.doubt(row),
                 )
                 for rank, row, texts in zip(ranks, rows, zip(*starts, strict=True), strict=True)
             ]
 
-    def shown(self, ranks: Sequence[int]) -> list[Shown]:
+    def shown(self, ranks: Sequence[int], viewer: Viewer) -> list[Shown]:
         """Records as the page shows them. Raises LossAuditError for ranks that don't exist."""
-        return [self._shown(int(rank) - 1) for rank in self._checked(ranks)]
+        return [self._shown(int(rank) - 1, viewer) for rank in self._checked(ranks)]
 
-    def decide(self, row: int, verdict: str, choice: NewLabel | None, annotator: str) -> Shown:
+    def shown_row(self, row: int, viewer: Viewer) -> Shown:
+        """The record of a row. Raises LossAuditError if it isn't under review."""
+        return self._shown(self._checked_place(row), viewer)
+
+    def decide(self, row: int, verdict: str, choice: NewLabel | None, viewer: Viewer, seen: str | None) -> Shown:
         """Stores a decision; it is on disk when this returns. Relabelling with the given label counts as keeping it.
 
-        Raises LossAuditError if the row isn't under review, there is no such label, or it can't be stored.
+        seen: time of the decision that the person saw; None for none. Raises ConflictError if they haven't seen another
+        person's decision, and LossAuditError if the row isn't under review, there is no such label, or it can't be
+        stored.
         """
-        place = self._place_of.get(row)
-        if place is None:
-            raise LossAuditError(f"row {row} isn't among the {len(self.records)} under review")
-        decision = self._decision(place, verdict, self._checked_choice(verdict, choice), annotator, utc_now())
-        with self._lock:
+        place = self._checked_place(row)
+        decision = self._decision(place, verdict, self._checked_choice(verdict, choice), viewer.name, utc_now())
+
+        def check() -> None:
             self._catch_up()
-            self._store.add([decision], self.records.examples([place]), now=True)
+            before = self._opinions.seen(row, viewer)
+            if before and before[-1].annotator != viewer.name and before[-1].made_at != seen:
+                raise ConflictError(f"{before[-1].annotator} has decided row {row} meanwhile")
+
+        with self._lock:
+            self._store.add([decision], self.records.examples([place]), now=True, before=check)
             if self._store.version() == self._version + 1:
                 self._version += 1
-                self._decisions[row] = latest = self._store.history(row)[-1]
-                self._codes[place] = _code(latest)
-        return self._shown(place)
+                self._opinions.learn(row, self._store.history(row))
+        return self._shown(place, viewer)
 
-    def decide_all(self, query: Query, verdict: str, choice: NewLabel | None, annotator: str, expected: int) -> int:
+    def decide_all(self, query: Query, verdict: str, choice: NewLabel | None, viewer: Viewer, expected: int) -> int:
         """Decides all records that match a query, as one step; returns how many.
 
         verdict: also "accept" and, for sets, "add" and "remove", whose label is the choice. Raises MovedError if the
@@ -201,11 +244,11 @@ class Review:
         """
         label = self._checked_choice(verdict, choice)
         with self._lock:
-            places = self._places(query).tolist()
+            places = self._places(query, viewer).tolist()
             if len(places) != expected:
                 raise MovedError(f"the filters now find {len(places):,} records, not {expected:,}; look again")
             now = utc_now()
-            decisions = [self._decision(place, verdict, label, annotator, now) for place in places]
+            decisions = [self._decision(place, verdict, label, viewer.name, now) for place in places]
             self._store.add(decisions, self.records.examples(places), now=True)
             self._read_decisions()
         return len(places)
@@ -237,7 +280,8 @@ class Review:
             verdict, label = "relabel", self._changed(columns.given.at(place), label, verdict)
         if verdict == "relabel" and label == columns.given.at(place):
             verdict, label = "keep", None
-        return Decision(int(columns.ids[place]), verdict, label, annotator, "page", made_at)
+        origin = ADJUDICATION if self.people.adjudicating else "page"
+        return Decision(int(columns.ids[place]), verdict, label, annotator, origin, made_at)
 
     def _changed(self, given: str, label: str | None, verdict: str) -> str:
         """A stored set with a label added or removed."""
@@ -261,12 +305,18 @@ class Review:
             raise LossAuditError(f"there is no label {label!r}")
         return label
 
-    def _shown(self, place: int) -> Shown:
+    def _checked_place(self, row: int) -> int:
+        if row not in self._place_of:
+            raise LossAuditError(f"row {row} isn't among the {len(self.records)} under review")
+        return self._place_of[row]
+
+    def _shown(self, place: int, viewer: Viewer) -> Shown:
         record = self.records[place]
         names = self.records.table.column_names
         truncated = "truncated" in names and bool(self.records.table["truncated"][place].as_py())
         with self._lock:
-            return Shown(record, truncated, self._store.history(record.row))
+            self._catch_up()
+            return Shown(record, truncated, self._opinions.seen(record.row, viewer))
 
     def _checked(self, ranks: Sequence[int]) -> Places:
         wanted = np.asarray(ranks, dtype=np.int64)
@@ -274,9 +324,10 @@ class Review:
             raise LossAuditError(f"ranks go from 1 to {len(self.records)}")
         return wanted
 
-    def _places(self, query: Query) -> Places:
+    def _places(self, query: Query, viewer: Viewer) -> Places:
         self._catch_up()
-        return self.columns.places(query, self._codes)
+        opinions = self._opinions
+        return self.columns.places(query, opinions.codes(viewer), lambda: opinions.disputed(viewer))
 
     def _catch_up(self) -> None:
         if self._store.version() != self._version:
@@ -284,13 +335,10 @@ class Review:
 
     def _read_decisions(self) -> None:
         self._version = self._store.version()
-        self._decisions = self._store.decisions()
-        self._codes = np.zeros(len(self.records), dtype=np.int8)
-        for row, decision in self._decisions.items():
-            place = self._place_of.get(row)
-            if place is not None:
-                self._codes[place] = _code(decision)
+        self._opinions.replace(self._store.histories())
 
 
-def _code(decision: Decision) -> int:
-    return VERDICTS.index(decision.verdict) + 1
+def _place_in(places: Places, rank: int | None) -> int:
+    """Where a rank is among places; -1 if nowhere."""
+    found = np.flatnonzero(places == (0 if rank is None else rank) - 1)
+    return int(found[0]) if len(found) else -1

@@ -23,9 +23,10 @@ from starlette.staticfiles import StaticFiles
 from lossaudit.engine.errors import LossAuditError
 
 from .guard import Guard
+from .opinions import Viewer
 from .queries import Query
 from .records import DoubtedSet
-from .reviewing import Item, MovedError, Review, Shown
+from .reviewing import ConflictError, Item, MovedError, Review, Shown
 from .store import Decision
 
 _PAGE = Path(__file__).parent / "page"
@@ -40,6 +41,10 @@ Json = dict[str, Any]
 
 class _BadRequestError(Exception):
     """A request that the page would never send."""
+
+
+class _ConflictError(Exception):
+    """Somebody else has decided a record; the argument is the answer, with the record as it is now."""
 
 
 @dataclass(frozen=True)
@@ -108,32 +113,46 @@ class _Api:
             "doubted": review.columns.doubted.counts() if review.columns.doubted else [],
             "annotator": self._annotator,
             "annotators": review.annotators(),
+            "adjudicating": review.people.adjudicating,
         }
 
-    def version(self, values: Json) -> Json:  # noqa: ARG002
-        return {"version": self.review.version(), "progress": self._progress()}
+    def version(self, values: Json) -> Json:
+        return self._now(self._viewer(values))
 
     def view(self, values: Json) -> Json:
-        version = self.review.version()
-        view = self.review.view(_query(values))
-        return {**dataclasses.asdict(view), "version": version, "progress": self._progress()}
+        """The ranks that a query finds; of a query `after` a rank, the first undecided record is behind that rank."""
+        version, viewer = self.review.version(), self._viewer(values)
+        after = _ranks({"ranks": values["after"]})[0] if "after" in values else None
+        query = _query({name: value for name, value in values.items() if name not in ("annotator", "whose", "after")})
+        view = self.review.view(query, viewer, after)
+        return {**dataclasses.asdict(view), **self._now(viewer), "version": version}
 
     def items(self, values: Json) -> Json:
         version = self.review.version()
-        items = self.review.items(_ranks(values))
+        items = self.review.items(_ranks(values), self._viewer(values))
         return {"version": version, "items": [self._item(item) for item in items]}
 
     def records(self, values: Json) -> Json:
         version = self.review.version()
-        records = self.review.shown(_ranks(values))
+        records = self.review.shown(_ranks(values), self._viewer(values))
         return {"version": version, "records": [self._shown(record) for record in records]}
 
     def decide(self, values: Json) -> Json:
-        row, verdict, label = values.get("row"), values.get("verdict"), values.get("label")
+        """Stores a decision. ahead: the ranks that follow in the list, of which the next undecided one is told."""
+        row, verdict, label, seen = (values.get(name) for name in ("row", "verdict", "label", "seen"))
         if type(row) is not int or not isinstance(verdict, str) or not _is_choice(label):
             raise _BadRequestError("a decision needs a row, a verdict and, to relabel, a label or a list of labels")
-        shown = self.review.decide(row, verdict, label, _annotator(values))
-        return {"record": self._shown(shown), "version": self.review.version(), "progress": self._progress()}
+        if not isinstance(seen, (str, type(None))):
+            raise _BadRequestError("seen is the time of a decision")
+        ahead = _ranks(values) if values.get("ranks") else []
+        viewer = self._decider(values)
+        try:
+            shown = self.review.decide(row, verdict, label, viewer, seen)
+        except ConflictError as error:
+            record = self._shown(self.review.shown_row(row, viewer))
+            raise _ConflictError({"error": str(error), "record": record, **self._now(viewer)}) from error
+        following = self.review.next_undecided(ahead, viewer)
+        return {"record": self._shown(shown), "next": following, **self._now(viewer)}
 
     def decide_all(self, values: Json) -> Json:
         verdict, label, expected = values.get("verdict"), values.get("label"), values.get("expected")
@@ -142,22 +161,32 @@ class _Api:
             raise _BadRequestError("a bulk decision needs a verdict, an expected number and, to relabel, a label")
         if not isinstance(query, dict):
             raise _BadRequestError("a bulk decision needs a query")
-        decided = self.review.decide_all(_query(query), verdict, label, _annotator(values), expected)
-        return {"decided": decided, "version": self.review.version(), "progress": self._progress()}
+        viewer = self._decider(values)
+        decided = self.review.decide_all(_query(query), verdict, label, viewer, expected)
+        return {"decided": decided, **self._now(viewer)}
 
     def undo(self, values: Json) -> Json:
-        undone = self.review.undo(_annotator(values))
+        viewer = self._decider(values)
+        undone = self.review.undo(viewer.name)
         rows = [decision.row for decision in undone]
         ranks = self.review.ranks_of(rows[:1])
         return {
             "undone": len(rows),
             "first": {"row": rows[0], "rank": ranks[0], "origin": undone[0].origin} if rows else None,
-            "version": self.review.version(),
-            "progress": self._progress(),
+            **self._now(viewer),
         }
 
-    def _progress(self) -> Json:
-        return dataclasses.asdict(self.review.progress())
+    def _now(self, viewer: Viewer) -> Json:
+        """The version of the decisions, and the progress that a person sees."""
+        return {"version": self.review.version(), "progress": dataclasses.asdict(self.review.progress(viewer))}
+
+    def _viewer(self, values: Json) -> Viewer:
+        """Who asks; the page asks before it knows the name, too."""
+        name = _annotator(values) if values.get("annotator") else ""
+        return self.review.viewer(name, values.get("whose") == "me")
+
+    def _decider(self, values: Json) -> Viewer:
+        return self.review.viewer(_annotator(values), values.get("whose") == "me")
 
     def _shown(self, shown: Shown) -> Json:
         record = shown.record
@@ -246,7 +275,7 @@ def _query(values: Json) -> Query:
 
 
 def _ranks(values: Json) -> list[int]:
-    asked = values.get("ranks", "").split(",")
+    asked = str(values.get("ranks", "")).split(",")
     if len(asked) > _MOST_RANKS or not all(rank.isascii() and rank.isdigit() and len(rank) < 16 for rank in asked):
         raise _BadRequestError(f"ranks must be up to {_MOST_RANKS} numbers, separated by commas")
     return [int(rank) for rank in asked]
@@ -284,6 +313,8 @@ async def _answered(answer: Callable[[Json], Json], values: Json) -> Response:
     """The answer as JSON. A thread does the work, since it waits for the disk."""
     try:
         return JSONResponse(await run_in_threadpool(answer, values))
+    except _ConflictError as error:
+        return JSONResponse(error.args[0], 409)
     except MovedError as error:
         return JSONResponse({"error": str(error)}, 409)
     except (_BadRequestError, LossAuditError) as error:

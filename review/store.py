@@ -6,9 +6,9 @@ was made anew, which a hash of its ranking shows, they are found in it again (ma
 
 import contextlib
 import dataclasses
-import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from lossaudit.engine.errors import Either, LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
 from .database import Database
-from .examples import Example, examples_of
+from .examples import Example, examples_of, hash_of_ranking
 from .matching import Known, found_again
 from .store_format import FORMAT, example_number, make_tables, upgrade
 
@@ -34,7 +34,9 @@ _UNLESS_KNOWN = (
     "AND label IS ?3 AND annotator = ?4 AND origin = ?5 AND (made_at = ?6 OR ?7))"
 )
 """Not stored twice: one that is the same. ?7: whether its time isn't the one that was told, since it was to come."""
-_IN_ORDER = "ORDER BY made_at, decisions.id"
+ADJUDICATION = "adjudication"
+"""Origin of an adjudicator's decision, which is final."""
+_IN_ORDER = f"ORDER BY origin = '{ADJUDICATION}', made_at, decisions.id"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Decision:
     """Name of the new label for relabel; None for other verdicts."""
     annotator: str
     origin: str
-    """Place where it was made: page, rubrix, argilla, label-studio or jsonl."""
+    """Place where it was made: page, rubrix, argilla, label-studio or jsonl; or adjudication."""
     made_at: str
     """Time in ISO 8601 with a time zone; stored in UTC."""
     text_key: str = field(default="", compare=False)
@@ -79,7 +81,7 @@ class Merged:
 class DecisionStore:
     """The decisions about one losses file. Only one thread at a time may use it; other processes may have it open too.
 
-    Where annotators differ, the latest decision counts.
+    Where annotators differ, an adjudicator's latest decision counts, else the latest of all.
     """
 
     def __init__(self, losses: LossesTable, database: Database) -> None:
@@ -87,7 +89,7 @@ class DecisionStore:
         self.path = database.path
         self._losses = losses
         self._database = database
-        self._table = {"ranking": _hash_of_ranking(losses), "dataset": losses.facts.source.fingerprint or ""}
+        self._table = {"ranking": hash_of_ranking(losses), "dataset": losses.facts.source.fingerprint or ""}
         """What tells whether it is the table whose rows the store has."""
 
     @classmethod
@@ -111,14 +113,20 @@ class DecisionStore:
         return store
 
     def add(
-        self, decisions: Iterable[Decision], examples: Mapping[int, Example] | None = None, *, now: bool = False
+        self,
+        decisions: Iterable[Decision],
+        examples: Mapping[int, Example] | None = None,
+        *,
+        now: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         """Stores decisions as one step of each annotator. All of them are on disk when it returns, or none.
 
         A decision that is already there, with the same time, isn't stored again. A time in the future becomes the
         present. examples: those of the decided rows, if the caller has them at hand; else the losses file is read.
         now: whether they are made at this moment; each then counts after all others about its row, even if the clock
-        was set back. Raises LossAuditError for an invalid decision, for a row that the losses file doesn't have, and if
+        was set back. before: called once no other process can add any more; if it raises an error, nothing is stored.
+        Raises LossAuditError for an invalid decision, for a row that the losses file doesn't have, and if
         the store can't be written.
         """
         present = utc_now()
@@ -130,6 +138,7 @@ class DecisionStore:
         if missing := sorted(rows - found.keys()):
             raise LossAuditError(f"{self._losses.path} has no row {missing[0]}, so there can be no decision about it")
         with self._writing() as connection:
+            before()
             numbers = {row: example_number(connection, found[row], found[row]) for row in sorted(rows)}
             if now and _newest(connection) >= present:  # the clock was set back
                 checked = [_after(decision, self._latest(decision.row)) for decision in checked]
@@ -176,9 +185,16 @@ class DecisionStore:
         return undone
 
     def decisions(self) -> dict[int, Decision]:
-        """The decision that counts for each decided row: the latest of all annotators."""
+        """The decision that counts for each decided row: the latest of an adjudicator, else of all annotators."""
+        return {row: made[-1] for row, made in self.histories().items()}
+
+    def histories(self) -> dict[int, list[Decision]]:
+        """All decisions about each decided row, the one that counts last."""
+        made = defaultdict(list)
         with self._reading() as connection:
-            return {decision.row: decision for decision in _read(connection, f"WHERE is_here {_IN_ORDER}")}
+            for decision in _read(connection, f"WHERE is_here {_IN_ORDER}"):
+                made[decision.row].append(decision)
+        return dict(made)
 
     def gone(self) -> list[Gone]:
         """The decisions that count for examples which the losses file doesn't have now, by their old rows.
@@ -305,8 +321,7 @@ class DecisionStore:
 
     def _latest(self, row: int) -> str | None:
         """The time of the latest decision about a row; the caller holds a transaction."""
-        history = self.history(row)
-        return history[-1].made_at if history else None
+        return max((decision.made_at for decision in self.history(row)), default=None)
 
 
 def _read(connection: sqlite3.Connection, which: str, *values: object) -> list[Decision]:
@@ -378,13 +393,3 @@ def _after(decision: Decision, latest: str | None) -> Decision:
         return decision
     later = datetime.fromisoformat(latest) + timedelta(microseconds=1)
     return dataclasses.replace(decision, made_at=_as_stored(later))
-
-
-def _hash_of_ranking(losses: LossesTable) -> str:
-    """A hash of ids, losses and given labels; each column has its own, so that the bounds of batches don't matter."""
-    columns = {name: hashlib.sha256() for name in ("id", "loss", "label_name")}
-    for batch in losses.batches(list(columns)):
-        columns["id"].update(batch["id"].to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-        columns["loss"].update(batch["loss"].to_numpy(zero_copy_only=False).astype("<f8").tobytes())
-        columns["label_name"].update("".join(f"{name}\0" for name in batch["label_name"].to_pylist()).encode())
-    return hashlib.sha256("".join(column.hexdigest() for column in columns.values()).encode()).hexdigest()

@@ -14,7 +14,7 @@ from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SCHEMA
-from lossaudit.review.reviewing import Review
+from lossaudit.review.reviewing import People, Review
 from lossaudit.review.server import Site, make_app
 from lossaudit.review.store import Decision, DecisionStore
 from tests.review.browsing import Server, expect
@@ -78,8 +78,8 @@ def serving(losses_file):
     """Opens a review on a losses file and gives a client that has no token yet."""
     opened = []
 
-    def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN, **site):
-        review = Review.open(path, n)
+    def serve(path=losses_file, n=500, host="127.0.0.1", base_url=ORIGIN, people=None, **site):
+        review = Review.open(path, n, people or People())
         client = Client(make_app(review, Site(host, 8765, TOKEN, **site)), base_url)
         opened.append((client, review))
         return client

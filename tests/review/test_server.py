@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.opinions import Viewer
 from lossaudit.review.reviewing import Review
 from lossaudit.review.store import Decision, DecisionStore, store_path, utc_now
 from tests.review.requesting import ORIGIN
@@ -247,5 +248,5 @@ def test_a_session_reviews_the_n_and_keeps_decisions_about_others(losses_file):
     with DecisionStore.open(LossesTable.open(losses_file)) as store:
         store.add([Decision(11, "keep", None, "Ada", "jsonl", utc_now())])
     review = Review.open(losses_file, 3)
-    assert (len(review.records), review.decided(), review.progress().counts["keep"]) == (3, 1, 0)
+    assert (len(review.records), review.decided(), review.progress(Viewer("")).counts["keep"]) == (3, 1, 0)
     review.close()

@@ -17,18 +17,22 @@ function takeKey() {
 }
 
 export class Failure extends Error {
-  constructor(message, status) {
+  constructor(message, status, told = {}) {
     super(message);
     this.status = status; // 0: no answer at all
+    this.told = told; // the answer
   }
 }
 
-export const get = (path, values = {}) => ask(`api/${path}?${new URLSearchParams(values)}`);
+/** Who asks, and whose decisions count for them; part of each request. */
+export const viewer = { annotator: "", whose: "anyone" };
+
+export const get = (path, values = {}) => ask(`api/${path}?${new URLSearchParams({ ...values, ...viewer })}`);
 
 export const post = (path, body) =>
   ask(`api/${path}`, {
     method: "POST",
-    body: JSON.stringify(body),
+    body: JSON.stringify({ ...body, ...viewer }),
     keepalive: true, // a decision is sent even if its tab is closed
   });
 
@@ -42,5 +46,5 @@ async function ask(url, options = {}) {
   }
   if (answer.ok) return answer.json();
   const told = await answer.json().catch(() => ({}));
-  throw new Failure(told.error ?? `The server failed (${answer.status}).`, answer.status);
+  throw new Failure(told.error ?? `The server failed (${answer.status}).`, answer.status, told);
 }

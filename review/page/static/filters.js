@@ -1,9 +1,12 @@
 // The filters and the order: a form, the query that it makes, and the query in the page's address.
 
+import { viewer } from "./api.js";
 import { $, count, labelText } from "./dom.js";
+import { keepHere, keptHere } from "./kept.js";
 
 const LABELS = ["given", "predicted", "doubted"];
 const DEFAULTS = { given: null, predicted: null, doubted: null, status: "all", text: "", sort: "loss" };
+const KEPT_MINE = "lossaudit.mine";
 const MANY = 30; // labels in a menu; of more, one is found by its name
 const FIND = "Find a label…";
 const TYPING_MS = 150; // a search starts after so long without a key press
@@ -14,8 +17,8 @@ export class Filters {
   #timer;
 
   /** counts: {given, predicted, doubted}, each [[label, records], …]; picker: finds a label of many; onChange: called
-   * when the query changes. */
-  constructor(counts, picker, onChange) {
+   * when the query changes; onMine: called when other people's decisions begin or cease to count. */
+  constructor(counts, picker, onChange, onMine) {
     this.#names = Object.fromEntries(LABELS.map((name) => [name, fill($(`filter-${name}`), counts[name])]));
     this.#read(new URLSearchParams(location.search));
     $("filter-text").addEventListener("input", () => {
@@ -34,6 +37,15 @@ export class Filters {
         return onChange();
       });
     }
+    const mine = $("filter-mine");
+    mine.checked = keptHere(KEPT_MINE) === "yes";
+    viewer.whose = mine.checked ? "me" : "anyone";
+    mine.addEventListener("change", () => {
+      keepHere(KEPT_MINE, mine.checked ? "yes" : "no");
+      viewer.whose = mine.checked ? "me" : "anyone";
+      if (byMouse) $("record").focus();
+      onMine();
+    });
     $("filters").addEventListener("submit", (event) => event.preventDefault());
     $("clear").addEventListener("click", () => {
       this.#read(new URLSearchParams({ sort: this.query.sort ?? DEFAULTS.sort }));

@@ -1,6 +1,6 @@
 // The page: connects the list, the record, the filters and the keys with the server.
 
-import { get, post } from "./api.js";
+import { get, post, viewer } from "./api.js";
 import { Choice } from "./choice.js";
 import { askBulk, askName, keptName, openHelp, singleKeys } from "./dialogs.js";
 import { $, count, labelText, percent, records } from "./dom.js";
@@ -9,11 +9,12 @@ import { listen } from "./keys.js";
 import { List, VERDICTS } from "./list.js";
 import { Picker } from "./picker.js";
 import { showProgress } from "./progress.js";
-import { Queue } from "./queue.js";
-import { showChoice, showDecision, showNothing, showRecord } from "./record.js";
+import { counting, Queue } from "./queue.js";
+import { sentence, showChoice, showDecision, showNothing, showRecord } from "./record.js";
 import { showTexts } from "./text.js";
 
 const POLL_MS = 1500;
+const AHEAD = 200; // records among which the server looks for the next undecided one
 const SLOW_MS = 150; // longer storing is shown on the page
 
 const queue = new Queue();
@@ -23,6 +24,8 @@ let list;
 let picker;
 let choice = null; // of a multi-label record
 let annotator = null;
+let drawn = null; // rank of the record on the page
+let seen = null; // time of the decision that was shown with the record when it came
 let version = 0; // of the decisions that the page shows
 let view = { decided: 0 };
 let busy = false; // while a change is stored; keys pressed meanwhile would decide a record that nobody has seen
@@ -41,7 +44,7 @@ function begin() {
     go(place);
   });
   picker = new Picker(start.labels);
-  filters = new Filters(start, picker, () => search());
+  filters = new Filters(start, picker, () => search(), lookAnew);
   $("file").title = start.losses;
   $("store").textContent = start.store;
   beginSets(start.multi_label);
@@ -60,7 +63,8 @@ function begin() {
   $("who").addEventListener("click", askWho);
   setName(keptName(start.annotator));
   if (annotator === null) askWho();
-  search(Filters.rank());
+  $("adjudicating").hidden = !start.adjudicating;
+  search({ rank: Filters.rank() });
   setInterval(() => document.hidden || poll(), POLL_MS);
   document.addEventListener("visibilitychange", () => document.hidden || poll());
   window.addEventListener("focus", poll);
@@ -87,12 +91,19 @@ function act(action, key) {
   if (action === "back") return go(queue.index - 1);
   if (action === "bulk") return bulk();
   const { record } = queue;
-  if (!record) return undefined; // it isn't on the page yet
+  if (!record) return drawn === queue.rank ? retry(action, key) : undefined; // nobody has seen it yet
   if (action === "accept") return choose(choice ? record.doubt.predicted : record.prediction);
   if (action === "confirm") return choose(choice.labels);
   if (action === "class") return take($("classes").querySelectorAll("button")[(Number(key) + 9) % 10]?.dataset.label);
   if (action === "find") return picker.open(record.classes.map(([name]) => name), take);
   return change(() => decide(record, action, null));
+}
+
+/** Acts on the record that is on the page once its decisions are fetched again. */
+async function retry(action, key) {
+  const { rank } = queue;
+  await queue.load().catch(() => {});
+  if (rank === queue.rank && queue.record) act(action, key);
 }
 
 /** Gives the record a label, or ticks the label where records have several. */
@@ -134,20 +145,42 @@ async function change(work) {
 }
 
 async function decide(record, verdict, label) {
-  const answer = await post("decide", { row: record.row, verdict, label, annotator });
+  const wasOpen = !counting(record);
+  const ranks = wasOpen ? queue.ranks.slice(queue.index + 1, queue.index + 1 + AHEAD).join() : "";
+  let answer;
+  try {
+    answer = await post("decide", { row: record.row, verdict, label, seen, ranks });
+  } catch (error) {
+    if (!error.told?.record) throw error;
+    return conflict(error.told);
+  }
   recover();
   choice?.done();
   queue.learn(answer.record, answer.version);
   note(answer);
-  const decided = answer.record.history.at(-1);
+  const decided = counting(answer.record);
   const as = decided.label === null ? "" : ` as ${labelText(decided.label)}`;
   say(`Record ${count(queue.index + 1)}: ${VERDICTS[decided.verdict].toLowerCase()}${as}`);
-  if (queue.index + 1 < queue.ranks.length) go(queue.index + 1);
-  else await atTheEnd();
+  const next = wasOpen ? queue.ranks.indexOf(answer.next ?? -1) : queue.index + 1;
+  if (next > 0 && next < queue.ranks.length) return go(next);
+  return further();
+}
+
+/** Shows what somebody else has decided since the record came; the same key then decides all the same. */
+function conflict(told) {
+  recover();
+  queue.learn(told.record, told.version);
+  catchUp(told.version);
+  showProgress(told.progress);
+  queue.learn(told.record, told.version);
+  showDecision(told.record, choice);
+  const latest = told.record.history.at(-1);
+  seen = latest.made_at;
+  say(`${sentence(latest)}; press the key again to decide otherwise`, true);
 }
 
 async function undo() {
-  const { undone, first, ...answer } = await post("undo", { annotator });
+  const { undone, first, ...answer } = await post("undo", {});
   recover();
   if (!undone) return say(`${annotator} has nothing to undo`);
   queue.forget();
@@ -163,26 +196,28 @@ async function undo() {
 
 async function bulk() {
   if (annotator === null) return askWho();
-  if (!(await search(queue.rank)) || !queue.ranks.length) return undefined; // confirm the records that are there now
+  if (!(await search({ stay: true })) || !queue.ranks.length) return undefined; // confirm the records that are there now
   const { query } = filters;
   const expected = queue.ranks.length;
   return askBulk(expected, view.decided, filters.isNarrow, start.labels, (verdict, label) =>
     change(async () => {
-      const answer = await post("decide-all", { query, verdict, label, annotator, expected });
+      const answer = await post("decide-all", { query, verdict, label, expected });
       recover();
       queue.forget();
       note(answer);
-      await search(queue.rank);
+      await search({ stay: true });
       say(`Decided ${records(answer.decided)}; one undo takes all of it back`);
     }),
   );
 }
 
-/** After the last record: the first undecided one of a fresh list, or the end. */
-async function atTheEnd() {
-  if (!(await search())) return;
-  if (view.first_undecided !== null) say("End of the list: back to the first undecided record");
-  else if (queue.ranks.length) say(filters.isNarrow ? "All records in this list are decided" : allDone());
+/** Where no undecided record follows in the list: the next one of a fresh list, the first one of it, or the end. */
+async function further() {
+  const { rank } = queue;
+  if (!(await search({ after: rank }))) return;
+  if (view.first_undecided === null) {
+    if (queue.ranks.length) say(filters.isNarrow ? "All records in this list are decided" : allDone());
+  } else if (queue.index <= Math.max(0, queue.ranks.indexOf(rank))) say("End of the list: back to the first undecided record");
 }
 
 function allDone() {
@@ -191,12 +226,13 @@ function allDone() {
 
 // What is shown.
 
-/** Runs the query and shows the record of that rank, or else the first undecided one. True if it was shown. */
-async function search(rank = null) {
+/** Runs the query and shows the record of that rank, or with `stay` the one that is shown, or else the first undecided
+ * one, of those `after` a rank first. True if it was shown. */
+async function search({ rank = null, after = null, stay = false } = {}) {
   const mine = ++searches;
   let answer;
   try {
-    answer = await get("view", filters.query);
+    answer = await get("view", after === null ? filters.query : { ...filters.query, after });
   } catch (error) {
     fail(error.message);
     return false;
@@ -208,7 +244,7 @@ async function search(rank = null) {
     version = view.version;
     queue.forget();
   }
-  const place = rank === null ? -1 : view.ranks.indexOf(rank);
+  const place = view.ranks.indexOf((stay ? queue.rank : rank) ?? -1);
   queue.begin(view.ranks, place >= 0 ? place : (view.first_undecided ?? 0));
   $("found").textContent = records(view.ranks.length);
   $("clear").hidden = !filters.isNarrow;
@@ -238,12 +274,14 @@ async function show() {
   } catch (error) {
     return fail(error.message);
   }
-  if (!had && rank === queue.rank) draw();
+  if (!had && rank === queue.rank && queue.record) draw();
   return undefined;
 }
 
 function draw() {
   const { record } = queue;
+  drawn = queue.rank;
+  seen = record.history.at(-1)?.made_at ?? null;
   if (choice?.begin(record)) say("The changes to the previous record weren't confirmed and are discarded");
   showTexts(record, start.text_columns, filters.search);
   showRecord(record, queue.index, queue.ranks.length, choice);
@@ -292,6 +330,8 @@ async function poll() {
       showChoice(queue.record, choice);
     }
     showDecision(queue.record, choice);
+    const latest = queue.record.history.at(-1);
+    if (latest && latest.annotator !== annotator && latest.made_at !== seen) say(sentence(latest), true);
   } catch (error) {
     fail(error.message);
   }
@@ -299,8 +339,10 @@ async function poll() {
 
 // Messages.
 
-function say(message) {
+/** isWarning: whether it is about another person's decision. */
+function say(message, isWarning = false) {
   $("said").textContent = message;
+  $("said").classList.toggle("warn", isWarning);
 }
 
 function fail(message) {
@@ -314,12 +356,22 @@ function recover() {
 
 function setName(name) {
   annotator = name;
+  viewer.annotator = name ?? "";
   $("who").textContent = name ?? "Name…";
   $("who").setAttribute("aria-label", name === null ? "Enter who is reviewing" : `Reviewing as ${name}; change`);
 }
 
 function askWho() {
-  askName(annotator, start.annotators, setName);
+  askName(annotator, start.annotators, (name) => {
+    setName(name);
+    lookAnew();
+  });
+}
+
+/** Shows what another person, or with other decisions, may see. */
+function lookAnew() {
+  queue.restart();
+  search({ stay: true });
 }
 
 function focusSearch() {

@@ -1,10 +1,14 @@
 // The records of one query, in order, and the one that is shown. Keeps the server's answers, and fetches ahead.
 
-import { get } from "./api.js";
+import { get, viewer } from "./api.js";
 
 const AHEAD = 8; // records after the current one that are fetched early
 const CHUNK = 100; // list entries that are fetched at once
 const MOST_KEPT = 200; // records kept; a text may be a megabyte
+
+/** The decision about a record that counts for the person who looks; undefined without one. */
+export const counting = ({ history }) =>
+  history.findLast(({ annotator }) => viewer.whose === "anyone" || annotator === viewer.annotator);
 
 export class Queue {
   ranks = [];
@@ -13,6 +17,7 @@ export class Queue {
   #items = new Map(); // rank → list entry, likewise
   #asked = new Map(); // rank → promise of its record
   #fresh = new Set(); // ranks of up-to-date entries
+  #viewers = 0; // how often somebody else began to look
 
   /** The rank of the record that is shown, or undefined if the query finds nothing. */
   get rank() {
@@ -41,6 +46,13 @@ export class Queue {
     this.#fresh.clear();
   }
 
+  /** Forgets what another person was shown, and what is still on its way to them. */
+  restart() {
+    this.#viewers++;
+    this.#items.clear();
+    this.forget();
+  }
+
   /** Stores a record as of a version, unless a later one is known. */
   learn(record, version) {
     const known = this.#records.get(record.rank);
@@ -48,7 +60,7 @@ export class Queue {
     this.#records.delete(record.rank); // the oldest comes first
     this.#records.set(record.rank, { ...record, version });
     const item = this.#items.get(record.rank);
-    if (item) this.#learnItem({ ...item, decision: record.history.at(-1) ?? null }, version);
+    if (item) this.#learnItem({ ...item, decision: counting(record) ?? null }, version);
     for (const rank of this.#records.keys()) {
       if (this.#records.size <= MOST_KEPT) break;
       if (rank !== this.rank) this.#records.delete(rank);
@@ -71,7 +83,9 @@ export class Queue {
   async #fetch(ranks) {
     const missing = ranks.filter((rank) => !this.#records.has(rank) && !this.#asked.has(rank));
     if (missing.length) {
+      const viewers = this.#viewers;
       const asked = get("records", { ranks: missing.join() }).then(({ records, version }) => {
+        if (viewers !== this.#viewers) return;
         for (const record of records) this.learn(record, version);
       });
       for (const rank of missing) this.#asked.set(rank, asked);
@@ -93,9 +107,10 @@ export class Queue {
   }
 
   async #fetchItems(ranks) {
+    const viewers = this.#viewers;
     try {
       const { items, version } = await get("items", { ranks: ranks.join() });
-      for (const item of items) this.#learnItem(item, version);
+      if (viewers === this.#viewers) for (const item of items) this.#learnItem(item, version);
     } catch (error) {
       for (const rank of ranks) this.#fresh.delete(rank);
       throw error;

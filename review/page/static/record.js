@@ -1,6 +1,6 @@
 // The record in the middle: its labels as bars, and the decisions about it.
 
-import { $, count, fixed, labelName, labelNames, make, percent } from "./dom.js";
+import { $, count, fixed, labelName, labelNames, labelText, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
 import { hideTexts } from "./text.js";
 
@@ -74,12 +74,25 @@ export function showDecision(record, choice) {
       ...(index ? ["earlier: "] : []),
       make("b", {}, VERDICTS[decision.verdict]),
       ...(decision.label === null ? [] : [" as ", ...labelNames([decision.label].flat())]),
-      make("span", { class: "by" }, " by ", make("bdi", {}, decision.annotator), " ", time(decision.made_at)),
+      make("span", { class: "by" }, " by ", make("bdi", {}, decision.annotator), ...role(decision), " ", time(decision.made_at)),
     ),
   );
   $("decision").replaceChildren(...lines);
   if (choice) return;
   for (const button of $("classes").querySelectorAll("button")) press(button, button.dataset.label === chosenLabel(record));
+}
+
+const role = ({ origin }) => (origin === "adjudication" ? [" (adjudicator)"] : []);
+
+/** A decision as a sentence. */
+export function sentence({ annotator, verdict, label, made_at: madeAt }) {
+  const what = {
+    relabel: `relabelled this as ${labelText(label)}`,
+    keep: "kept the given label",
+    unsure: "was unsure about this",
+    discard: "discarded this",
+  };
+  return `${annotator} ${what[verdict]} ${time(madeAt)}`;
 }
 
 const press = (button, pressed) => button.setAttribute("aria-pressed", String(pressed));
@@ -133,6 +146,7 @@ function time(iso) {
   const made = new Date(iso);
   const seconds = (Date.now() - made) / 1000;
   if (seconds < 60) return "just now";
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return minutes === 1 ? "1 minute ago" : `${minutes} minutes ago`;
   return made.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
