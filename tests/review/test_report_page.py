@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 
@@ -196,13 +197,15 @@ def test_decisions_are_told_with_their_interval(table, tmp_path):
     assert "10 rows reviewed: 6 relabelled, 2 kept, 1 unsure, 1 discarded." in said
 
 
-def test_decisions_about_another_file_are_not_told(table, tmp_path):
+def test_after_a_new_audit_only_decisions_about_texts_that_are_there_are_told(table, tmp_path):
     path = write_losses(table, tmp_path / "losses.parquet", NAMES)
-    decide(path, "relabel")
-    write_losses(table.slice(0, 200), path, NAMES)
+    decide(path, "relabel", "keep")
+    texts = [f"another {text}" if text == "example 0" else text for text in table["text"].to_pylist()]
+    for name, column in {"text": pa.chunked_array([texts]), "loss": pc.add(table["loss"], 1e-6)}.items():
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    write_losses(table, path, NAMES)
     said = words(render(make_report(LossesTable.open(path))))
-    assert "no decisions The decisions can't be read" in said
-    assert "another losses file" in said
+    assert "1 row reviewed: 0 relabelled, 1 kept" in said
 
 
 def test_only_unsure_decisions(table, tmp_path):
