@@ -18,6 +18,7 @@ from .findings import print_choice, print_plan, print_repeats, print_summary, pr
 from .options import dataset_options, model_options
 from .process import free_memory_at_once, go_offline
 from .report import print_report, print_wrong
+from .wording import in_command
 
 if TYPE_CHECKING:
     from lossaudit.engine.run.audit import Audit
@@ -222,6 +223,7 @@ def say_prepared(events: Events, audit: "Audit") -> None:
         text_pair_column=audit.reading.text_pair_column,
         label_column=audit.reading.label_column,
         labels=audit.alignment.how,
+        notes=[in_command(note) for note in audit.reading.rows.notes],
         precision=choice.precision,
         **{name: getattr(choice.first, name) for name in ("graph", "backend", "workers", "threads", "budget")},
     )

@@ -5,6 +5,7 @@ Nothing here knows the model: `alignment.py` matches the given labels with the m
 
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ def given_labels(columns: Iterable[pa.ChunkedArray], feature: object) -> Given:
     none = [key for key in rows if key is None or (class_names is not None and key == -1)]
     missing = Seen(sum(rows[key] for key in none), min(first[key] for key in none)) if none else None
     keys = sorted((key for key in rows if key is not None and key not in none), key=lambda key: first[key])
-    names = names_of_keys(keys, boolean, class_names)
+    names = {key: _only_item_in(name) for key, name in names_of_keys(keys, boolean, class_names).items()}
     return Given({key: Seen(rows[key], first[key]) for key in keys}, missing, names, class_names)
 
 
@@ -174,6 +175,15 @@ def names_of_keys(keys: Iterable[Key], boolean: bool, class_names: tuple[str, ..
         return {key: str(bool(key)) for key in keys}
     names = class_names or ()
     return {key: names[key] if isinstance(key, int) and 0 <= key < len(names) else str(key) for key in keys}
+
+
+_ONE_ITEM = re.compile(r"""\s*\[\s*(?:'([^']*)'|"([^"\\]*)"|([+-]?\d+))\s*,?\s*\]\s*""")
+
+
+def _only_item_in(name: str) -> str:
+    """What stands in the text of a list of one label, such as `['World']`; else the name."""
+    found = _ONE_ITEM.fullmatch(name)
+    return next((item for item in found.groups() if item is not None), name) if found else name
 
 
 def shown(name: str) -> str:
