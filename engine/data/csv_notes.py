@@ -122,8 +122,8 @@ def check_title(dialect: Dialect) -> None:
     wider = sum(sum(map(bool, row)) > 1 for row in dialect.first_rows)
     if dialect.first_rows and wider > len(dialect.first_rows) / 2:
         raise BadLineError(
-            f"looks like a title ({shortened(filled[0], 60)!r}), not like the names of the columns; delete what is "
-            "above them",
+            f"looks like a title ({shortened(filled[0], 60)!r}), not like the names of the columns; delete the "
+            "lines above those",
             1 + dialect.has_separator_line,
         )
 

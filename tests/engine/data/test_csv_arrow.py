@@ -1,5 +1,7 @@
 """How CSV and TSV files are opened: dialects, encodings, headers, several files; and that Arrow reads as csv does."""
 
+import random
+
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from lossaudit.engine.data import csv_arrow
 from lossaudit.engine.data.csv_dialect import Asked
 from lossaudit.engine.data.source import locate, open_dataset
 from lossaudit.engine.errors import LossAuditError, in_library
+from tests.torture import fuzz_csv
 
 TEXTS = ["peace in the capital", "the cup, at last", "shares fell", 'a 5" chip']
 LABELS = ["World", "Sports", "Business", "Sci/Tech"]
@@ -264,6 +267,11 @@ def test_arrow_reads_as_csv_does(lines, end, last, name, write_file, monkeypatch
     with monkeypatch.context() as slow:
         slow.setattr(csv_arrow, "_by_arrow", lambda *_: None)
         assert read() == fast
+
+
+def test_generated_files_are_read_as_pythons_csv_reads_them(tmp_path):
+    found = {seed: fuzz_csv.problem(fuzz_csv.make(random.Random(seed)), tmp_path) for seed in range(150)}
+    assert {seed: wrong for seed, wrong in found.items() if wrong not in (None, "refused")} == {}
 
 
 def test_most_blocks_are_read_by_arrow(write_file, monkeypatch):
