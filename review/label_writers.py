@@ -280,10 +280,11 @@ def _values(
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
-    values = _usual_cells(labelled(wanted), source.cells([column]), column)
+    usual = _usual_cells(labelled({*names, *wanted}), source.cells([column]), column)
+    values = {name: cell for name, cell in usual.items() if name in wanted}
     if _holds_names(source.feature(column)):
         values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
-    in_texts = any(isinstance(cell, str) for cell in values.values()) or not values
+    in_texts = any(isinstance(cell, str) for cell in usual.values()) or not usual
     for name in sorted(wanted - set(values)):
         if name not in names:
             raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
@@ -293,9 +294,17 @@ def _values(
                 f"no row of the dataset has the label {name!r}, so its spelling in the label column isn't known; "
                 "change these decisions, or add a row with the label"
             )
-        value = name if value is None else value
+        value = name if value is None else _as_numbers_are(value, usual.values())
         values[name] = str(value) if source.as_text and in_texts else value
     return values
+
+
+def _as_numbers_are(value: Any, cells: Collection[Any]) -> Any:
+    """A class index as other labels are written: 3.0 among 0.0 and 1.0."""
+    decimals = {match[1] if (match := re.fullmatch(r"-?\d+(\.0+)", str(cell))) else "" for cell in cells}
+    if decimals == {""} or len(decimals) != 1 or not re.fullmatch(r"-?\d+", str(value)):
+        return value
+    return float(value) if all(isinstance(cell, float) for cell in cells) else f"{value}{decimals.pop()}"
 
 
 def _usual_cells(labels: Mapping[int, str], rows: Iterable[Row], column: str) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def _as_written(file: pq.ParquetFile, added: list[str]) -> dict[str, Any]:
         "store_schema": b"ARROW:schema" in (told.metadata or {}),
         "use_compliant_nested_type": not any(".list.item" in column.path_in_schema for column in columns),
         "use_deprecated_int96_timestamps": any(column.physical_type == "INT96" for column in columns),
+        "store_decimal_as_integer": any(
+            column.logical_type.type == "DECIMAL" and column.physical_type.startswith("INT")
+            for column in map(file.schema.column, range(told.num_columns))
+        ),
         "write_page_index": any(column.has_column_index for column in columns),
     }
     if not columns:

@@ -26,7 +26,7 @@ def with_columns_told(source: pa.Schema, edited: pa.Schema, alike: Mapping[str, 
         features = Features.from_arrow_schema(edited.remove_metadata()).to_dict() | own
         told["info"]["features"] = features | {name: own[column] for name, column in alike.items() if column in own}
         metadata[_DATASETS] = json.dumps(told).encode()
-    return edited.with_metadata(metadata or None)
+    return edited.with_metadata(metadata) if metadata else edited.remove_metadata()
 
 
 def _for_pandas(field: pa.Field) -> dict[str, object]:

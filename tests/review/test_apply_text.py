@@ -66,6 +66,20 @@ def test_a_file_without_a_header_stays_one(decided, write_file, tmp_path):
     assert (tmp_path / "more.csv").read_text().splitlines()[0] == "the bank,Business,a,World,relabel"
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(("numbers", "absent"), [(("0", "1"), "3"), (("0.0", "1.0"), "3.0")])
+def test_a_number_that_no_row_has_is_written_as_the_others(numbers, absent, ending, decided, write_file, tmp_path):
+    if ending == "csv":
+        text = "text,label\n" + "".join(f"row {n},{number}\n" for n, number in enumerate(numbers * 3))
+    else:
+        text = "".join(f'{{"text": "row {n}", "label": {number}}}\n' for n, number in enumerate(numbers * 3))
+    losses = decided(write_file(f"source.{ending}", text), {5: ("relabel", "Sci/Tech")})
+    out = tmp_path / f"cleaned.{ending}"
+    apply_decisions(losses, out)
+    last = text.splitlines()[-1]
+    assert out.read_text() == text.replace(last, last.replace(numbers[1], absent))
+
+
 def test_several_files_are_one_after_the_other(decided, write_file, tmp_path):
     write_file("1.csv", PLAIN.rstrip())
     write_file("2.csv", PLAIN.replace("World", "Sports"))

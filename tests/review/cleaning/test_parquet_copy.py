@@ -97,6 +97,13 @@ def test_only_decided_cells_differ(options, copied, tmp_path):
     assert (read.dtypes == source.dtypes).all()
 
 
+def test_a_schema_without_metadata_gets_none_and_decimals_stay_whole_numbers(copied, tmp_path):
+    columns = {"text": ["a", "b"], "label": ["World", "Sports"], "n": pa.array([1, 2], pa.decimal128(9, 2))}
+    for as_integer in (True, False):
+        pq.write_table(pa.table(columns), tmp_path / "source.parquet", store_decimal_as_integer=as_integer)
+        assert layout(copied(edit_of({0: "Sports"}))) == layout(tmp_path / "source.parquet")
+
+
 KINDS = {
     "string": (pa.string(), str),
     "large_string": (pa.large_string(), str),
