@@ -95,6 +95,7 @@ def audit(
     separator: str | None,
     encoding: str | None,
     no_header: bool,
+    sheet: str | None,
     label_map: tuple[str, ...],
     restart: bool,
     ray_address: str | None,
@@ -108,8 +109,8 @@ def audit(
     """Score every example of DATASET with MODEL and rank them by loss.
 
     MODEL is a bundle, or a checkpoint (folder or hub name), which is exported once into a cache. DATASET is a
-    CSV, TSV, JSON, JSON Lines, Parquet or Arrow file (compressed or not, or a quoted glob), a save_to_disk folder, or a
-    hub name.
+    CSV, TSV, JSON, JSON Lines, Parquet, Arrow or Excel file (compressed or not, or a quoted glob), a save_to_disk
+    folder, or a hub name.
 
     Finished shards are kept beside the output until it is written. To resume an interrupted audit, run the same
     command again.
@@ -127,7 +128,7 @@ def audit(
     from lossaudit.review.report.page import check_report, write_report
 
     free_memory_at_once()
-    written = Asked(separator, encoding, not no_header)
+    written = Asked(separator, encoding, not no_header, sheet)
     options = AuditOptions(label_map=parse_label_map(label_map), tune=not no_tune, **asked).checked()
     check_output(output, dataset)
     if report is not None:

@@ -79,6 +79,7 @@ def fit(
     separator: str | None,
     encoding: str | None,
     no_header: bool,
+    sheet: str | None,
     restart: bool,
     offline: bool,
     no_tune: bool,
@@ -103,7 +104,7 @@ def fit(
         from lossaudit.export import fitting
     free_memory_at_once()
     folder = fitting.check_target(output, dataset)
-    written = Asked(separator, encoding, not no_header)
+    written = Asked(separator, encoding, not no_header, sheet)
     options = AuditOptions(tune=not no_tune, **asked).checked()
     decided = print_decided_before(output / fitting.LOSSES)
     with contextlib.ExitStack() as reading:

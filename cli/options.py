@@ -15,7 +15,7 @@ offline_option = click.option("--offline", is_flag=True, help="Don't use the net
 
 
 def dataset_options(command: Function) -> Function:
-    """--config, --split, --separator, --encoding, --no-header, --text-column, --label-column, --limit."""
+    """--config, --split, --separator, --encoding, --no-header, --sheet, --text-column, --label-column, --limit."""
     return _with(
         command,
         click.option("--config", help="Configuration of a hub dataset."),
@@ -26,6 +26,7 @@ def dataset_options(command: Function) -> Function:
         click.option("--separator", metavar="CHARACTER", help="Separator of CSV or TSV files.  [default: guessed]"),
         click.option("--encoding", help="Encoding of CSV or TSV files.  [default: UTF-8, or UTF-16 if it looks so]"),
         click.option("--no-header", is_flag=True, help="CSV or TSV files have no header; columns are 0, 1 and so on."),
+        click.option("--sheet", help="Sheet of an Excel workbook.  [default: the first one]"),
         click.option(
             "--text-column",
             help="Column with the text, or field such as data.text.  [default: guessed; the guess is printed]",

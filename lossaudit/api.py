@@ -70,6 +70,7 @@ def audit(
     separator: str | None = None,
     encoding: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text_column: str | int | None = None,
     text_pair_column: str | int | None = None,
     label_column: str | int | None = None,
@@ -94,8 +95,8 @@ def audit(
             cache, which needs the extra `export` for some families.
         dataset: A `datasets.Dataset`, a DataFrame of pandas or polars, a table of pyarrow or of another library that
             offers Arrow's C stream, a `DatasetDict` or another dict of such tables by split, or a name: a CSV, TSV,
-            JSON, JSON Lines, Parquet or Arrow file (compressed by gzip, bzip2, xz or zip, or not), a glob of such
-            files, a `save_to_disk` folder, or a hub name.
+            JSON, JSON Lines, Parquet, Arrow or Excel file (compressed by gzip, bzip2, xz or zip, or not), a glob of
+            such files, a `save_to_disk` folder, or a hub name.
         output: File for the losses table: .parquet, .jsonl, .json or .csv. Finished shards are then kept beside it
             until it is written, and the same call resumes after an interruption. Without it, the table stays in memory.
         config: Configuration of a hub dataset.
@@ -103,7 +104,8 @@ def audit(
             between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
         separator: Separator of CSV or TSV files; guessed if it isn't named.
         encoding: Encoding of CSV or TSV files; by default UTF-8, or UTF-16 if a file looks so.
-        header: Whether CSV or TSV files have a header; if not, the columns are "0", "1" and so on.
+        header: Whether CSV or TSV files, or an Excel sheet, have a header; if not, the columns are "0", "1" and so on.
+        sheet: Sheet of an Excel workbook; by default the first one.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         text_pair_column: Column with the second text, if the model reads pairs of texts.
         label_column: Column with the label, or with the set of labels for a multi-label model; guessed if it isn't
@@ -151,13 +153,13 @@ def audit(
         tune=tune,
     ).checked()
     if output is None:
-        with _rows(dataset, config, split, None, Asked(separator, encoding, header)) as rows:
+        with _rows(dataset, config, split, None, Asked(separator, encoding, header, sheet)) as rows:
             return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index)
     path = Path(output)
     check_output(path, _name_of(dataset))
     _keep_decisions(path)
     workplace = folder_for(path)
-    with _rows(dataset, config, split, workplace, Asked(separator, encoding, header)) as rows:
+    with _rows(dataset, config, split, workplace, Asked(separator, encoding, header, sheet)) as rows:
         prepared = Audit(bundle, rows, options)
         with prepared.keep_parts(workplace) as kept:
             audited = prepared.run()
@@ -180,6 +182,7 @@ def fit(
     separator: str | None = None,
     encoding: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text_column: str | int | None = None,
     label_column: str | int | None = None,
     limit: int | None = None,
@@ -213,7 +216,8 @@ def fit(
             between them, are read as one dataset, and the table has a column `split`. All of a dict, by default.
         separator: Separator of CSV or TSV files; guessed if it isn't named.
         encoding: Encoding of CSV or TSV files; by default UTF-8, or UTF-16 if a file looks so.
-        header: Whether CSV or TSV files have a header; if not, the columns are "0", "1" and so on.
+        header: Whether CSV or TSV files, or an Excel sheet, have a header; if not, the columns are "0", "1" and so on.
+        sheet: Sheet of an Excel workbook; by default the first one.
         text_column: Column with the text, or a field inside of one such as `data.text`; guessed if it isn't named.
         label_column: Column with the label; guessed if it isn't named.
         limit: Reads only this many rows, from the first on; at least 1.
@@ -251,7 +255,7 @@ def fit(
         precision=precision,
         tune=tune,
     ).checked()
-    with _rows(dataset, config, split, folder, Asked(separator, encoding, header)) as rows:
+    with _rows(dataset, config, split, folder, Asked(separator, encoding, header, sheet)) as rows:
         bundle = encoder if isinstance(encoder, Bundle) else open_encoder(encoder)
         prepared = Fit(bundle, rows, options, folds, score, exact_labels, keep_states)
         with prepared.keep_parts(folder) as kept:
@@ -304,7 +308,7 @@ def _rows(
     if isinstance(dataset, (str, Path)):
         return open_dataset(str(dataset), config, split, workplace, asked)
     if asked != NOTHING_ASKED:
-        raise LossAuditError("separator, encoding and header are for CSV and TSV files")
+        raise LossAuditError("separator, encoding, header and sheet are for files")
     if config is not None:
         raise LossAuditError("config is for hub datasets")
     if isinstance(dataset, Mapping):

@@ -63,7 +63,7 @@ class AuditedRows:
             raise LossAuditError(
                 f"{losses.path} doesn't say which dataset was audited; name it with ", Option("dataset")
             )
-        asked = Asked(source.separator, source.encoding, source.header is not False)
+        asked = Asked(source.separator, source.encoding, source.header is not False, source.sheet)
         try:
             rows = open_dataset(name, source.config, source.split, folder_for(output), asked)
         except LossAuditError as error:

@@ -78,6 +78,8 @@ def recognised(path: Path) -> DataFile:
             ending = inner if inner in ENDINGS else ending
     if packing:
         head = _head_of(path, packing)
+        if head.startswith(b"PK") and ENDINGS.get(ending) == ".xlsx":
+            return _noted(path, ending, ".xlsx", packing)
         if any(head.startswith(sign) for sign, _ in _SIGNATURES):
             raise LossAuditError(f"{path} is compressed, and what is in it too; unpack it once")
     if refusal := refusal_of(head):
@@ -132,6 +134,14 @@ def unpacked(file: DataFile, folder: Path) -> Path:
     with file.open() as packed, copy.open("wb") as plain:
         shutil.copyfileobj(packed, plain, _BLOCK)
     return copy
+
+
+def check_size(path: Path, size: int, unpacked_size: int) -> None:
+    """Raises LossAuditError if a compressed file unpacks to more than an honest one does."""
+    if unpacked_size > max(_FREE, _MOST * size):
+        raise LossAuditError(
+            f"{path} unpacks to more than {_MOST} times its size; if that is no trick, unpack it yourself"
+        )
 
 
 def notes_on(files: Sequence[DataFile]) -> tuple[str, ...]:
@@ -191,18 +201,15 @@ class _Bounded(io.RawIOBase):
 
     def __init__(self, path: Path, opened: Any) -> None:
         self._path, self._opened = path, opened
-        self._left = max(_FREE, _MOST * path.stat().st_size)
+        self._size, self._count = path.stat().st_size, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         count = int(self._opened.readinto(buffer))
-        self._left -= count
-        if self._left < 0:
-            raise LossAuditError(
-                f"{self._path} unpacks to more than {_MOST} times its size; if that is no trick, unpack it yourself"
-            )
+        self._count += count
+        check_size(self._path, self._size, self._count)
         return count
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Copies CSV and TSV files as an Arrow stream. Files come in, a file of their rows goes out, each cell as it stands.
+"""Copies CSV and TSV files, and sheets, as an Arrow stream. Files come in, a file of rows goes out, as they stand.
 
 Arrow reads the blocks that it is sure to read as `csv_rows` does, since it is several times as fast.
 """
@@ -24,6 +24,7 @@ from .csv_dialect import Asked, Dialect, Quotes, dialect_of, usual_separator
 from .csv_lines import blocks_of
 from .csv_notes import ReadFile, check_title, check_together, notes_of
 from .csv_rows import MisreadError, Parser, other_dialects
+from .excel import Sheet
 
 _READ_BYTES = 1 << 20
 """What Arrow gives one thread at a time."""
@@ -93,7 +94,7 @@ def _naming(file: DataFile, files: Sequence[DataFile]) -> Iterator[None]:
 
 
 def _first_dialect(file: DataFile, asked: Asked) -> Dialect | None:
-    dialect = dialect_of(file, asked)
+    dialect = file.dialect if isinstance(file, Sheet) else dialect_of(file, asked)
     if dialect is not None:
         check_title(dialect)
     return dialect
@@ -169,6 +170,9 @@ def _may_be(cells: pa.ChunkedArray, kind: pa.DataType) -> bool:
 def _tables(file: DataFile, parser: Parser) -> Iterator[pa.Table]:
     """The rows of a file in pieces, with as many columns as it has."""
     dialect = parser.dialect
+    if isinstance(file, Sheet):
+        yield from (_table(rows, dialect.width) for rows in file.rows())
+        return
     blocks = blocks_of(file, dialect.encoding, dialect.universal)
     for block in blocks:
         if parser.awaits_header:

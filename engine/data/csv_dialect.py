@@ -49,6 +49,8 @@ class Asked:
     encoding: str | None = None
     header: bool = True
     """Whether the first line names the columns."""
+    sheet: str | None = None
+    """The sheet of an Excel workbook."""
 
     def checked(self) -> "Asked":
         """The same, with a tab for `\\t`. Raises LossAuditError for a separator or an encoding that can't be one."""

@@ -21,6 +21,7 @@ from .containers import DataFile, ending_of, notes_on, packing_of, recognised
 from .csv_arrow import CopiedCsv, copy_csv, count_csv
 from .csv_dialect import NOTHING_ASKED, Asked, Dialect
 from .csv_notes import NO_HEADER
+from .excel import EXCEL, copied_sheet
 from .first_bytes import ENDINGS, NAMES
 from .json_arrow import copy_json
 from .json_rows import rows_of
@@ -88,17 +89,20 @@ def locate(origin: Origin | None, rows: Iterable[int]) -> dict[int, str]:
         if not left:
             break
         with quiet_datasets(), _reading(str(file)), tempfile.TemporaryDirectory() as folder:
-            stop = start + _count(recognised(file), Path(folder), dialect)
+            stop = start + _count(recognised(file), Path(folder), dialect, origin.asked)
         found |= {row: f"row {row - start} of {file}" for row in left if row < stop}
         left = [row for row in left if row >= stop]
         start = stop
     return found
 
 
-def _count(file: DataFile, folder: Path, dialect: Dialect | None) -> int:
-    """How many rows a file has. folder: for an unpacked copy. dialect: of a CSV or TSV file."""
+def _count(file: DataFile, folder: Path, dialect: Dialect | None, asked: Asked) -> int:
+    """How many rows a file has. folder: for an unpacked copy. dialect: of a CSV or TSV file, or a sheet."""
     if file.format in ARROW_FORMATS:
         return ArrowFile.open(file, folder).count()
+    if file.format == EXCEL:
+        file, _ = copied_sheet(file, asked.sheet, asked.header, folder)
+        return count_csv(file, dialect)
     if file.format in CSV_FORMATS:
         return count_csv(file, dialect)
     return sum(map(len, rows_of(file.path)))
@@ -158,29 +162,35 @@ def _files(
 ) -> tuple[datasets.Dataset, tuple[Note, ...], CopiedCsv | None]:
     """The rows of files of one format, as Arrow files in `folder`, and notes; unpacked files go there too."""
     copy, csv, notes = folder / "rows.arrow", None, tuple[Note, ...]()
-    if files[0].format not in CSV_FORMATS:
-        _check_asked(name, asked)
+    _check_asked(name, asked, files[0].format)
     with _reading(name), _copying(name, folder.parent):
         if files[0].format in CSV_FORMATS:
             csv = copy_csv(files, asked, copy)
             rows, notes = csv.rows, csv.notes
+        elif files[0].format == EXCEL:
+            sheets, told_of_sheets = zip(
+                *(copied_sheet(file, asked.sheet, asked.header, folder) for file in files), strict=True
+            )
+            csv = copy_csv(sheets, asked, copy)
+            rows, notes = csv.rows, (*filter(None, told_of_sheets), *csv.notes)
         elif files[0].format in ARROW_FORMATS:
             rows, told = copy_arrow([ArrowFile.open(file, folder) for file in files], copy)
             notes = tuple((note,) for note in told)
-            for left in folder.glob("unpacked-*"):
-                left.unlink()
-        elif files[0].format == ".json":
-            rows = copy_json([file.path for file in files], copy)
         else:
-            raise LossAuditError(f"{name} is {NAMES[files[0].format]}; save it as CSV or Parquet")
+            rows = copy_json([file.path for file in files], copy)
+        for left in folder.glob("unpacked-*"):
+            left.unlink()
         if not rows:
             raise _no_rows(name)
         return datasets.Dataset.from_file(str(copy)), notes, csv
 
 
-def _check_asked(name: str, asked: Asked) -> None:
-    """Raises LossAuditError for what can only be said of CSV and TSV files."""
-    if asked != NOTHING_ASKED:
+def _check_asked(name: str, asked: Asked, format: str = "") -> None:
+    """Raises LossAuditError for what can only be said of files of another format."""
+    if asked.sheet is not None and format != EXCEL:
+        raise LossAuditError(f"{name} is no Excel workbook: ", Option("sheet"), " is for those")
+    of_text = asked if format != EXCEL else replace(asked, header=True)
+    if replace(of_text, sheet=None) != NOTHING_ASKED and format not in CSV_FORMATS:
         options = Option("separator"), ", ", Option("encoding"), " and ", NO_HEADER
         raise LossAuditError(f"{name} is no CSV or TSV file: ", *options, " are for those")
 

@@ -127,6 +127,7 @@ def run_facts(job: ShardJob, reading: Reading, choice: Choice, audited: Audited)
             separator=origin.asked.separator if origin else None,
             encoding=origin.asked.encoding if origin else None,
             header=origin.asked.header if origin and origin.dialects else None,
+            sheet=origin.asked.sheet if origin else None,
             limit=reading.limit,
             rows=len(reading.rows),
             fingerprint=reading.rows.fingerprint,

@@ -32,6 +32,8 @@ class SourceFacts:
     encoding: str | None = None
     header: bool | None = None
     """Whether CSV or TSV files have one; null for another dataset. Separator and encoding are null if not specified."""
+    sheet: str | None = None
+    """The sheet of an Excel workbook, if specified."""
     limit: int | None = None
     """Number of its first rows that were audited, if not all."""
     rows: int | None = None
@@ -186,6 +188,7 @@ def _source(told: _Told) -> SourceFacts:
         separator=told.text("separator"),
         encoding=told.text("encoding"),
         header=told.truth("header"),
+        sheet=told.text("sheet"),
         limit=told.count("limit"),
         rows=told.count("rows"),
         fingerprint=told.text("fingerprint"),

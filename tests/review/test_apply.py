@@ -4,9 +4,11 @@ import csv
 import gzip
 import io
 import json
+from datetime import date
 from pathlib import Path
 
 import datasets
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -136,6 +138,15 @@ def test_nothing_is_written_that_differs_in_more_than_the_decisions(
     with refused("cleaned.jsonl wasn't written", "row 0 has 'World' in column 'label', not 'Sports'"):
         apply_decisions(losses, tmp_path / "cleaned.jsonl")
     assert [path.name for path in tmp_path.glob("*cleaned*")] == []
+
+
+def test_the_rows_of_a_workbook_are_written_as_text(decided, tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["text", "label", "day"], ["the bank", "World", date(2024, 1, 31)], ["the team", "World", None]):
+        book.active.append(row)
+    book.save(tmp_path / "source.xlsx")
+    apply_decisions(decided(tmp_path / "source.xlsx", {1: ("relabel", "Sports")}), tmp_path / "cleaned.csv")
+    assert (tmp_path / "cleaned.csv").read_text() == ("text,label,day\nthe bank,World,2024-01-31\nthe team,Sports,\n")
 
 
 NESTED = [
