@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -202,8 +202,8 @@ def _by_arrow(block: bytes, dialect: Dialect) -> pa.Table | None:
         return None
     text = np.frombuffer(block, np.uint8)
     breaks = np.flatnonzero(text == _LF)
-    # Arrow leaves a mark out.
-    if block.startswith(_MARK) or _has_lone_return(block) or not _quotes_fit(block, text, breaks, dialect):
+    quote = _quote_in(block, text, breaks, dialect)
+    if quote is None or block.startswith(_MARK) or _has_lone_return(block):  # Arrow leaves a mark out
         return None
     lengths = np.diff(breaks, prepend=-1, append=len(block)) - 1
     if (lengths[: len(breaks)] < 2).any():  # Arrow takes a blank line for a row
@@ -215,7 +215,7 @@ def _by_arrow(block: bytes, dialect: Dialect) -> pa.Table | None:
             pa_csv.ReadOptions(column_names=names, block_size=max(_READ_BYTES, int(lengths.max()) + 2)),
             pa_csv.ParseOptions(
                 delimiter=dialect.separator,
-                quote_char=False if dialect.quotes is Quotes.NONE else '"',
+                quote_char=quote,
                 ignore_empty_lines=False,
             ),
             pa_csv.ConvertOptions(
@@ -234,13 +234,19 @@ def _has_lone_return(block: bytes) -> bool:
     return b"\r" in block and block.count(b"\r") != block.count(b"\r\n")
 
 
-def _quotes_fit(block: bytes, text: Bytes, breaks: Ints, dialect: Dialect) -> bool:
-    """Whether each line of a block is a record, whose quotes are as csv.writer writes them."""
+def _quote_in(block: bytes, text: Bytes, breaks: Ints, dialect: Dialect) -> str | Literal[False] | None:
+    """What opens and closes cells in a block whose lines are records each; False for nothing.
+
+    None where a record may have several lines, or quotes that csv.writer wouldn't write.
+    """
     if dialect.quotes is Quotes.NONE or b'"' not in block:
-        return True
-    quotes = np.flatnonzero(text == _QUOTE)
-    if len(quotes) % 2 or (np.searchsorted(quotes, breaks) % 2).any():
         return False
+    quotes = np.flatnonzero(text == _QUOTE)
+    ahead = text[np.maximum(quotes - 1, 0)]
+    if not ((ahead == ord(dialect.separator)) | (ahead == _LF) | (quotes == 0)).any():
+        return False
+    if len(quotes) % 2 or (np.searchsorted(quotes, breaks) % 2).any():
+        return None
     # Each run of quotes: whether a cell is open before it, and whether the run opens or closes one.
     runs = np.flatnonzero(np.diff(quotes, prepend=-2) > 1)
     lengths = np.diff(runs, append=len(quotes))
@@ -250,4 +256,4 @@ def _quotes_fit(block: bytes, text: Bytes, breaks: Ints, dialect: Dialect) -> bo
     before, after = text[np.maximum(firsts - 1, 0)], text[np.minimum(lasts + 1, len(text) - 1)]
     begins = (before == separator) | (before == _LF) | (firsts == 0)
     ends = (after == separator) | (after == _LF) | (after == _CR) | (lasts == len(text) - 1)
-    return bool(np.where(is_open, ~turns | ends, begins & (turns | ends)).all())
+    return '"' if np.where(is_open, ~turns | ends, begins & (turns | ends)).all() else None

@@ -191,13 +191,13 @@ class _Sample:
             if record:
                 yield record
 
-    def _fits(self, dialect: Dialect) -> bool:
-        """Whether the first records have as many cells as the header, and no text behind quotes."""
+    def _widths(self, dialect: Dialect) -> set[int]:
+        """Numbers of cells of the first records; none if there is text behind quotes."""
         reader = csv.reader(io.StringIO(self._head, newline=self._newline), **dialect.format, strict=True)
         try:
-            return len({len(record) for record in islice(reader, _SAMPLE) if record}) == 1
+            return {len(record) for record in islice(reader, _SAMPLE) if record}
         except csv.Error:
-            return False
+            return set()
 
     def separator(self, usual: str) -> str:
         """The usual one, unless it leaves lines whole, or of different length, that another one cuts alike."""
@@ -207,7 +207,10 @@ class _Sample:
             for separator in (usual, *(other for other in _SEPARATORS if other != usual))
         }
         widths = {separator: len(records[0]) for separator, records in found.items() if records}
-        if not widths or (widths[usual] > 1 and all(_filled(record) <= widths[usual] for record in found[usual])):
+        if not widths:
+            return usual
+        is_cut = widths[usual] > 1 and all(_filled(record) <= widths[usual] for record in found[usual])
+        if is_cut and self._widths(replace(plain, separator=usual)):
             return usual
         alike = {
             separator: sum(_filled(record) <= width <= len(record) for record in found[separator])
@@ -217,7 +220,9 @@ class _Sample:
         others = [separator for separator, width in widths.items() if separator != usual and width > 1]
         best = max(others, key=lambda separator: (alike[separator], widths[separator]), default=usual)
         enough = 0.9 if widths[usual] == 1 else 1.0
-        return best if alike[best] >= enough else usual
+        if alike[best] < enough or (is_cut and not self._widths(replace(plain, separator=best))):
+            return usual
+        return best
 
     def quotes_of(self, dialect: Dialect) -> Dialect:
         """The dialect with what quotes are in the sample."""
@@ -230,7 +235,11 @@ class _Sample:
         with_quotes = [cell for row in rows for cell in row if '"' in cell]
         only_escaped = all('"' not in _ESCAPE.sub("", cell) for cell in with_quotes)
         escaped = replace(dialect, quotes=Quotes.BACKSLASH)
-        if '\\"' in self._head and self._fits(escaped) and (only_escaped or not self._fits(dialect)):
+        if (
+            '\\"' in self._head
+            and len(self._widths(escaped)) == 1
+            and (only_escaped or len(self._widths(dialect)) != 1)
+        ):
             return escaped
         columns = list(zip(*rows, strict=False))
         single = replace(dialect, quotes=Quotes.SINGLE)

@@ -117,7 +117,8 @@ def _unquoted(draw: random.Random) -> CsvFile:
     for row in rows[1:]:
         place = draw.randrange(len(row))
         row[place] = draw.choice((row[place], f'"{row[place]}', f'{row[place]}"', f'"so," {row[place]}'))
-    # A quote that fits as quotes of a cell by chance may be one.
+        # Quotes around a whole cell can't be told from those of csv.writer.
+        row[:] = [f"{cell}." if cell.startswith('"') and cell.endswith('"') else cell for cell in row]
     text = "".join("\t".join(row) + "\n" for row in rows)
     return CsvFile("rows.tsv", text.encode(), Asked(), _columns(rows, has_header=True), may_be_refused=True)
 
