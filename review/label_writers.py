@@ -9,10 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import datasets
 
+from lossaudit.engine.arrays import Ints
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.labels.cells import SEPARATORS
 from lossaudit.engine.labels.form import LabelForm
@@ -200,8 +202,9 @@ class SetInColumns:
         return ", ".join(name for name, column in self.column_of.items() if is_set(row.get(column)))
 
 
-Labelled = Callable[[Collection[str]], Mapping[int, str]]
-"""Gives the given labels of the source's rows that have one of some labels, by row."""
+Labelled = Callable[[], tuple[Ints, Sequence[str]]]
+"""Gives the place of each of the source's rows' given label, NO_LABEL for none, in a list of labels, and that list."""
+NO_LABEL = -1
 
 
 def label_columns_of(losses: LossesTable, source: AuditedRows) -> list[str]:
@@ -280,7 +283,7 @@ def _values(
     wanted = {decision.label for decision in decisions.values() if decision.label is not None}
     names = losses.label_names
     known = dict(zip(names, losses.facts.given.values or [], strict=False))
-    usual = _usual_cells(labelled({*names, *wanted}), source.cells([column]), column)
+    usual = _usual_cells(*labelled(), source.cells([column]), column)
     values = {name: cell for name, cell in usual.items() if name in wanted}
     if _holds_names(source.feature(column)):
         values |= {name: known[name] for name in values if isinstance(known.get(name), str)}
@@ -307,14 +310,14 @@ def _as_numbers_are(value: Any, cells: Collection[Any]) -> Any:
     return float(value) if all(isinstance(cell, float) for cell in cells) else f"{value}{decimals.pop()}"
 
 
-def _usual_cells(labels: Mapping[int, str], rows: Iterable[Row], column: str) -> dict[str, Any]:
-    """The most frequent cell of each label, the first of those. labels: by row."""
+def _usual_cells(labels: Ints, names: Sequence[str], rows: Iterable[Row], column: str) -> dict[str, Any]:
+    """The most frequent cell of each label, the first of those. labels: places in `names`, by row."""
     cells: dict[str, Any] = {}
     counts: dict[str, Counter[str]] = {}
-    for place, row in enumerate(rows):
-        if place in labels:
+    for label, row in zip(chain(labels.tolist(), repeat(NO_LABEL)), rows, strict=False):
+        if label != NO_LABEL:
             written = repr(row.get(column))  # cells may be lists, and 1 isn't 1.0 or true
-            counts.setdefault(labels[place], Counter())[written] += 1
+            counts.setdefault(names[label], Counter())[written] += 1
             cells.setdefault(written, row.get(column))
     return {label: cells[seen.most_common(1)[0][0]] for label, seen in counts.items()}
 

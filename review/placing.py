@@ -5,10 +5,12 @@ with those whose texts aren't there, and the given labels of the rows.
 """
 
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lossaudit.engine.arrays import Ints
 from lossaudit.engine.errors import LossAuditError
@@ -18,12 +20,11 @@ from lossaudit.engine.table.losses import LossesTable
 
 from .audited_rows import AuditedRows
 from .examples import Example, as_texts, example_columns, example_of, examples_of
-from .label_writers import label_columns_of
+from .label_writers import NO_LABEL, Labelled, label_columns_of
 from .matching import Known, found_among
 from .store import Decision, Gone
 
 _ROWS = 4096
-_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,13 @@ class Placed:
     """The same decisions, by row of the losses file."""
     gone: Sequence[Gone]
     """Those about examples that the source doesn't have."""
-    labelled: Callable[[Collection[str]], Mapping[int, str]]
-    """Gives the given labels of the source's rows that have one of some labels, by row."""
+    labelled: Labelled
 
 
 def placed(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Decision]) -> Placed:
     """Where the decisions about a losses file are in its source: by row number, or by text where the source changed."""
     if source.is_as_audited:
-        return Placed(decisions, decisions, (), lambda wanted: _labels_of(losses, wanted))
+        return Placed(decisions, decisions, (), lambda: _labels_of(losses, len(source)))
     now = _Now.of(losses, source)
     examples = examples_of(losses, decisions)
     known = [Known(row, examples[row]) for row in sorted(examples)]
@@ -58,12 +58,15 @@ def placed(losses: LossesTable, source: AuditedRows, decisions: Mapping[int, Dec
     )
 
 
-def _labels_of(losses: LossesTable, wanted: Collection[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
+def _labels_of(losses: LossesTable, rows: int) -> tuple[Ints, Sequence[str]]:
+    """The labels as `Labelled` gives them."""
+    names, labels = dict[str, int](), np.full(rows, NO_LABEL)
     for batch in losses.batches(["id", "label", "label_name"]):
-        rows = (row for row in batch.to_pylist() if row["label"] is not None)
-        found |= {row["id"]: row["label_name"] for row in rows if row["label_name"] in wanted}
-    return found
+        table = pa.table(batch).filter(pc.and_(pc.is_valid(batch["label"]), pc.is_valid(batch["label_name"])))
+        found = table["label_name"].combine_chunks().cast(pa.string()).dictionary_encode()
+        numbers = np.array([names.setdefault(name, len(names)) for name in found.dictionary.to_pylist()], np.int64)
+        labels[table["id"].to_numpy()] = numbers[found.indices.to_numpy()]
+    return labels, list(names)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class _Now:
                 given.append(named.label(held))
         rows, names = np.array(cells, np.int64), list[str]()
         means = _given_of(np.array(keys, np.int64), losses, names)
-        pairs, counts = np.unique(np.stack([rows, means])[:, means != _UNKNOWN], axis=1, return_counts=True)
+        pairs, counts = np.unique(np.stack([rows, means])[:, means != NO_LABEL], axis=1, return_counts=True)
         for number, label in pairs[:, np.argsort(-counts, kind="stable")].T.tolist():
             given[number] = given[number] or names[label]
         return cls(np.array(keys, np.int64), rows, given)
@@ -106,10 +109,10 @@ class _Now:
         places = np.flatnonzero(np.isin(self.keys, list(whole))).tolist()
         return [Example(at, whole[int(self.keys[at])], self.given[self.cells[at]], "") for at in places]
 
-    def labelled(self, wanted: Collection[str]) -> dict[int, str]:
-        """The given labels of the rows that have one of some labels, by row."""
-        places = np.flatnonzero(np.isin(self.cells, [at for at, name in enumerate(self.given) if name in wanted]))
-        return {place: self.given[self.cells[place]] for place in places.tolist()}
+    def labelled(self) -> tuple[Ints, Sequence[str]]:
+        """The labels as `Labelled` gives them."""
+        known = np.array([bool(name) for name in self.given])
+        return np.where(known[self.cells], self.cells, NO_LABEL), self.given
 
 
 class _Names:
@@ -132,7 +135,7 @@ class _Names:
 def _given_of(keys: Ints, losses: LossesTable, names: list[str]) -> Ints:
     """Places in `names` of the labels that the losses file has for rows with these texts; `names` is filled.
 
-    _UNKNOWN where it has no such row, or rows with several labels.
+    NO_LABEL where it has no such row, or rows with several labels.
     """
     columns, numbers = example_columns(losses), dict[str, int]()
     theirs, labels = array("q"), array("q")
@@ -146,9 +149,9 @@ def _given_of(keys: Ints, losses: LossesTable, names: list[str]) -> Ints:
     texts, counts = np.unique(pairs[0], return_counts=True)
     own, label = pairs[:, np.isin(pairs[0], texts[counts == 1])]
     if not len(own):
-        return np.full(len(keys), _UNKNOWN)
+        return np.full(len(keys), NO_LABEL)
     at = np.minimum(np.searchsorted(own, keys), len(own) - 1)
-    return np.where(own[at] == keys, label[at], _UNKNOWN)
+    return np.where(own[at] == keys, label[at], NO_LABEL)
 
 
 def _short(key: str) -> int:
