@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lossaudit.engine.model.bundle import Bundle
     from lossaudit.engine.scores.loss import cross_entropy
 
-    from .api import audit, export, fit, load
+    from .api import apply, audit, export, fit, load
     from .losses import Losses
     from .scoring import score
 
@@ -31,6 +31,7 @@ _MODULES = {
     "Bundle": "engine.model.bundle",
     "LossAuditError": "engine.errors",
     "Losses": "losses",
+    "apply": "api",
     "audit": "api",
     "cross_entropy": "engine.scores.loss",
     "export": "api",
@@ -44,6 +45,7 @@ __all__ = [
     "LossAuditError",
     "Losses",
     "__version__",
+    "apply",
     "audit",
     "cross_entropy",
     "export",

@@ -29,6 +29,7 @@ from lossaudit.engine.run.options import AuditOptions
 from lossaudit.engine.table.formats import check_output, write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.export.opening import export_model, extra, open_encoder, open_model
+from lossaudit.review.apply import Cleaned, apply_decisions
 from lossaudit.review.remaking import decided_before
 
 from .losses import Losses
@@ -136,7 +137,8 @@ def audit(
         >>> losses = la.audit("my-model/", "reviews.csv", output="losses.parquet", label_map={"sport": "Sports"})
     """
     bundle = model if isinstance(model, Bundle) else open_model(model)
-    index = dataset.index if isinstance(dataset, pd.DataFrame) else None
+    frame = dataset if isinstance(dataset, pd.DataFrame) else None
+    index = None if frame is None else frame.index
     options = AuditOptions(
         text_column=_name_or_none(text_column),
         text_pair_column=_name_or_none(text_pair_column),
@@ -154,7 +156,7 @@ def audit(
     ).checked()
     if output is None:
         with _rows(dataset, config, split, None, Asked(separator, encoding, header, sheet)) as rows:
-            return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index)
+            return Losses(LossesTable.of(Audit(bundle, rows, options).run().table), index, frame)
     path = Path(output)
     check_output(path, _name_of(dataset))
     _keep_decisions(path)
@@ -165,7 +167,7 @@ def audit(
             audited = prepared.run()
             write_table(audited.rows(), audited.schema, path, kept.scratch)
             kept.discard()
-    return Losses(LossesTable.open(path), index)
+    return Losses(LossesTable.open(path), index, frame)
 
 
 def fit(
@@ -241,7 +243,8 @@ def fit(
     with extra("fit"):
         from lossaudit.export.fitting import LOSSES, Fit, check_target
 
-    index = dataset.index if isinstance(dataset, pd.DataFrame) else None
+    frame = dataset if isinstance(dataset, pd.DataFrame) else None
+    index = None if frame is None else frame.index
     target = Path(output)
     folder = check_target(target, _name_of(dataset))
     _keep_decisions(target / LOSSES)
@@ -261,7 +264,7 @@ def fit(
         with prepared.keep_parts(folder) as kept:
             prepared.run(kept, target)
             kept.discard()
-    return Losses(LossesTable.open(target / LOSSES), index)
+    return Losses(LossesTable.open(target / LOSSES), index, frame)
 
 
 def load(path: str | Path) -> Losses:
@@ -280,6 +283,49 @@ def load(path: str | Path) -> Losses:
         >>> losses = la.load("losses.parquet")
     """
     return Losses(LossesTable.open(Path(path)))
+
+
+def apply(
+    losses: str | Path,
+    output: str | Path,
+    *,
+    dataset: str | Path | None = None,
+    flag_discarded: bool = False,
+    review_columns: bool = False,
+    strict: bool = False,
+) -> Cleaned:
+    """Writes the dataset that a losses file was made from, with the labels that people decided.
+
+    It does what the command `lossaudit apply` does, and prints nothing. Also writes OUTPUT.changes.json.
+
+    Args:
+        losses: The losses file, in any format.
+        output: The file to write, in any format that `audit` reads, or a folder for a saved dataset.
+        dataset: Where the dataset is now, if not where it was audited.
+        flag_discarded: Whether discarded rows stay, with a column `discarded`, instead of being left out.
+        review_columns: Whether to add the columns `label_original` and `review`.
+        strict: Whether a decided text that is no longer in the dataset is an error.
+
+    Returns:
+        A `Cleaned`, described below.
+
+    Raises:
+        LossAuditError: There are no decisions, the dataset can't be found, has none of the decided texts, or doesn't
+            show how it writes a label, or the output can't be written.
+
+    Examples:
+        >>> la.load("losses.parquet").decide(discard=[3])
+        >>> la.apply("losses.parquet", "cleaned.csv").discarded
+    """
+    where = None if dataset is None else str(dataset)
+    return apply_decisions(
+        Path(losses),
+        Path(output),
+        dataset=where,
+        flag_discarded=flag_discarded,
+        review_columns=review_columns,
+        strict=strict,
+    )
 
 
 def _keep_decisions(path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, cast, overload
 
 import datasets
 import numpy as np
@@ -14,14 +15,18 @@ import pyarrow as pa
 from lossaudit.engine.arrays import Floats, Ints
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.run.tasks import MultiLabel
-from lossaudit.engine.shortening import shortened
+from lossaudit.engine.scratch import Scratch
 from lossaudit.engine.table.facts import stored_facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.learned import read_learned
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.ranking import Filters
 from lossaudit.engine.table.summary import SetTally, Summary, Tally, with_repeats
+from lossaudit.review.apply import Cleaned, apply_to
+from lossaudit.review.notebook import as_frame, carry_over, cleaned_frame, decide
 from lossaudit.review.relearning import Reranking, rerank
+
+from .html import as_html
 
 _SHOWN = 20
 """Rows shown in a notebook."""
@@ -34,10 +39,15 @@ class Losses:
     rows, including those without a loss. A notebook displays its top as a table.
     """
 
-    def __init__(self, table: LossesTable, index: pd.Index[Any] | None = None) -> None:
-        """Made by `audit`, `fit` and `load`. index: the index of the audited DataFrame."""
+    def __init__(
+        self, table: LossesTable, index: pd.Index[Any] | None = None, audited: pd.DataFrame | None = None
+    ) -> None:
+        """Made by `audit`, `fit` and `load`. audited: the DataFrame that was audited, and its index then."""
         self._table = table
         self._index = index
+        self._audited = audited
+        self._decided: LossesTable | None = None
+        self._scratch: Scratch | None = None  # for decisions about losses in memory
 
     def __len__(self) -> int:
         """The number of rows, including those without a loss."""
@@ -99,7 +109,9 @@ class Losses:
         if learned is None and by == "learned":
             raise LossAuditError(f"no order has been learned for {self._table.path} yet; call `rerank`")
         rows = self._table.top(n, Filters(given, predicted, min_loss, truncated, conflicts, leaks), learned)
-        return Losses(LossesTable.of(rows), self._index)
+        top = Losses(LossesTable.of(rows), self._index, self._audited)
+        top._decided, top._scratch = self._decidable(), self._scratch
+        return top
 
     def rerank(self) -> Reranking:
         """Learns from the decisions about these losses which of the other rows have a wrong label.
@@ -231,7 +243,9 @@ class Losses:
         return np.asarray(found.values.to_numpy(), dtype=np.float64).reshape(len(found), -1)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the table to a file. It is written beside its final place and renamed into it.
+        """Writes the table to a file, and the decisions about losses in memory beside it.
+
+        The file is written beside its final place and renamed into it.
 
         Args:
             path: The file, which is replaced if it exists. Its extension decides the format: .parquet, .jsonl, .json
@@ -248,7 +262,127 @@ class Losses:
         """
         pieces = (pa.table(batch) for batch in self._table.batches())
         write_table(pieces, self._table.schema, Path(path))
+        if self._scratch is not None:
+            carry_over(self._decidable(), Path(path))
         return Path(path)
+
+    def decisions(self) -> pd.DataFrame:
+        """The decisions about these losses that count, whoever made them, in the order of ids.
+
+        Returns:
+            A DataFrame with the columns id, given, verdict (relabel, keep, unsure or discard), label (the new one),
+            annotator, made_at and origin; if a DataFrame was audited, with its index.
+
+        Raises:
+            LossAuditError: The decisions can't be read.
+
+        Examples:
+            >>> losses.decisions()["verdict"].value_counts()
+        """
+        frame = as_frame(self._decidable())
+        return frame if self._index is None else frame.set_axis(self._index[frame["id"]])
+
+    def decide(
+        self,
+        labels: Mapping[int, str | Sequence[str]] = MappingProxyType({}),
+        *,
+        keep: Iterable[int] = (),
+        unsure: Iterable[int] = (),
+        discard: Iterable[int] = (),
+        annotator: str = "python",
+    ) -> None:
+        """Stores decisions about rows, named by their `id`, where `lossaudit review` and `apply` find them too.
+
+        Decisions about losses in a file are stored beside it; those about losses in memory last as long as these.
+
+        Args:
+            labels: The right label of rows, or the set of all right labels for a multi-label model. The given label
+                counts as keeping it.
+            keep: Rows whose given label is right.
+            unsure: Rows of which nobody can tell.
+            discard: Rows that shouldn't be in the dataset.
+            annotator: Who decides.
+
+        Raises:
+            LossAuditError: There is no such row or label, a row is named twice, or the decisions can't be stored.
+
+        Examples:
+            >>> losses.decide({0: "Sports"}, keep=[1, 2], discard=[3])
+        """
+        verdicts = {"keep": keep, "unsure": unsure, "discard": discard}
+        decide(self._decidable(), labels, verdicts, annotator)
+
+    @overload
+    def apply(
+        self,
+        output: None = None,
+        *,
+        dataset: pd.DataFrame | None = None,
+        flag_discarded: bool = False,
+        review_columns: bool = False,
+        strict: bool = False,
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def apply(
+        self,
+        output: str | Path,
+        *,
+        dataset: str | Path | None = None,
+        flag_discarded: bool = False,
+        review_columns: bool = False,
+        strict: bool = False,
+    ) -> Cleaned: ...
+
+    def apply(
+        self,
+        output: str | Path | None = None,
+        *,
+        dataset: pd.DataFrame | str | Path | None = None,
+        flag_discarded: bool = False,
+        review_columns: bool = False,
+        strict: bool = False,
+    ) -> Cleaned | pd.DataFrame:
+        """The audited dataset with the decided labels: written to a file, or the DataFrame that was audited.
+
+        Args:
+            output: The file to write, as for `lossaudit apply`, or a folder for a saved dataset. Without it, the
+                DataFrame that was audited is returned with the new labels; its index, columns and types stay.
+            dataset: Where the dataset is now, if not where it was audited, or the DataFrame if it isn't at hand.
+            flag_discarded: Whether discarded rows stay, with a column `discarded`, instead of being left out.
+            review_columns: Whether to add the columns `label_original` and `review`.
+            strict: Whether a decided text that is no longer in the dataset is an error.
+
+        Returns:
+            A `Cleaned`, described below, or without an output a new DataFrame.
+
+        Raises:
+            LossAuditError: The dataset can't be found, has none of the decided texts, or doesn't show how it writes a
+                label, or the output can't be written.
+
+        Examples:
+            >>> losses.apply("cleaned.csv").relabelled
+        """
+        options = {"flag_discarded": flag_discarded, "review_columns": review_columns, "strict": strict}
+        if output is not None:
+            if isinstance(dataset, pd.DataFrame):
+                raise LossAuditError("a DataFrame is returned, not written; leave output out, and save what comes back")
+            return apply_to(
+                self._decidable(), Path(output), dataset=None if dataset is None else str(dataset), **options
+            )
+        frame = self._audited if dataset is None else dataset
+        if not isinstance(frame, pd.DataFrame):
+            raise LossAuditError("no DataFrame was audited; name an output to write the dataset to")
+        return cleaned_frame(self._decidable(), frame, **options)
+
+    def _decidable(self) -> LossesTable:
+        """The table that decisions are about, in a file or with a scratch folder for them."""
+        if self._decided is None and self._table.path.is_file():
+            self._decided = self._table
+        if self._decided is None:
+            self._scratch = Scratch()
+            self._decided = self._table.at(self._scratch.path / self._table.path.name)
+        return self._decided
 
     def _ranked(self, columns: list[str]) -> pa.Table:
         """Some columns of the rows with a loss, in the dataset's order."""
@@ -261,19 +395,4 @@ class Losses:
 
     def _repr_html_(self) -> str:
         """The top rows, for notebooks."""
-        texts = self._table.text_columns
-        worst = ["worst_label"] if self._table.is_multi_label else []
-        split = ["split"] if self._table.has_splits else []
-        columns = ["id", *split, "loss", "label_name", "prediction_name", *worst, "probability", *texts]
-        rows = self._table.top(_SHOWN).select(columns).to_pylist()
-        names = ["id", *split, "loss", "given", "predicted", *worst, "probability", *texts]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{_shown(value)}</td>' for value in row.values())}</tr>" for row in rows)
-        more = f"<p>{len(self):,} rows; the {len(rows)} of highest loss are shown</p>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return html.escape(shortened(str(value), 200))
+        return as_html(self._table, _SHOWN)

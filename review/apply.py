@@ -41,8 +41,11 @@ class Change:
     """A given label and its replacement; for multi-label rows, sets as names separated by commas."""
 
     given: str
+    """Given label."""
     new: str
+    """Label that was decided."""
     rows: int
+    """Rows with this change."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,11 @@ class LabelChange:
     """How many multi-label rows got a label, and how many lost it."""
 
     label: str
+    """Name of the label."""
     added: int
+    """Rows that got it."""
     removed: int
+    """Rows that lost it."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,19 @@ class Cleaned:
     """The result of applying decisions to a dataset."""
 
     source: str
+    """Name of the dataset."""
     rows: int
     """Rows of the source."""
     written: int
+    """Rows of the output."""
     relabelled: int
+    """Rows with a new label."""
     discarded: int
+    """Rows that a person discarded."""
     kept: int
     """Rows whose given label a person kept."""
     unsure: int
+    """Rows of which a person couldn't tell."""
     is_as_audited: bool
     """Whether the dataset is the one that was audited; else it has changed since."""
     gone: tuple[Gone, ...]
@@ -79,8 +90,13 @@ class Cleaned:
     """How often each label was added or removed, most often first; None unless rows are multi-label."""
 
 
-def apply_decisions(
-    losses_path: Path,
+def apply_decisions(losses_path: Path, output: Path, **options: Any) -> Cleaned:
+    """Writes the dataset behind a losses file with the labels that people decided; see `apply_to`."""
+    return apply_to(LossesTable.open(losses_path), output, **options)
+
+
+def apply_to(
+    losses: LossesTable,
     output: Path,
     *,
     dataset: str | None = None,
@@ -89,7 +105,7 @@ def apply_decisions(
     strict: bool = False,
     check: bool = False,
 ) -> Cleaned:
-    """Writes the dataset behind a losses file with the labels that people decided.
+    """Writes the dataset behind a losses table with the labels that people decided.
 
     output: a text file (.gz, .bz2, .xz or .zip too) or a Parquet, Arrow or Feather file, or a folder for
     a saved dataset.
@@ -104,7 +120,6 @@ def apply_decisions(
         ending += packing_of(output.name)
     if ending:
         check_output_file(output, ending, _ENDINGS, otherwise=", or have no ending for a saved dataset's folder")
-    losses = LossesTable.open(losses_path)
     source = AuditedRows.open(losses, output, dataset)
     with source.rows:
         check_not_of(output, source.places)
@@ -112,7 +127,7 @@ def apply_decisions(
             _check_is_ours(output)
         with DecisionStore.open(losses, create=False) as store:
             found = placed(losses, source, store.decisions())
-        _check_places(found, source, strict)
+        check_places(found, source, strict)
         writer = writer_of(losses, source, found.decisions, found.labelled)
         edit = Edit(writer, found.decisions, flag_discarded, review_columns)
         edit.check(source.features)
@@ -163,7 +178,7 @@ def _checked(form: Form, output: Path, source: AuditedRows) -> int:
         raise LossAuditError(f"{output} isn't {source.name} with the decisions: {error}") from error
 
 
-def _check_places(found: Placed, source: AuditedRows, strict: bool) -> None:
+def check_places(found: Placed, source: AuditedRows, strict: bool) -> None:
     """Raises LossAuditError if decisions can't be applied to a dataset that has changed."""
     if not found.gone or (found.decisions and not strict):
         return

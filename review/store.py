@@ -50,13 +50,15 @@ class Decision:
     label: str | None
     """Name of the new label for relabel; None for other verdicts."""
     annotator: str
+    """Name of the person."""
     origin: str
-    """Place where it was made: page, rubrix, argilla, label-studio or jsonl; or adjudication."""
+    """Place where it was made: page, adjudication, python, rubrix, argilla, label-studio, jsonl or import."""
     made_at: str
     """Time in ISO 8601 with a time zone; stored in UTC."""
     text_key: str = field(default="", compare=False)
+    """Hash of the row's texts (`engine/table/identity.py`); the store fills it in."""
     given: str = field(default="", compare=False)
-    """Hash of the row's texts, and its given label (`engine/table/identity.py`); the store fills both in."""
+    """Given label of the row, or its set as a JSON list of sorted names; the store fills it in."""
 
 
 @dataclass(frozen=True)

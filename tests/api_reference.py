@@ -20,6 +20,7 @@ FUNCTIONS = {
     "fit": "api.fit",
     "score": "scoring.score",
     "load": "api.load",
+    "apply": "api.apply",
     "cross_entropy": "engine.scores.loss.cross_entropy",
 }
 CLASSES = {"Losses": "losses.Losses", "Bundle": "engine.model.bundle.Bundle"}
@@ -31,6 +32,11 @@ RESULTS = (
     "engine.table.summary.Doubt",
     "engine.labels.given.Seen",
     "review.relearning.Reranking",
+    "review.apply.Cleaned",
+    "review.apply.Change",
+    "review.apply.LabelChange",
+    "review.store.Gone",
+    "review.store.Decision",
 )
 """What functions and methods return beside the public classes."""
 ENGINES_OWN = {"check_judges", "check_reads_pairs", "graph", "file_of", "tokenizer"}

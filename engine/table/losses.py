@@ -61,6 +61,10 @@ class LossesTable:
         """A losses table in memory."""
         return cls(Path("the table"), table.schema, len(table), table)
 
+    def at(self, path: Path) -> Self:
+        """The same table under another path, which files beside it are named after."""
+        return type(self)(path, self.schema, self._rows, self._source)
+
     def __len__(self) -> int:
         return self._rows
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from lossaudit.engine.errors import LossAuditError
-from lossaudit.engine.labels.alignment import spelling_key
 from lossaudit.engine.table.losses import LossesTable
 
+from ..label_names import meant
 from ..label_sets import LabelSets
 from ..store import Decision, DecisionStore
 from . import Answer, Held, Sink
@@ -118,23 +118,12 @@ class _Reader:
         return self._sets.stored(self._known(label, self._names) for label in chosen)
 
     def _known(self, label: str, names: Sequence[str]) -> str:
-        found = _match(label, names)
+        found = meant(label, names)
         if found is None and label.isascii() and label.isdigit() and len(label) < 10 and int(label) < len(self._names):
             found = self._names[int(label)]  # its class index
         if found is None:
             raise _UnknownLabelError(label)
         return found
-
-
-def _match(label: str, names: Sequence[str]) -> str | None:
-    """The name that is meant: the same one, or the only one that differs in spaces around it, or in its spelling."""
-    if label in names:
-        return label
-    for written in (str.strip, spelling_key):
-        close = {name for name in names if written(name) == written(label)}
-        if close:
-            return close.pop() if len(close) == 1 else None
-    return None
 
 
 def _is_known(decision: Decision, store: DecisionStore) -> bool:

@@ -15,6 +15,7 @@ from lossaudit import export
 from lossaudit.engine.scores.loss import Scores
 from lossaudit.engine.scores.multi_label import MultiLabelScores
 from lossaudit.engine.table.summary import Summary
+from lossaudit.review.apply import Cleaned
 from lossaudit.review.relearning import Reranking
 
 
@@ -47,6 +48,11 @@ def members(losses: la.Losses) -> None:
     assert_type(losses.top(5, given="a", predicted="b", min_loss=1, truncated=True, conflicts=True), la.Losses)
     assert_type(losses.top(by="loss", leaks=True), la.Losses)
     assert_type(losses.rerank(), Reranking)
+    assert_type(losses.decisions(), pd.DataFrame)
+    losses.decide({0: "a", 1: ["b"]}, keep=[2], unsure=[3], discard=range(4, 6), annotator="ada")
+    assert_type(losses.apply("cleaned.csv", dataset="data.csv", flag_discarded=True), Cleaned)
+    assert_type(losses.apply(review_columns=True, strict=True), pd.DataFrame)
+    assert_type(la.apply("losses.parquet", "cleaned.csv", dataset=None), Cleaned)
     assert_type(losses.summary(), Summary)
     assert_type(losses.ids(), NDArray[np.int64])
     assert_type(losses.labels(), NDArray[np.int64])
