@@ -172,7 +172,7 @@ def audit(
         soft_wrap=True,
     )
     if report is not None:
-        print_report(write_report(output, report, options.top), report)
+        print_report(write_report(output, report, options.top), output, report)
 
 
 def _check_nobody_is_named(ray_address: str | None, parts: str | None) -> None:

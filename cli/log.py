@@ -25,6 +25,11 @@ lossaudit log losses.parquet --to jsonl -o records.jsonl -n 500
 @click.option("--to", "kind", type=click.Choice(list(SINKS)), required=True, help="Where the records go.")
 @click.option("--name", help="Dataset or project there; created if it doesn't exist.  [default: the dataset's name]")
 @click.option("-n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many records.")
+@click.option(
+    "--by",
+    type=click.Choice(["learned", "loss"]),
+    help="Which rows come first.  [default: learned, once `lossaudit rerank` has learned an order]",
+)
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
 @click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")
@@ -35,6 +40,7 @@ def log(
     kind: str,
     name: str | None,
     rows: int,
+    by: str | None,
     url: str | None,
     key: str | None,
     workspace: str | None,
@@ -52,7 +58,7 @@ def log(
                  LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY
     """
     from lossaudit.engine.table.losses import LossesTable
-    from lossaudit.review.records import Records
+    from lossaudit.review.choosing import chosen_records
     from lossaudit.review.sinks import About, connect
     from lossaudit.review.sinks.log import log_records
 
@@ -62,7 +68,7 @@ def log(
     if place.file is not None and place.file.exists() and losses.exists() and place.file.samefile(losses):
         raise click.UsageError(f"{place.file} is the losses file itself; name another with -o")
     table = LossesTable.open(losses)
-    records = Records(table, rows)
+    records = chosen_records(table, rows, by).records
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with rows_bar() as on_stage:
             logged = log_records(records, sink, on_stage)

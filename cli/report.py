@@ -8,6 +8,7 @@ import click
 from .command import Command
 from .console import out, steps
 from .process import free_memory_at_once
+from .sampled import print_sampled
 
 if TYPE_CHECKING:
     from lossaudit.review.report.confident import WrongLabels
@@ -37,7 +38,7 @@ lossaudit report losses.parquet -o report.html --top 200
 def report(losses: Path, output: Path, top: int | None) -> None:
     """Write one HTML page about LOSSES, a table made by `lossaudit audit`.
 
-    It shows how many labels are probably wrong, where they are and how far to trust the model, with charts and
+    It shows how many labels the model doubts, where they are and how far to trust the model, with charts and
     examples. The page loads nothing from elsewhere. It contains texts of the dataset: share it only where those may go.
     """
     from lossaudit.review.report.page import write_report
@@ -46,33 +47,33 @@ def report(losses: Path, output: Path, top: int | None) -> None:
     with steps("Reporting") as on_step:
         on_step(str(losses))
         written = write_report(losses, output, top)
-    print_report(written, output)
+    print_report(written, losses, output)
 
 
-def print_report(report: "Report", path: Path) -> None:
-    """Prints the report's estimate and where the report is."""
-    _print_wrong(report.wrong)
+def print_report(report: "Report", losses: Path, path: Path) -> None:
+    """Prints how many labels are wrong, or doubted, and where the report is."""
+    if report.sampled is not None:
+        print_sampled(report.sampled, losses)
+    else:
+        _print_wrong(report.wrong, losses)
     out.print(f"Wrote {path}. Open it in a browser.", soft_wrap=True)
 
 
 def print_wrong(losses: Path) -> None:
-    """Prints how many labels of a losses file are probably wrong, if the file allows an estimate."""
+    """Prints how many labels of a losses file the model doubts, if the file allows to count them."""
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.review.report.confident import wrong_labels
 
-    table = LossesTable.open(losses)
-    learnt = "" if table.facts.out_of_sample else "; more if the model was trained on these rows"
-    _print_wrong(wrong_labels(table), learnt)
+    _print_wrong(wrong_labels(LossesTable.open(losses)), losses)
 
 
-def _print_wrong(wrong: "WrongLabels | Missing", learnt: str = "") -> None:
+def _print_wrong(wrong: "WrongLabels | Missing", losses: Path) -> None:
     from lossaudit.review.report.confident import WrongLabels
 
     if isinstance(wrong, WrongLabels):
-        total = wrong.total
-        most = f"; the top {wrong.to_review:,} should hold most of them" if total.rows else ""
+        labels = "1 label" if wrong.total == 1 else f"{wrong.total:,} labels"
         out.print(
-            f"About {total.rows:,} labels are probably wrong "
-            f"(95 % interval: {total.low:,.0f} to {total.high:,.0f}{learnt}){most}",
+            f"The model itself disagrees confidently with about {labels}. Mistakes that it has learned too are not "
+            f"among them; 100 random decisions give the true share: lossaudit review {losses} --sample 100",
             soft_wrap=True,
         )

@@ -18,6 +18,7 @@ from lossaudit.engine.errors import LossAuditError
 
 from .command import Command
 from .console import err, out
+from .sampled import print_sampled
 
 if TYPE_CHECKING:
     from lossaudit.review.listening import Listener
@@ -28,13 +29,26 @@ lossaudit review losses.parquet
 lossaudit review losses.parquet -n 2000 --annotator Ada
 lossaudit review losses.parquet --overlap 20
 lossaudit review losses.parquet --adjudicator --annotator Grace
+lossaudit review losses.parquet --sample 100
 lossaudit review losses.parquet --no-open --port 9000
 """
+_ROWS = 500
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Review the most suspicious rows on a page.")
 @click.argument("losses", type=click.Path(path_type=Path))
-@click.option("-n", "--n", "rows", type=click.IntRange(min=1), default=500, show_default=True, help="How many rows.")
+@click.option("-n", "--n", "rows", type=click.IntRange(min=1), help="How many rows.  [default: 500]")
+@click.option(
+    "--by",
+    type=click.Choice(["learned", "loss"]),
+    help="Which rows come first.  [default: learned, once `lossaudit rerank` has learned an order]",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="N random rows instead, whose decisions give the share of wrong labels among all rows.",
+)
 @click.option("--annotator", metavar="NAME", help="Name stored with each decision.  [default: the page asks]")
 @click.option(
     "--overlap",
@@ -60,7 +74,9 @@ lossaudit review losses.parquet --no-open --port 9000
 )
 def review(
     losses: Path,
-    rows: int,
+    rows: int | None,
+    by: str | None,
+    sample: int | None,
     annotator: str | None,
     overlap: int,
     adjudicator: bool,
@@ -71,12 +87,13 @@ def review(
     base_path: str,
     trust_proxy: bool,
 ) -> None:
-    """Open a page with the rows with the highest loss in LOSSES, a table made by `lossaudit audit`.
+    """Open a page with the most suspicious rows of LOSSES, a table made by `lossaudit audit`.
 
     Each decision is stored at once, beside the table in LOSSES.reviews.sqlite. Ctrl-C ends the review.
     """
     import secrets
 
+    from lossaudit.review.choosing import SAMPLE
     from lossaudit.review.listening import listen, serve
     from lossaudit.review.reviewing import People, Review
     from lossaudit.review.server import Site, make_app
@@ -84,7 +101,10 @@ def review(
     path = _path(base_path)
     if annotator is not None and not annotator.strip():
         raise LossAuditError("--annotator is empty; give a name, or leave it out to be asked on the page")
-    opened = Review.open(losses, rows, People(overlap, adjudicator))
+    if sample is not None and (rows is not None or by is not None):
+        raise click.UsageError("--sample draws its own rows; leave -n and --by out")
+    order = SAMPLE if sample else by
+    opened = Review.open(losses, sample or rows or _ROWS, People(overlap, adjudicator), order)
     try:
         if gone := opened.gone():
             out.print(
@@ -107,11 +127,13 @@ def review(
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             serve(app, place, on_ready)
-        decided = opened.decided()
+        decided, sampled = opened.decided(), opened.sampled()
     finally:
         opened.close()
     rows_are = "row is" if decided == 1 else "rows are"
     out.print(f"\n{decided:,} {rows_are} decided; the decisions are in {opened.store_path}", soft_wrap=True)
+    if sampled is not None:
+        print_sampled(sampled, losses)
     if decided:
         out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
 

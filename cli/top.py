@@ -12,6 +12,8 @@ from rich.text import Text
 from .command import Command
 from .console import out, printable
 from .log import counted
+from .rerank import learned_order
+from .sampled import print_sampled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,8 +73,7 @@ def top(
     from lossaudit.engine.table.formats import write_text
     from lossaudit.engine.table.losses import LossesTable
     from lossaudit.engine.table.ranking import Filters
-
-    from .rerank import learned_order
+    from lossaudit.review.sampling import read_decided_sample
 
     table = LossesTable.open(losses)
     learned = None if by == "loss" or conflicts or leaks else learned_order(table, required=by == "learned")
@@ -83,6 +84,8 @@ def top(
         print_rows(found, table.text_columns)
         if len(found) < rows:
             out.print(f"{len(found)} of {len(table):,} rows match.")
+        if (sample := read_decided_sample(table)) is not None:
+            print_sampled(sample, losses)
         if learned is not None:
             out.print(
                 f"Order learned from {counted(learned.lessons, 'decision')}; p(wrong) is the probability that the "

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from .store import Decision
+
 _Z = 1.959964
 """Normal quantile of a 95 % interval."""
 
@@ -17,6 +19,11 @@ class Estimate:
     share: float
     low: float
     high: float
+
+
+def is_wrong(decision: Decision) -> bool:
+    """Whether a decision says that the given label is wrong."""
+    return decision.verdict == "relabel" and decision.label != decision.given
 
 
 def wrong_share(wrong: int, judged: int) -> Estimate | None:

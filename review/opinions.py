@@ -74,6 +74,10 @@ class Opinions:
             seen = [one for one in seen if one.annotator == viewer.name]
         return seen[-1] if seen else None
 
+    def latest(self) -> dict[int, Decision]:
+        """The decision that counts for each decided row."""
+        return {row: made[-1] for row, made in self._made.items()}
+
     def codes(self, viewer: Viewer) -> Codes:
         """(n,) the code of each record's decision, as a person sees it; the caller doesn't change it."""
         if viewer not in self._codes:

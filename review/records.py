@@ -14,6 +14,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lossaudit.engine.arrays import Ints
 from lossaudit.engine.errors import Function, LossAuditError
 from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
@@ -60,7 +61,7 @@ class Record:
     row: int
     """`id` in the losses table."""
     rank: int
-    """Rank by loss, 1 for the highest."""
+    """Rank in the order of the records, 1 for the first."""
     text: str
     label: str
     """Name of the given label; for a multi-label record, all names, separated by commas."""
@@ -80,8 +81,11 @@ class Record:
 class Records(Sequence[Record]):
     """The n rows with a loss that have the highest (or all of them), highest first, as records made on demand."""
 
-    def __init__(self, losses: LossesTable, n: int) -> None:
-        """Raises LossAuditError if the losses file has no texts, or rows in which something is missing."""
+    def __init__(self, losses: LossesTable, n: int, ids: Ints | None = None) -> None:
+        """ids: rows in another order, of which the first n are taken instead.
+
+        Raises LossAuditError if the losses file has no texts, or rows in which something is missing.
+        """
         if losses.text_column is None:
             raise LossAuditError(
                 f"{losses.path} has no column with the texts, so there is nothing to review; run `",
@@ -93,7 +97,8 @@ class Records(Sequence[Record]):
         self.is_multi_label = losses.is_multi_label
         self.required = losses.required
         """Columns that each record needs, besides its texts."""
-        self.table = _checked(losses.top(n), self.required, self.text_columns, losses.path)
+        rows = losses.top(n) if ids is None else losses.take(losses.places_of(ids[:n]).tolist())
+        self.table = _checked(rows, self.required, self.text_columns, losses.path)
         """Rows of the records, ranked, with the columns of the losses table."""
         self._classes = losses.probability_names
         self._identifying = example_columns(losses)

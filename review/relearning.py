@@ -16,7 +16,9 @@ from lossaudit.engine.table.learned import Learned, write_learned
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.states import read_states
 
-from .store import Decision, DecisionStore, store_path
+from .estimate import is_wrong
+from .opinions import own_latest
+from .store import ADJUDICATION, Decision, DecisionStore, store_path
 
 NEXT = 50
 """Rows of the order that are looked ahead at."""
@@ -92,11 +94,11 @@ def is_current(learned: Learned, losses: LossesTable) -> bool:
 
 
 def _of_rows(store: DecisionStore) -> dict[int, list[Decision]]:
-    """Of each decided row, the latest decision of each person, the latest of all last."""
-    latest = store.decisions()
-    if len(store.annotators()) < 2:
-        return {row: [latest[row]] for row in sorted(latest)}
-    return {row: list({one.annotator: one for one in store.history(row)}.values()) for row in sorted(latest)}
+    """Of each decided row, each person's latest decision, the one that counts last; an adjudicator's is alone."""
+    made = store.histories()
+    return {
+        row: made[row][-1:] if made[row][-1].origin == ADJUDICATION else own_latest(made[row]) for row in sorted(made)
+    }
 
 
 def _lessons(evidence: Evidence, decisions: dict[int, list[Decision]]) -> tuple[Lessons, Ints]:
@@ -108,7 +110,7 @@ def _lessons(evidence: Evidence, decisions: dict[int, list[Decision]]) -> tuple[
         if found == len(rising) or evidence.ids[rising[found]] != row:
             continue
         place = int(rising[found])
-        votes = [_is_wrong(opinion) for opinion in opinions if opinion.verdict in ("relabel", "keep")]
+        votes = [is_wrong(opinion) for opinion in opinions if opinion.verdict in ("relabel", "keep")]
         ahead = 2 * sum(votes) - len(votes)
         if not ahead:
             unclear.append(place)
@@ -120,13 +122,9 @@ def _lessons(evidence: Evidence, decisions: dict[int, list[Decision]]) -> tuple[
     return Lessons(_ints(places), np.array(wrong), np.array(counts), labels), _ints(unclear)
 
 
-def _is_wrong(decision: Decision) -> bool:
-    return decision.verdict == "relabel" and decision.label != decision.given
-
-
 def _label(opinions: Sequence[Decision]) -> str:
     """The latest label of those who say that the given one is wrong."""
-    return next(str(one.label) for one in reversed(opinions) if _is_wrong(one))
+    return next(str(one.label) for one in reversed(opinions) if is_wrong(one))
 
 
 def _ints(numbers: list[int]) -> Ints:

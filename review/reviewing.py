@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
+from .choosing import Choice, chosen_records
 from .estimate import Estimate, wrong_share
 from .label_sets import LabelSets, names_of
 from .opinions import Opinions, Viewer, is_shared
 from .queries import UNDECIDED, Places, Query, RecordColumns
-from .records import DoubtedSet, Record, Records
+from .records import DoubtedSet, Record
+from .sampling import SampledShare
 from .store import ADJUDICATION, VERDICTS, Decision, DecisionStore, utc_now
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
@@ -74,6 +76,8 @@ class Progress:
     counts: dict[str, int]
     """Records by verdict."""
     estimate: Estimate | None
+    rows: int | None = None
+    """Number of rows that the estimate is about, if it is all rows with a loss."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,17 @@ class MovedError(LossAuditError):
 
 
 class Review:
-    """A review of the n rows with the highest loss. Threads may share it."""
+    """A review of the n rows with the highest loss, or of others. Threads may share it."""
 
-    def __init__(self, losses: LossesTable, records: Records, store: DecisionStore, people: People) -> None:
+    def __init__(self, losses: LossesTable, choice: Choice, store: DecisionStore, people: People) -> None:
         """See `open`."""
-        self.people = people
+        self.people, records = people, choice.records
         self.losses_path = losses.path
         self.store_path = store.path
         self.records = records
         self.labels = losses.label_names
         self.columns = RecordColumns(records, self.labels)
+        self.order, self._sample = choice.order, choice.sample
         self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
         self._lock = threading.Lock()
@@ -116,15 +121,19 @@ class Review:
         self._read_decisions()
 
     @classmethod
-    def open(cls, losses_path: Path, n: int, people: People | None = None) -> Self:
-        """Opens the review of a losses file, and the store beside it. Raises LossAuditError if either can't be used."""
+    def open(cls, losses_path: Path, n: int, people: People | None = None, order: str | None = None) -> Self:
+        """Opens the review of n rows of a losses file, and the store beside it.
+
+        order: one of ORDERS; by default the learned one, if there is one, else LOSS. Raises LossAuditError if a file
+        can't be used.
+        """
         losses = LossesTable.open(losses_path)
-        records = Records(losses, n)
-        if not records:
+        choice = chosen_records(losses, n, order)
+        if not choice.records:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
         store = DecisionStore.open(losses)
         try:
-            return cls(losses, records, store, people or People())
+            return cls(losses, choice, store, people or People())
         except BaseException:
             store.close()
             raise
@@ -157,11 +166,22 @@ class Review:
         """A person at this page; mine: whether only their own decisions count."""
         return Viewer(name, mine, self.people.adjudicating)
 
+    def sampled(self) -> SampledShare | None:
+        """What the decisions say of all rows; None where the records are no random sample."""
+        if self._sample is None:
+            return None
+        with self._lock:
+            self._catch_up()
+            return self._sample.estimate(self._opinions.latest())
+
     def progress(self, viewer: Viewer) -> Progress:
+        sampled = self.sampled()
         with self._lock:
             self._catch_up()
             counts = np.bincount(self._opinions.codes(viewer), minlength=len(VERDICTS) + 1)[1:].tolist()
         by_verdict = dict(zip(VERDICTS, counts, strict=True))
+        if sampled is not None:
+            return Progress(len(self.records), by_verdict, sampled.share, sampled.rows)
         judged = by_verdict["relabel"] + by_verdict["keep"]
         return Progress(len(self.records), by_verdict, wrong_share(by_verdict["relabel"], judged))
 

@@ -107,6 +107,7 @@ class _Api:
             "store": str(review.store_path),
             "labels": review.labels,
             "multi_label": review.records.is_multi_label,
+            "order": review.order,
             "text_columns": review.records.text_columns,
             "given": review.columns.given.counts(),
             "predicted": review.columns.predicted.counts(),

@@ -22,7 +22,7 @@ from sklearn.metrics import average_precision_score
 
 from lossaudit.engine.files import file_beside
 from lossaudit.engine.scores.loss import cross_entropy
-from lossaudit.review.report.confident import REVIEWED, confidently_another
+from lossaudit.review.report.confident import confidently_another
 
 from ..machine import Machine
 from .noise_data import SETS, Data, read
@@ -32,6 +32,8 @@ from .noise_scores import SHIPPED, cleanlab_filter, heads, network, suspicions
 
 MODELS = ("in sample", "out of sample", SHIPPED)
 SHARES = (0.05, 0.1, 0.2, 0.3)
+REVIEWED = 1.5
+"""Rows of highest loss to review per label that is estimated to be wrong."""
 NETWORK_SHARE, NETWORK_SEED = 0.1, 0
 """Where a network is tried too, which takes longer than all others."""
 

@@ -281,6 +281,16 @@ class LossesTable:
         back[order] = np.arange(len(order))
         return pa.concat_tables(parts).take(pa.array(back))
 
+    def places_of(self, ids: Ints) -> Ints:
+        """The places in the file of rows by their `id`. Raises LossAuditError for one that the table doesn't have."""
+        found = np.concatenate([piece["id"].to_numpy() for piece in self.pieces(["id"])]) if len(self) else ids[:0]
+        rising = np.argsort(found, kind="stable")
+        places = rising[np.minimum(np.searchsorted(found, ids, sorter=rising), len(found) - 1)] if len(found) else ids
+        missing = ids[found[places] != ids] if len(found) else ids
+        if len(missing):
+            raise LossAuditError(f"{self.path} has no row {missing[0]}")
+        return np.asarray(places, dtype=np.int64)
+
     def _read_group(self, group: int, columns: list[str] | None) -> pa.Table:
         assert not isinstance(self._source, pa.Table)
         try:

@@ -1,9 +1,8 @@
-"""Estimates how many labels are wrong, with an interval, by confident learning from the probabilities of all classes.
+"""Counts the labels that the model disagrees with confidently, by confident learning from all probabilities.
 
 Northcutt, Jiang, Chuang (2021), Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from lossaudit.engine.table.losses import LossesTable
 
-from ..estimate import wrong_share
 from .bins import Ints
 from .figures import ClassFigures, Coder, Missing, gather, ranked_rows
 
@@ -21,30 +19,17 @@ _Float32s = NDArray[np.float32]
 
 _MOST_ROWS, _MOST_CELLS = 65_536, 4_000_000
 """Rows, and probabilities, in memory at once."""
-REVIEWED = 1.5
-"""Rows to review per label that is probably wrong: on the data of docs/noise.md, these had nine tenths of them."""
 _TOLERANCE = 1e-6
 """Rounding allowance: equal float32 probabilities may all be slightly below their mean."""
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """How many of some rows have a wrong label, with a 95 % interval."""
-
-    rows: int
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class WrongLabels:
-    """The estimate for all ranked rows and for each class."""
+    """How many labels the model disagrees with confidently. Mistakes that it has learned too are not among them."""
 
-    total: Wrong
-    classes: tuple[Wrong, ...]
-    """By class index."""
-    to_review: int
-    """Rows with the highest loss that should hold most of them."""
+    total: int
+    classes: tuple[int, ...]
+    """By class index, of the rows with this given label."""
 
 
 def wrong_labels(losses: LossesTable) -> WrongLabels | Missing:
@@ -60,9 +45,6 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
     that of any other such class. If j isn't the given label, the label is probably wrong. Unlike in the paper, a row
     whose given label is the likeliest of all never counts for another: a class of few rows can have a mean so low that
     any row reaches it. Nor are the counts scaled up by the rows that reach no mean, whose labels are mostly right.
-
-    The interval is Wilson's for each class's share, added up over the classes by MOVER (Zou and Donner 2008). It covers
-    the chance in which rows the dataset has, but not the model's own mistakes.
     """
     if losses.is_multi_label:
         return Missing("There is no estimate for rows with sets of labels.")
@@ -87,7 +69,7 @@ def estimate_wrong(losses: LossesTable, coder: Coder, classes: tuple[ClassFigure
         given = coder.codes(rows["label_name"])
         another = given[confidently_another(given, probabilities, thresholds)]
         elsewhere += np.bincount(another, minlength=len(known))[: len(known)]
-    return _from_counts([c.rows for c in classes], elsewhere.tolist())
+    return WrongLabels(int(elsewhere.sum()), tuple(elsewhere.tolist()))
 
 
 def _matrix(column: pa.ChunkedArray, classes: int) -> _Float32s | None:
@@ -108,22 +90,3 @@ def confidently_another(given: Ints, probabilities: _Float32s, thresholds: _Floa
     likeliest = np.where(over, probabilities, np.float32(-1)).argmax(axis=1)
     another = over.any(axis=1) & (likeliest != given) & (probabilities.argmax(axis=1) != given)
     return np.asarray(another, dtype=np.bool_)
-
-
-def _from_counts(rows: list[int], elsewhere: list[int]) -> WrongLabels:
-    """rows, elsewhere: of each class by given label; see `estimate_wrong`."""
-    classes = []
-    squares_below = squares_above = 0.0
-    for n, wrong_rows in zip(rows, elsewhere, strict=False):
-        share = wrong_share(wrong_rows, n)
-        wrong = Wrong(wrong_rows, n * share.low, n * share.high) if share else Wrong(0, 0.0, 0.0)
-        classes.append(wrong)
-        squares_below += (wrong.rows - wrong.low) ** 2
-        squares_above += (wrong.high - wrong.rows) ** 2
-    total = sum(wrong.rows for wrong in classes)
-    low, high = total - math.sqrt(squares_below), total + math.sqrt(squares_above)
-    return WrongLabels(
-        Wrong(total, max(0.0, low), min(float(sum(rows)), high)),
-        tuple(classes),
-        to_review=min(sum(rows), math.ceil(REVIEWED * total)),
-    )

@@ -20,8 +20,9 @@ from lossaudit.engine.shortening import shortened
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.version import __version__
 
+from ..sampling import SampledShare
 from . import charts
-from .confident import Wrong, WrongLabels, estimate_wrong
+from .confident import WrongLabels, estimate_wrong
 from .examples import Example, most_cut, mostly_unknown, top_of_pairs
 from .facts import facts_shown
 from .figures import ClassFigures, Coder, Figures, Missing, PairFigures, gather
@@ -47,7 +48,7 @@ class ClassRow:
     """A class as the table shows it."""
 
     figures: ClassFigures
-    wrong: Wrong | None
+    wrong: int | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Report:
     """Rows whose tokens are mostly unknown."""
     unknown: list[Example]
     facts: list[tuple[str, str]]
+
+    @property
+    def sampled(self) -> SampledShare | None:
+        """What decisions about a random sample say of all rows; None without any."""
+        return self.reviewed.sampled if isinstance(self.reviewed, Reviewed) else None
 
 
 def check_report(path: Path) -> None:
@@ -133,13 +139,13 @@ def make_report(losses: LossesTable, top: int | None = None) -> Report:
 
 
 def _worst_classes(classes: tuple[ClassFigures, ...], wrong: WrongLabels | Missing) -> list[ClassRow]:
-    estimates: Iterable[Wrong | None] = [None] * len(classes)
+    estimates: Iterable[int | None] = [None] * len(classes)
     if isinstance(wrong, WrongLabels):
         estimates = [*wrong.classes, *[None] * (len(classes) - len(wrong.classes))]
     rows = [ClassRow(found, estimate) for found, estimate in zip(classes, estimates, strict=True) if found.rows]
     rows.sort(
         key=lambda row: (
-            -(row.wrong.rows if row.wrong else 0.0),
+            -(row.wrong or 0),
             row.figures.agreeing - row.figures.rows,
             row.figures.name,
         )
@@ -174,7 +180,7 @@ def render(report: Report) -> str:
         labels_confused=len(labels),
         most_labels=charts.MOST_LABELS,
         most_classes=_MOST_CLASSES,
-        widest=max((row.wrong.high / row.figures.rows for row in report.classes if row.wrong), default=1.0) or 1.0,
+        widest=max((row.wrong / row.figures.rows for row in report.classes if row.wrong), default=1.0),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         version=__version__,

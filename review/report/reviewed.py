@@ -7,6 +7,7 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.losses import LossesTable
 
 from ..estimate import Estimate, wrong_share
+from ..sampling import SampledShare, read_sample
 from ..store import VERDICTS, DecisionStore, store_path
 from .figures import Missing
 
@@ -20,6 +21,8 @@ class Reviewed:
     """Rows by verdict, for all of VERDICTS."""
     wrong: Estimate | None
     """Share of wrong labels among the rows that were relabelled or kept; None without any."""
+    sampled: SampledShare | None
+    """What those of a random sample say of all rows; None where no sample was drawn."""
 
 
 def reviewed(losses: LossesTable) -> Reviewed | Missing:
@@ -29,10 +32,12 @@ def reviewed(losses: LossesTable) -> Reviewed | Missing:
     try:
         with DecisionStore.open(losses, create=False) as store:
             decisions = store.decisions()
+        sample = read_sample(losses)
     except LossAuditError as error:
         return Missing(f"The decisions can't be read: {error}.")
     counts = Counter(decision.verdict for decision in decisions.values())
     if not counts:
         return Missing("There are no decisions in the store yet.")
     wrong = wrong_share(counts["relabel"], counts["relabel"] + counts["keep"])
-    return Reviewed(len(decisions), {verdict: counts[verdict] for verdict in VERDICTS}, wrong)
+    sampled = sample.estimate(decisions) if sample else None
+    return Reviewed(len(decisions), {verdict: counts[verdict] for verdict in VERDICTS}, wrong, sampled)

@@ -11,6 +11,8 @@ import pytest
 
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable
+from lossaudit.review.sampling import read_sample
+from lossaudit.review.store import Decision, DecisionStore
 
 
 @pytest.fixture
@@ -114,3 +116,24 @@ def test_a_file_without_texts(losses, run):
     assert result.exit_code == 2
     assert "no column with the texts" in result.stderr
     assert not bare.with_name("bare.parquet.reviews.sqlite").exists()
+
+
+def test_a_sample_is_reviewed_and_its_share_is_told(losses):
+    running = Running(losses, "--port", 0, "--sample", 25)
+    code, out, _ = running.stop()
+    assert code == 0
+    assert "25 records, 0 decided" in out
+    assert "0 of 25 random rows are decided as wrong or right" in out
+    table = LossesTable.open(losses)
+    with DecisionStore.open(table) as store:
+        drawn = read_sample(table).drawn.tolist()
+        store.add(Decision(row, "keep", None, "Ada", "page", "2026-01-02T03:04:05Z") for row in drawn)
+    _, out, _ = Running(losses, "--port", 0, "--sample", 25).stop()
+    assert "Of all 60 labels, 0.0% are wrong (95 % interval: 0.0% to" in out
+    assert "by 25 random rows" in out
+
+
+def test_a_sample_draws_its_own_rows(run, losses):
+    result = run("review", losses, "--sample", 5, "-n", 9)
+    assert result.exit_code == 2
+    assert "leave -n and --by out" in result.stderr

@@ -10,7 +10,7 @@ from lossaudit.engine.table.learned import learned_path, read_learned
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.states import write_states
 from lossaudit.review.relearning import is_current, rerank
-from lossaudit.review.store import Decision, DecisionStore
+from lossaudit.review.store import ADJUDICATION, Decision, DecisionStore
 
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
 
@@ -92,6 +92,15 @@ def test_people_count_once_per_row(losses):
     decide(losses, [2], "ada", 2, "keep")
     found = rerank(losses)
     assert (found.wrong, found.right, found.unclear, found.undecided) == (1, 1, 1, 197)
+
+
+def test_an_adjudicator_is_right(losses):
+    decide(losses, [0], "ada", 1, "relabel")
+    decide(losses, [0], "bob", 2, "relabel")
+    with DecisionStore.open(losses) as store:
+        store.add([Decision(0, "keep", None, "grace", ADJUDICATION, "2026-01-02T03:04:00Z")])
+    found = rerank(losses)
+    assert (found.wrong, found.right) == (0, 1)
 
 
 def test_unsure_and_discarded_rows_teach_nothing(losses):

@@ -164,10 +164,8 @@ def test_wrong_labels_are_those_of_the_confident_joint(tmp_path_factory, seed, c
     wrong = wrong_of(losses)
     joint = confident_joint(labels, chances)
     off = joint.sum(axis=1) - np.diag(joint)
-    assert [found.rows for found in wrong.classes] == off.tolist()
-    assert wrong.total.rows == off.sum()
-    assert wrong.to_review == min(n, np.ceil(1.5 * off.sum()))
-    assert 0 <= wrong.total.low <= wrong.total.rows <= wrong.total.high <= n + 1e-9
+    assert list(wrong.classes) == off.tolist()
+    assert wrong.total == off.sum()
 
 
 def wrong_of(losses):
@@ -175,29 +173,12 @@ def wrong_of(losses):
     return estimate_wrong(losses, coder, gather(losses, coder, 100).classes)
 
 
-def test_planted_mistakes_are_about_as_many_and_in_the_rows_to_review(tmp_path):
+def test_planted_mistakes_without_a_system_are_about_as_many(tmp_path):
     for seed in range(5):
         labels, chances, planted = drawn(4000, noise=0.08, seed=seed, sharpness=6)
         path = write_losses(losses_table(labels, chances, NAMES), tmp_path / f"{seed}.parquet", NAMES)
         wrong = wrong_of(LossesTable.open(path))
-        assert wrong.total.rows == pytest.approx(planted.sum(), rel=0.2)
-        assert wrong.total.high - wrong.total.low < 0.3 * planted.sum()
-        suspicious = np.argsort(chances[np.arange(4000), labels])[: wrong.to_review]
-        assert planted[suspicious].sum() > 0.95 * planted.sum()
-
-
-def test_the_interval_is_what_drawing_the_rows_again_gives(tmp_path):
-    labels, chances, _ = drawn(1500, noise=0.1, seed=3)
-    total = wrong_of(
-        LossesTable.open(write_losses(losses_table(labels, chances, NAMES), tmp_path / "l.parquet", NAMES))
-    ).total
-    draw = np.random.default_rng(0)
-    again = []
-    for _ in range(60):
-        rows = draw.integers(0, len(labels), len(labels))
-        joint = confident_joint(labels[rows], chances[rows])
-        again.append(joint.sum() - np.trace(joint))
-    assert total.high - total.low == pytest.approx(2 * 1.96 * np.std(again), rel=0.35)
+        assert wrong.total == pytest.approx(planted.sum(), rel=0.2)
 
 
 def test_of_sets_of_labels_it_is_not_estimated(sets_file):
@@ -210,7 +191,7 @@ def test_a_class_of_few_rows_takes_none_from_others(tmp_path):
     """Its only row is mislabelled, so that its threshold is next to nothing."""
     chances = [[0.95, 0.04, 0.01]] * 20 + [[0.85, 0.05, 0.1]] * 20 + [[0.97, 0.02, 0.01]]
     path = write_losses(losses_table([0] * 40 + [2], chances, "abc"), tmp_path / "l.parquet", "abc")
-    assert wrong_of(LossesTable.open(path)).total.rows == 1
+    assert wrong_of(LossesTable.open(path)).total == 1
 
 
 @pytest.mark.usefixtures("small_pieces")

@@ -18,6 +18,7 @@ from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.report import charts
 from lossaudit.review.report.figures import PairFigures
 from lossaudit.review.report.page import check_report, make_report, render, write_report
+from lossaudit.review.sampling import sampled
 from lossaudit.review.store import Decision, DecisionStore, utc_now
 from tests.review.reporting import losses_table, write_losses
 
@@ -123,7 +124,7 @@ def test_one_class(page_of):
 
 def test_all_labels_right(page_of):
     said = words(page_of(losses_table([0, 1] * 20, [[0.99, 0.01], [0.01, 0.99]] * 20, "ab"), "ab"))
-    assert "probably wrong 0 0% of 40" in said
+    assert "that the model doubts 0 0% of 40" in said
     assert "for 100% of these" in said
     assert "so there are no suspicious pairs" in said
 
@@ -150,13 +151,13 @@ def test_losses_beyond_the_scale_are_counted_at_its_ends(page_of):
 def test_without_probabilities_it_says_why(page_of, table):
     said = words(page_of(table.drop_columns(["probabilities"])))
     assert "not estimated The losses file lacks the probabilities of all classes" in said
-    assert "Wrong labels aren't estimated" in said
+    assert "Doubted labels aren't counted" in said
 
 
 def test_a_file_without_facts_says_so(page_of, table):
     said = words(page_of(table, None, "losses.csv"))
     assert "The file says nothing else about its run" in said
-    assert "probably wrong" in said
+    assert "Labels that the model doubts" in said
     assert "not estimated" not in said
 
 
@@ -195,6 +196,18 @@ def test_decisions_are_told_with_their_interval(table, tmp_path):
     assert "6 of 8 judged labels were wrong" in said
     assert "75.0%, 95 % interval: 40.9% to 92.9%" in said
     assert "10 rows reviewed: 6 relabelled, 2 kept, 1 unsure, 1 discarded." in said
+
+
+def test_a_random_sample_is_told_with_its_interval(table, tmp_path):
+    path = write_losses(table, tmp_path / "losses.parquet", NAMES)
+    losses = LossesTable.open(path)
+    drawn = sampled(losses, 40).drawn.tolist()
+    with DecisionStore.open(losses) as store:
+        store.add(Decision(row, "keep", None, "Ada", "page", utc_now()) for row in drawn)
+    said = words(render(make_report(losses)))
+    assert f"0% of all {len(table):,} labels are wrong 95 % interval: 0% to" in said
+    assert "estimated from 40 random rows" in said
+    assert "--sample 100" not in said
 
 
 def test_after_a_new_audit_only_decisions_about_texts_that_are_there_are_told(table, tmp_path):
@@ -273,7 +286,8 @@ def test_the_command(table, tmp_path):
     losses = write_losses(table, tmp_path / "losses.parquet", NAMES)
     done = CliRunner().invoke(main, ["report", str(losses), "-o", str(tmp_path / "report.html"), "--top", "20"])
     assert done.exit_code == 0
-    assert re.search(r"About \d+ labels are probably wrong \(95 % interval: \d+ to \d+\)", done.stdout)
+    assert re.search(r"disagrees confidently with about \d+ labels\.", done.stdout)
+    assert "--sample 100" in done.stdout
     assert "top 20: loss" in (tmp_path / "report.html").read_text()
     refused = CliRunner().invoke(main, ["report", str(losses), "-o", str(losses)])
     assert refused.exit_code == 2

@@ -15,6 +15,7 @@ import { showTexts } from "./text.js";
 
 const POLL_MS = 1500;
 const AHEAD = 200; // records among which the server looks for the next undecided one
+const ORDERS = { learned: "Most likely wrong", sample: "Random order" }; // of records that aren't those of highest loss
 const SLOW_MS = 150; // longer storing is shown on the page
 
 const queue = new Queue();
@@ -48,6 +49,7 @@ function begin() {
   $("file").title = start.losses;
   $("store").textContent = start.store;
   beginSets(start.multi_label);
+  if (start.order in ORDERS) $("sort-loss").textContent = ORDERS[start.order];
   listen(act, start.multi_label, singleKeys);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");

@@ -3,7 +3,7 @@
 import { $, count, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
 
-export function showProgress({ total, counts, estimate }) {
+export function showProgress({ total, counts, estimate, rows }) {
   const decided = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const told = Object.entries(counts).map(([verdict, n]) => `${VERDICTS[verdict].toLowerCase()} ${count(n)}`);
   const parts = Object.entries(counts).filter(([, n]) => n).map(([verdict, n]) => {
@@ -17,14 +17,17 @@ export function showProgress({ total, counts, estimate }) {
   meter.setAttribute("aria-valuenow", decided);
   meter.setAttribute("aria-valuetext", `${count(decided)} of ${count(total)}: ${told.join(", ")}`);
   $("counts").textContent = `${count(decided)} of ${count(total)} decided`;
-  showEstimate(estimate);
+  showEstimate(estimate, rows);
 }
 
-function showEstimate(estimate) {
+/** rows: how many the share is about, if it is of all and not of the reviewed ones. */
+function showEstimate(estimate, rows) {
   const box = $("estimate");
   box.hidden = !estimate;
   if (!estimate) return;
   const low = Math.round(100 * estimate.low);
   box.replaceChildren("Wrong labels ", make("b", {}, percent(estimate.share)), ` (${low}–${percent(estimate.high)})`);
-  box.title = `${count(estimate.wrong)} of ${count(estimate.judged)} relabelled or kept records; 95 % interval`;
+  box.title = rows
+    ? `Of all ${count(rows)} labels, estimated from a random sample; 95 % interval`
+    : `${count(estimate.wrong)} of ${count(estimate.judged)} relabelled or kept records; 95 % interval`;
 }
