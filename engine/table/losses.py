@@ -85,7 +85,8 @@ class LossesTable:
         if told in self.schema.names:
             return str(told)
         own = own_schema(self.schema.names)
-        texts = [f.name for f in self.schema if f.name not in own.names and is_text(f.type)]
+        others = {*own.names, *self.label_columns}
+        texts = [f.name for f in self.schema if f.name not in others and is_text(f.type)]
         return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else None)
 
     @property
