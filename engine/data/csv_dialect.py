@@ -209,14 +209,15 @@ class _Sample:
         widths = {separator: len(records[0]) for separator, records in found.items() if records}
         if not widths:
             return usual
-        is_cut = widths[usual] > 1 and all(_filled(record) <= widths[usual] for record in found[usual])
-        if is_cut and self._widths(replace(plain, separator=usual)):
-            return usual
         alike = {
             separator: sum(_filled(record) <= width <= len(record) for record in found[separator])
             / len(found[separator])
             for separator, width in widths.items()
         }
+        is_cut = widths[usual] > 1 and all(_filled(record) <= widths[usual] for record in found[usual])
+        is_cut = is_cut and bool(self._widths(replace(plain, separator=usual)))
+        if is_cut and alike[usual] == 1:
+            return usual
         others = [separator for separator, width in widths.items() if separator != usual and width > 1]
         best = max(others, key=lambda separator: (alike[separator], widths[separator]), default=usual)
         enough = 0.9 if widths[usual] == 1 else 1.0

@@ -222,6 +222,14 @@ def test_what_is_no_separator_is_refused(separator, write_file, refused):
         opened(write_file("a.csv", table()), separator=separator)
 
 
+@pytest.mark.parametrize(
+    "content", ['0;"one,\ntwo, three";x\n1;a;y\n2;b;x\n', '"0"|"a, b"|"x"\n"1"|"c"|"y"\n"2"|"d, e"|"x"\n']
+)
+def test_a_separator_that_cuts_all_rows_alike_is_taken(content, write_file):
+    found, _ = opened(write_file("a.csv", content), header=False)
+    assert (found["0"], found["2"]) == (["0", "1", "2"], ["x", "y", "x"])
+
+
 @pytest.mark.parametrize(("separator", "named"), [("\t", "\\t"), ("\t", "tab"), ("§", "§"), (":", ":")])
 def test_a_separator_may_be_named(separator, named, write_file):
     assert opened(write_file("a.csv", table(separator)), separator=named) == (ROWS, [])
