@@ -19,7 +19,7 @@ from .anew import NewFile, NewFolder, NewText
 from .arrow_copy import ArrowCopy
 from .edit import Edit
 from .json_copy import are_lines
-from .parquet_copy import ParquetCopy
+from .parquet_copy import ParquetCopy, are_of_one_schema
 from .saved_copy import SavedCopy, can_be_copied
 from .text_copy import TextCopy
 
@@ -59,9 +59,11 @@ def form_of(source: AuditedRows, edit: Edit, output: Path) -> Form:
             return TextCopy(source, edit)
         return NewText(source, edit, ending)
     if ending:
-        is_one = len(source.files) == 1 and not source.data_files[0].packing
-        if is_one and source.format == ENDINGS[ending]:
-            return (ParquetCopy if ending == ".parquet" else ArrowCopy)(source.files[0], edit)
+        if source.format == ENDINGS[ending] and not any(file.packing for file in source.data_files):
+            if ending == ".parquet" and are_of_one_schema(source.files):
+                return ParquetCopy(source.files, edit)
+            if ending != ".parquet" and len(source.files) == 1:
+                return ArrowCopy(source.files[0], edit)
         return NewFile(source, edit, ending)
     starts = _starts(source)
     folder = Path(source.name)

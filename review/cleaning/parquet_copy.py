@@ -1,6 +1,6 @@
 """Copies Parquet files, row group by row group: the decided cells change, schema, metadata and compression stay."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ _ENCODINGS = ("DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRA
 
 @dataclass(frozen=True)
 class ParquetCopy:
-    """A Parquet file."""
+    """A Parquet file, or several of one schema."""
 
-    source: Path
+    sources: Sequence[Path]
     edit: Edit
 
     @property
@@ -34,31 +34,42 @@ class ParquetCopy:
         return False
 
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
-        with _opened(self.source) as file:
+        with _opened(self.sources[0]) as file:
             schema = self._schema(file)
-            with pq.ParquetWriter(place, schema, **_as_written(file, self.edit.added)) as writer:
-                for table in self._edited(file):
-                    writer.write_table(table.cast(schema), row_group_size=max(len(table), 1))
+            options = _as_written(file, self.edit.added)
+        with pq.ParquetWriter(place, schema, **options) as writer:
+            for table in self._edited():
+                writer.write_table(table.cast(schema), row_group_size=max(len(table), 1))
 
     def check(self, place: Path, name: str) -> int:  # noqa: ARG002
-        with _opened(self.source) as source, _opened(place) as file:
+        with _opened(self.sources[0]) as source, _opened(place) as file:
             if not file.schema_arrow.equals(self._schema(source), check_metadata=True):
                 raise DifferentError("its schema or metadata is another one")
-            return compare_tables(self._edited(source), map(file.read_row_group, range(file.num_row_groups)))
+            return compare_tables(self._edited(), map(file.read_row_group, range(file.num_row_groups)))
 
     def _schema(self, file: pq.ParquetFile) -> pa.Schema:
         source = file.schema_arrow
         return with_columns_told(source, self.edit.table(0, source.empty_table()).schema, self.edit.alike)
 
-    def _edited(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
+    def _edited(self) -> Iterator[pa.Table]:
         """The row groups as they will be; those that lose all of their rows are left out."""
         start = 0
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            edited = self.edit.table(start, table)
-            start += len(table)
-            if len(edited) or not len(table):
-                yield edited
+        for path in self.sources:
+            with _opened(path) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group)
+                    edited = self.edit.table(start, table)
+                    start += len(table)
+                    if len(edited) or not len(table):
+                        yield edited
+
+
+def are_of_one_schema(files: Sequence[Path]) -> bool:
+    """Whether the rows of Parquet files can be in one file, with the metadata of each."""
+    if len(files) == 1:
+        return True
+    schemas = [pq.read_schema(file) for file in files]
+    return all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
 
 
 def _opened(path: Path) -> pq.ParquetFile:

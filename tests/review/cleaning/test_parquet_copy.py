@@ -12,7 +12,7 @@ import pytest
 
 from lossaudit.engine.data.source import open_dataset
 from lossaudit.review.cleaning.comparing import DifferentError
-from lossaudit.review.cleaning.parquet_copy import ParquetCopy
+from lossaudit.review.cleaning.parquet_copy import ParquetCopy, are_of_one_schema
 from tests.review.cleaning.making import edit_of
 
 ROWS = 10
@@ -24,7 +24,7 @@ def copied(tmp_path):
     """Copies the file source.parquet; gives the copy."""
 
     def copy(edit):
-        form, place = ParquetCopy(tmp_path / "source.parquet", edit), tmp_path / "copy.parquet"
+        form, place = ParquetCopy((tmp_path / "source.parquet",), edit), tmp_path / "copy.parquet"
         form.write(place, place.name)
         form.check(place, place.name)
         return place
@@ -171,6 +171,21 @@ def test_groups_shrink_by_the_discarded_rows_alone(copied, tmp_path):
     assert pq.read_table(place)["text"].to_pylist() == ["0", "1", "2", "3", "8"]
 
 
+def test_files_of_one_schema_follow_each_other(tmp_path):
+    table = pa.table({"text": ["a", "b"], "label": ["World", "Sports"]}).replace_schema_metadata({"mine": "yes"})
+    files = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for file in files:
+        pq.write_table(table, file, compression="gzip", row_group_size=1)
+    assert are_of_one_schema(files)
+    form, place = ParquetCopy(files, edit_of({2: "Business"}, {1})), tmp_path / "copy.parquet"
+    form.write(place, place.name)
+    assert form.check(place, place.name) == 3
+    assert layout(place)[:4] == (*layout(files[0])[:3], [1, 1, 1])
+    assert pq.read_table(place)["label"].to_pylist() == ["World", "Business", "Sports"]
+    pq.write_table(table.replace_schema_metadata(), files[1])
+    assert not are_of_one_schema(files)
+
+
 def test_added_columns_are_told_to_pandas_and_datasets(copied, tmp_path):
     pa_table = pa.Table.from_pandas(FRAME)
     pq.write_table(pa_table, tmp_path / "source.parquet")
@@ -195,7 +210,7 @@ def test_what_differs_is_found(copied, tmp_path):
     pq.write_table(table, tmp_path / "source.parquet")
     edit = edit_of({0: "Sports"})
     place = copied(edit)
-    form = ParquetCopy(tmp_path / "source.parquet", edit)
+    form = ParquetCopy((tmp_path / "source.parquet",), edit)
     for other, why in [
         (table, "row 0 has 'World' in column 'label', not 'Sports'"),
         (table.replace_schema_metadata({"a": "b"}), "its schema or metadata is another one"),
