@@ -39,15 +39,15 @@ lint: .venv/installed-test
 docs: .venv/installed-test
 	$(BIN)/python -m tests.api_reference
 
-# torch is installed first, pinned, so that no other package pulls in another build of it.
 .venv/installed-demo: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "lossaudit needs Python 3.11 or newer"; exit 1; }
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(PIP) torch
 	$(PIP) --editable '.[demo]'
 	touch $@
 
+# torch is installed first, pinned, so that no other package pulls in another build of it.
 .venv/installed-test: .venv/installed-demo
+	$(PIP) torch
 	$(PIP) --editable '.[demo,dev]'
 	touch $@
 
@@ -56,6 +56,7 @@ docs: .venv/installed-test
 	touch $@
 
 .venv/installed-bench: .venv/installed-demo
+	$(PIP) torch
 	$(PIP) --editable '.[bench]'
 	touch $@
 

@@ -83,5 +83,6 @@ def _run(ctx: click.Context, command: click.Command, line: str, **arguments: obj
 def _print_found(losses: Path, planted: int) -> None:
     from lossaudit.engine.table.losses import LossesTable
 
-    found = sum(LossesTable.open(losses).top(planted)["planted"].to_pylist())
+    column = LossesTable.open(losses).top(planted)["planted"].to_pylist()
+    found = sum(value == "True" for value in column)  # a CSV holds text
     out.print(f"\nOf the {planted} planted mistakes, {found} are in the top {planted} by loss.", style="bold")

@@ -41,7 +41,26 @@ def load_model(checkpoint: Checkpoint, multi_label: bool = False) -> tuple[trans
 
 def load_config(checkpoint: Checkpoint) -> transformers.PretrainedConfig:
     """A checkpoint's config. Raises transformers' own errors if it can't be read."""
-    return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    newer = getattr(config, "rope_parameters", None)
+    if isinstance(newer, dict) and not hasattr(type(config)(), "rope_parameters"):
+        _read_rope(config, newer)
+    return config
+
+
+def _read_rope(config: transformers.PretrainedConfig, newer: dict[str, Any]) -> None:
+    """Tells transformers 4 the rotary positions' base where 5 writes it, which it would silently take for its default.
+
+    Raises LossAuditError for other rotary positions than the plain ones.
+    """
+    nested = {"global_rope_theta": newer.get("full_attention"), "local_rope_theta": newer.get("sliding_attention")}
+    places = nested if hasattr(config, "global_rope_theta") else {"rope_theta": newer}
+    for name, rope in places.items():
+        if not isinstance(rope, dict) or set(rope) != {"rope_theta", "rope_type"} or rope["rope_type"] != "default":
+            raise LossAuditError(
+                f"its config.json has rope_parameters, which transformers {transformers.__version__} doesn't read"
+            )
+        setattr(config, name, rope["rope_theta"])
 
 
 def load_weights(

@@ -52,7 +52,8 @@ def test_a_ready_bundle_needs_no_torch(without_torch, bundle_folder, data_csv, t
     assert len(top.stdout.splitlines()) == 4
 
 
-def test_a_checkpoint_without_torch_says_what_to_install(without_torch, checkpoint, data_csv, tmp_path):
+def test_a_checkpoint_that_needs_torch_says_what_to_install(without_torch, make_checkpoint, data_csv, tmp_path):
+    checkpoint = make_checkpoint("bert", position_embedding_type="relative_key")
     failed = without_torch("audit", checkpoint, data_csv, "-o", tmp_path / "out.csv")
     assert failed.returncode == 2
     assert "pip install 'lossaudit[export]'" in failed.stderr.splitlines()[-1]
