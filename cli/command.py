@@ -1,6 +1,6 @@
 """What every command shares: `--debug`, examples in the help, and errors as one line with an exit code.
 
-0 success · 1 a bug in lossaudit · 2 a user's mistake or bad input · 130 interrupted (docs/exit-codes.md)
+0 success · 1 a bug in lossaudit · 2 a user's mistake or bad input · 129, 130, 143 a signal (docs/exit-codes.md)
 """
 
 import inspect
@@ -11,6 +11,7 @@ import click
 
 from lossaudit.engine.errors import LossAuditError, brief
 
+from . import signals
 from .wording import harmless, message_of
 
 
@@ -32,12 +33,14 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            signals.work()
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
-            _say("Interrupted; run the same command again to resume.")
-            ctx.exit(130)
+        except KeyboardInterrupt as error:
+            signals.rest()
+            _say(f"{signals.word(error)}; run the same command again to resume.")
+            ctx.exit(signals.exit_code(error))
         except Exception as error:
             if "--debug" in sys.argv:
                 raise
@@ -47,6 +50,8 @@ class Command(click.Command):
             fault = f"{type(error).__name__}: {brief(error)}"
             _say(f"Error: a fault in lossaudit: {fault}. Run it again with --debug to see where.")
             ctx.exit(1)
+        finally:
+            signals.rest()
 
 
 def _say(message: str) -> None:

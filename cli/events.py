@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import write_errors
 
+from . import signals
 from .wording import message_of
 
 _EVERY = 1.0
@@ -67,8 +68,8 @@ def events_to(target: str | None) -> Iterator[Events]:
         events = Events(file)
         try:
             yield events
-        except KeyboardInterrupt:
-            events.say("interrupted", exit_code=130)
+        except KeyboardInterrupt as error:
+            events.say("interrupted", exit_code=signals.exit_code(error))
             raise
         except Exception as error:
             events.say("failed", exit_code=2 if isinstance(error, LossAuditError) else 1, message=message_of(error))
