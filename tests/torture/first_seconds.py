@@ -14,15 +14,14 @@ from pathlib import Path
 
 import click
 
-_LATEST_S = 1.5
-
 
 @click.command()
 @click.argument("bundle")
 @click.argument("dataset")
 @click.option("--tries", default=200, show_default=True, help="Interruptions, shared among the commands.")
+@click.option("--latest", default=1.5, show_default=True, help="Seconds after the start of the latest ones.")
 @click.option("--seed", default=0, show_default=True, help="Another seed tries other moments.")
-def main(bundle: str, dataset: str, tries: int, seed: int) -> None:
+def main(bundle: str, dataset: str, tries: int, latest: float, seed: int) -> None:
     """Interrupt `--version`, `--help` and an audit at random moments."""
     # A shell's job in the background ignores it, and all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,7 +30,7 @@ def main(bundle: str, dataset: str, tries: int, seed: int) -> None:
         audit = ["audit", bundle, dataset, "-o", f"{folder}/losses.csv", "--no-tune", "--restart"]
         commands = [["--version"], ["--help"], audit]
         for number in range(tries):
-            outcome = interrupt(commands[number % len(commands)], draw.uniform(0, _LATEST_S))
+            outcome = interrupt(commands[number % len(commands)], draw.uniform(0, latest))
             seen[outcome] += 1
             wrong += outcome.startswith("wrong")
     for outcome, count in seen.most_common():
@@ -55,7 +54,8 @@ def interrupt(arguments: list[str], after_s: float) -> str:
     code, lines = process.returncode, [line for line in said.splitlines() if line]
     last = lines[-1] if lines else ""
     if "Traceback" in said or "ignored in" in said or code not in (0, 130, -signal.SIGINT):
-        return f"wrong: {code}, {last[:100]}"
+        place = next((line.split('"')[1] for line in reversed(lines) if line.startswith('  File "')), "")
+        return f"wrong: {code}, {last[:100]} {place}"
     if code == 130 and "nterrupted" not in last:
         return f"wrong: 130 without a word, {last[:100]}"
     return {0: "finished before", 130: "130 and a line"}.get(code, "ended by the signal, before Python or after it")
