@@ -49,6 +49,14 @@ _ROWS = 500
     metavar="N",
     help="N random rows instead, whose decisions give the share of wrong labels among all rows.",
 )
+@click.option(
+    "--rerank-every",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Learn the order of the undecided rows again after N decisions; 0 for never.",
+)
 @click.option("--annotator", metavar="NAME", help="Name stored with each decision.  [default: the page asks]")
 @click.option(
     "--overlap",
@@ -77,6 +85,7 @@ def review(
     rows: int | None,
     by: str | None,
     sample: int | None,
+    rerank_every: int,
     annotator: str | None,
     overlap: int,
     adjudicator: bool,
@@ -104,7 +113,7 @@ def review(
     if sample is not None and (rows is not None or by is not None):
         raise click.UsageError("--sample draws its own rows; leave -n and --by out")
     order = SAMPLE if sample else by
-    opened = Review.open(losses, sample or rows or _ROWS, People(overlap, adjudicator), order)
+    opened = Review.open(losses, sample or rows or _ROWS, People(overlap, adjudicator), order, rerank_every)
     try:
         if gone := opened.gone():
             out.print(
@@ -118,7 +127,7 @@ def review(
         app = make_app(opened, site, annotator)
 
         def on_ready() -> None:
-            _say_where(place, site, port, f"{len(opened.records):,} records, {opened.decided():,} decided")
+            _say_where(place, site, port, f"{int(opened.listing.listed.sum()):,} records, {opened.decided():,} decided")
             if share:
                 out.print(f"On the other machine: {_tunnel(place)}, then open the link there", soft_wrap=True)
             if not no_open and _has_display():

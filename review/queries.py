@@ -23,9 +23,11 @@ UNDECIDED = 0
 """Code of a record without a decision; a verdict's code is its place in VERDICTS plus one."""
 DISPUTED = "disagreements"
 DECISION_STATUSES = ("all", "undecided", "decided", *VERDICTS, DISPUTED)
+OWN_ORDER = "loss"
 SORTS = ("loss", "pair", "probability", "id", "length")
-"""Orders: highest loss first; most frequent pair of given and predicted label first (for sets, most frequent doubt);
-most confident prediction first; the dataset's order; shortest text first. Ties are always ordered by rank."""
+"""Orders: the records' own (highest loss first, unless another was learned or drawn); most frequent pair of given and
+predicted label first (for sets, most frequent doubt); most confident prediction first; the dataset's order; shortest
+text first. Ties are always ordered by rank."""
 Codes = npt.NDArray[np.int8]
 Places = npt.NDArray[np.int64]
 Passes = npt.NDArray[np.bool_]
@@ -69,9 +71,9 @@ class NameColumn:
         """(n,) whether each record has a name."""
         return np.asarray(self.codes == (self.names.index(name) if name in self.names else -1))
 
-    def counts(self) -> list[tuple[str, int]]:
-        """How many records have each name, most frequent first."""
-        return [(self.names[code], count) for code, count in Counter(self.codes.tolist()).most_common()]
+    def counts(self, among: Passes) -> list[tuple[str, int]]:
+        """How many records have each name, most frequent first. among: (n,) the records that count."""
+        return [(self.names[code], count) for code, count in Counter(self.codes[among].tolist()).most_common()]
 
 
 class SetColumn:
@@ -92,9 +94,9 @@ class SetColumn:
         held[self._parents[self._labels.holds(name)]] = True
         return held
 
-    def counts(self) -> list[tuple[str, int]]:
-        """How many records have each label, most frequent first."""
-        return self._labels.counts()
+    def counts(self, among: Passes) -> list[tuple[str, int]]:
+        """How many records have each label, most frequent first. among: (n,) the records that count."""
+        return self._labels.counts(among[self._parents])
 
 
 class RecordColumns:

@@ -13,14 +13,16 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.table.learned import Learned
 from lossaudit.engine.table.losses import LossesTable
 
 from .choosing import Choice, chosen_records
 from .estimate import Estimate, wrong_share
 from .label_sets import LabelSets, names_of
 from .opinions import Opinions, Viewer, is_shared
-from .queries import UNDECIDED, Places, Query, RecordColumns
+from .queries import OWN_ORDER, UNDECIDED, Passes, Places, Query, RecordColumns
 from .records import DoubtedSet, Record
+from .reranking import LearnedMeanwhile, Listing, Reranker
 from .sampling import SampledShare
 from .store import ADJUDICATION, VERDICTS, Decision, DecisionStore, utc_now
 
@@ -78,6 +80,8 @@ class Progress:
     estimate: Estimate | None
     rows: int | None = None
     """Number of rows that the estimate is about, if it is all rows with a loss."""
+    order: LearnedMeanwhile | None = None
+    """What was learned during the review; None before the first time."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class Review:
         self._sets = LabelSets(self.labels) if records.is_multi_label else None
         self._store = store
         self._lock = threading.Lock()
+        self.listing = Listing(self.columns.ids, choice.shown)
+        self._reranker: Reranker | None = None
         ids = self.columns.ids.tolist()
         self._place_of = {row: place for place, row in enumerate(ids)}
         examples = records.examples(range(len(ids))) if people.overlap else {}
@@ -121,24 +127,46 @@ class Review:
         self._read_decisions()
 
     @classmethod
-    def open(cls, losses_path: Path, n: int, people: People | None = None, order: str | None = None) -> Self:
+    def open(
+        cls, losses_path: Path, n: int, people: People | None = None, order: str | None = None, rerank_every: int = 0
+    ) -> Self:
         """Opens the review of n rows of a losses file, and the store beside it.
 
-        order: one of ORDERS; by default the learned one, if there is one, else LOSS. Raises LossAuditError if a file
-        can't be used.
+        order: one of ORDERS; by default the learned one, if there is one, else LOSS. rerank_every: decisions after
+        which the order of the undecided rows is learned again; 0 for never, and in a sample it never is. Raises
+        LossAuditError if a file can't be used.
         """
         losses = LossesTable.open(losses_path)
-        choice = chosen_records(losses, n, order)
+        choice = chosen_records(losses, n, order, pool=rerank_every > 0)
         if not choice.records:
             raise LossAuditError(f"{losses_path} has no row with a loss, so there is nothing to review")
         store = DecisionStore.open(losses)
         try:
-            return cls(losses, choice, store, people or People())
+            review = cls(losses, choice, store, people or People())
+            if rerank_every and choice.sample is None:
+                review._reranker = Reranker(losses_path, rerank_every, review.follow)
+            return review
         except BaseException:
             store.close()
             raise
 
+    def follow(self, learned: Learned) -> None:
+        """Shows the undecided records in a learned order, behind the decided ones; others at hand may come in."""
+        with self._lock:
+            self._catch_up()
+            self.listing.follow(learned, self._decided())
+
+    def wait(self) -> None:
+        """Returns once no order is being learned."""
+        if self._reranker is not None:
+            self._reranker.wait()
+
+    def _decided(self) -> Passes:
+        """(records,) whether anybody has decided each record at hand."""
+        return np.isin(self.columns.ids, list(self._opinions.latest()))
+
     def close(self) -> None:
+        self.wait()
         with self._lock:
             self._store.close()
 
@@ -178,12 +206,17 @@ class Review:
         sampled = self.sampled()
         with self._lock:
             self._catch_up()
-            counts = np.bincount(self._opinions.codes(viewer), minlength=len(VERDICTS) + 1)[1:].tolist()
+            listing, decided = self.listing, len(self._opinions)
+            codes = self._opinions.codes(viewer)[listing.listed]
+        if self._reranker is not None:
+            self._reranker.note(decided)
+        counts = np.bincount(codes, minlength=len(VERDICTS) + 1)[1:].tolist()
         by_verdict = dict(zip(VERDICTS, counts, strict=True))
         if sampled is not None:
-            return Progress(len(self.records), by_verdict, sampled.share, sampled.rows)
+            return Progress(len(codes), by_verdict, sampled.share, sampled.rows)
         judged = by_verdict["relabel"] + by_verdict["keep"]
-        return Progress(len(self.records), by_verdict, wrong_share(by_verdict["relabel"], judged))
+        share = wrong_share(by_verdict["relabel"], judged)
+        return Progress(len(codes), by_verdict, share, order=listing.meanwhile)
 
     def view(self, query: Query, viewer: Viewer, after: int | None = None) -> View:
         """after: rank of a record, behind which the first undecided one is looked for before the others."""
@@ -254,6 +287,8 @@ class Review:
             if self._store.version() == self._version + 1:
                 self._version += 1
                 self._opinions.learn(row, self._store.history(row))
+            if not self.listing.listed[place]:
+                self.listing.admit(place, self._decided())
         return self._shown(place, viewer)
 
     def decide_all(self, query: Query, verdict: str, choice: NewLabel | None, viewer: Viewer, expected: int) -> int:
@@ -347,7 +382,8 @@ class Review:
     def _places(self, query: Query, viewer: Viewer) -> Places:
         self._catch_up()
         opinions = self._opinions
-        return self.columns.places(query, opinions.codes(viewer), lambda: opinions.disputed(viewer))
+        places = self.columns.places(query, opinions.codes(viewer), lambda: opinions.disputed(viewer))
+        return self.listing.of(places, query.sort == OWN_ORDER)
 
     def _catch_up(self) -> None:
         if self._store.version() != self._version:

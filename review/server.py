@@ -101,7 +101,7 @@ class _Api:
 
     def start(self, values: Json) -> Json:  # noqa: ARG002
         """The values that don't change while the server runs, and who has decided so far."""
-        review = self.review
+        review, shown = self.review, self.review.listing.listed
         return {
             "losses": str(review.losses_path),
             "store": str(review.store_path),
@@ -109,9 +109,9 @@ class _Api:
             "multi_label": review.records.is_multi_label,
             "order": review.order,
             "text_columns": review.records.text_columns,
-            "given": review.columns.given.counts(),
-            "predicted": review.columns.predicted.counts(),
-            "doubted": review.columns.doubted.counts() if review.columns.doubted else [],
+            "given": review.columns.given.counts(shown),
+            "predicted": review.columns.predicted.counts(shown),
+            "doubted": review.columns.doubted.counts(shown) if review.columns.doubted else [],
             "annotator": self._annotator,
             "annotators": review.annotators(),
             "adjudicating": review.people.adjudicating,

@@ -31,6 +31,7 @@ let version = 0; // of the decisions that the page shows
 let view = { decided: 0 };
 let busy = false; // while a change is stored; keys pressed meanwhile would decide a record that nobody has seen
 let searches = 0;
+let learnedFrom = 0; // decisions that the order of the list was learned from
 
 try {
   start = await get("start");
@@ -226,6 +227,28 @@ function allDone() {
   return `All ${records(queue.ranks.length)} are decided. Next, in a terminal: lossaudit apply`;
 }
 
+/** Takes over an order that was learned meanwhile. The record on the screen stays, as the first undecided one. */
+async function reorder(order) {
+  if (!order || order.lessons === learnedFrom || "sort" in filters.query) return;
+  const mine = ++searches;
+  const { rank } = queue;
+  const answer = await get("view", filters.query);
+  if (mine !== searches || busy || rank !== queue.rank) return; // the next poll tries again
+  learnedFrom = order.lessons;
+  const place = answer.ranks.indexOf(rank);
+  const first = answer.first_undecided ?? answer.ranks.length;
+  const ranks = answer.ranks.filter((one) => one !== rank);
+  if (place < 0 && !filters.isNarrow) ranks.pop(); // the server does so once the record is decided
+  const at = place >= 0 && place < first ? place : Math.min(first, ranks.length);
+  if (rank !== undefined) ranks.splice(at, 0, rank);
+  view = { ...answer, ranks };
+  queue.begin(ranks, at);
+  $("sort-loss").textContent = ORDERS.learned;
+  $("found").textContent = records(ranks.length);
+  list.begin(filters.search);
+  if (queue.record) $("title").replaceChildren(`Record ${count(at + 1)} of ${count(ranks.length)}`);
+}
+
 // What is shown.
 
 /** Runs the query and shows the record of that rank, or with `stay` the one that is shown, or else the first undecided
@@ -322,8 +345,10 @@ async function poll() {
   try {
     const answer = await get("version");
     recover();
-    if (busy || !catchUp(answer.version)) return;
+    if (busy) return;
     showProgress(answer.progress);
+    await reorder(answer.progress.order);
+    if (busy || !catchUp(answer.version)) return;
     const { rank } = queue;
     await queue.load();
     if (rank !== queue.rank || !queue.record) return;

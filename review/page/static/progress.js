@@ -3,7 +3,7 @@
 import { $, count, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
 
-export function showProgress({ total, counts, estimate, rows }) {
+export function showProgress({ total, counts, estimate, rows, order }) {
   const decided = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const told = Object.entries(counts).map(([verdict, n]) => `${VERDICTS[verdict].toLowerCase()} ${count(n)}`);
   const parts = Object.entries(counts).filter(([, n]) => n).map(([verdict, n]) => {
@@ -18,6 +18,7 @@ export function showProgress({ total, counts, estimate, rows }) {
   meter.setAttribute("aria-valuetext", `${count(decided)} of ${count(total)}: ${told.join(", ")}`);
   $("counts").textContent = `${count(decided)} of ${count(total)} decided`;
   showEstimate(estimate, rows);
+  showOrder(order);
 }
 
 /** rows: how many the share is about, if it is of all and not of the reviewed ones. */
@@ -30,4 +31,13 @@ function showEstimate(estimate, rows) {
   box.title = rows
     ? `Of all ${count(rows)} labels, estimated from a random sample; 95 % interval`
     : `${count(estimate.wrong)} of ${count(estimate.judged)} relabelled or kept records; 95 % interval`;
+}
+
+/** order: what was learned during the review, or null. */
+function showOrder(order) {
+  const box = $("order");
+  box.hidden = !order;
+  if (!order) return;
+  const told = `Order learned from ${count(order.lessons)} decisions; ${count(order.expected)} of the next ${count(order.following)} are expected to be wrong`;
+  if (box.textContent !== told) box.textContent = told;
 }
