@@ -22,6 +22,10 @@ SOURCES = {
     "breaks in cells": ("csv", PLAIN.replace("the bank", '"the\rbank\r\n""x"""').replace("\n", "\r\n")),
     "short rows": ("csv", PLAIN.replace("Business,c", "Business")),
     "formulas": ("csv", PLAIN.replace(",a", ",=1+1").replace(",b", ",00123")),
+    "stray quotes": (
+        "csv",
+        'label,text\nWorld,a\nWorld,"the b\nWorld,c\nSports,d\nSports,"the e\nSports,f\nBusiness,g"\nBusiness,h\n',
+    ),
     "tabs and stray quotes": ("tsv", PLAIN.replace(",", "\t").replace("bank", '5" bank').replace("\ta", '\t"a')),
     "tabs in .tab": ("tab", PLAIN.replace(",", "\t")),
     "rows of columns": ("json", '{"text":["the bank","the team"],\n "label": ["World", "Sports"] }\n'),
