@@ -22,7 +22,8 @@ from lossaudit.engine.shortening import shortened
 from ..label_sets import NO_LABEL, shown
 from ..records import Record
 from . import About, Answer, Held, Place, utc, without_nul
-from .http import Account, Server, ServerError, checked_key, checked_url, persistently
+from .http import MOST_PAGES, Account, Server, ServerError, checked_key, checked_url, persistently
+from .network import transport_to
 
 _URL = "http://localhost:6900"
 _KEY = "ARGILLA_API_KEY"
@@ -86,14 +87,15 @@ class Argilla:
 
     def held(self) -> Iterator[Held]:
         people = self._people()
-        offset, total = 0, 1
+        offset = 0
         with self._account.understood():
-            while offset < total:
+            for _ in range(MOST_PAGES):
                 page, total = self._page(offset)
-                if not page:
-                    return
                 yield from (_held(record, people, self._about) for record in page)
                 offset += len(page)
+                if not page or offset >= total:
+                    return
+        raise self._account.endless()
 
     def send(self, records: Sequence[Record]) -> None:
         models = [self._record(record).api_model() for record in records]
@@ -115,7 +117,9 @@ class Argilla:
                 raise self._account.nonsense() from error
         if not isinstance(me, dict) or not {"id", "username", "role"} <= me.keys():
             raise self._account.nonsense()
-        return self._ask(lambda: rg.Argilla(self._account.url, self._account.key, timeout=_TIMEOUT_S, retries=0))
+        account, transport = self._account, transport_to(self._account.url)
+        mounts = {"all://": transport}  # the client has a transport of its own, which knows no proxies
+        return self._ask(lambda: rg.Argilla(account.url, account.key, timeout=_TIMEOUT_S, retries=0, mounts=mounts))
 
     def _find_workspace(self) -> UUID:
         """The id of the named workspace, or else of the user's only one."""

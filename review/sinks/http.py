@@ -15,11 +15,17 @@ import httpx
 
 from lossaudit.engine.errors import LossAuditError, Option, Part, brief
 
+from .network import EndlessError, proxy_to, refuses_certificate, transport_to
+
+MOST_PAGES = 10_000
+"""Pages of records that one server may have; each has some hundreds."""
 _TRIES = 6
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 60.0
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 """Timeouts in seconds. Servers take long to store bulks of long texts."""
+_OF_PROXIES = (403, 407, 502, 503, 504)
+"""Answers of proxies that don't let a request through."""
 _REASONS = ("validation_errors", "detail", "params", "message")
 _Result = TypeVar("_Result")
 
@@ -53,12 +59,24 @@ class Account:
         return f"Account({self.kind!r}, {self.url!r})"
 
     def silence(self, error: Exception, *, passing: bool) -> ServerError:
-        """The error for a server that doesn't answer. passing: whether a retry may help."""
+        """The error for a server that doesn't answer as it should. passing: whether a retry may help."""
+        why = self._without_key(brief(error))
+        if isinstance(error, EndlessError):
+            return ServerError(f"{self} doesn't answer as {self.kind} would: {why}; is ", Option("url"), " right?")
+        if refuses_certificate(error):
+            return ServerError(
+                f"the certificate of {self} isn't trusted on this machine ({why}); if an authority of your own issued "
+                "it, name that authority's certificate in SSL_CERT_FILE or REQUESTS_CA_BUNDLE"
+            )
+        wait_s = 0.0 if passing else None
+        if proxy := proxy_to(self.url):
+            return ServerError(
+                f"{self} can't be reached through {proxy} ({why}); is the proxy right? NO_PROXY names servers that are "
+                "reached without it",
+                wait_s=wait_s,
+            )
         return ServerError(
-            f"{self} can't be reached ({self._without_key(brief(error))}); is it running, and is ",
-            Option("url"),
-            " right?",
-            wait_s=0.0 if passing else None,
+            f"{self} can't be reached ({why}); is it running, and is ", Option("url"), " right?", wait_s=wait_s
         )
 
     def failure(self, error: BaseException) -> ServerError:
@@ -69,12 +87,16 @@ class Account:
         """The error for an answer that this kind of server wouldn't give."""
         return ServerError(f"{self} doesn't answer as {self.kind} would; is ", Option("url"), " right?")
 
+    def endless(self) -> ServerError:
+        """The error for pages that never end."""
+        return ServerError(f"{self} lists more than {MOST_PAGES:,} pages of records; is ", Option("url"), " right?")
+
     @contextlib.contextmanager
     def understood(self) -> Iterator[None]:
         """Around the reading of answers: missing values, or values of another type, raise the `nonsense` error."""
         try:
             yield
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise self.nonsense() from error
 
     def refusal(self, response: httpx.Response) -> ServerError:
@@ -93,6 +115,8 @@ class Account:
         else:
             asked = f"{response.request.method} {response.request.url.path}"
             message = (f"{self} answers {status} to {asked}: {detail}",)
+        if status in _OF_PROXIES and (proxy := proxy_to(self.url)):
+            message = (*message, f"; the answer may be of {proxy}")
         return ServerError(*message, status=status, wait_s=_wait_s(status, response.headers.get("retry-after")))
 
     def _without_key(self, text: str) -> str:
@@ -109,7 +133,12 @@ class Server:
         self.account = account
         self._reached = False
         self._client = httpx.Client(
-            base_url=account.url, headers=headers, auth=auth, timeout=_TIMEOUT, follow_redirects=False
+            base_url=account.url,
+            headers=headers,
+            auth=auth,
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            transport=transport_to(account.url),
         )
 
     def get(self, path: str, **params: Any) -> Any:
@@ -223,7 +252,7 @@ def _detail(response: httpx.Response) -> str:
     """The server's reason for its refusal, in one line."""
     try:
         said = response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         said = None  # a page of HTML says no more than the status
     # The reason is nested: {"detail": {"code": …, "params": {"message": …}}}.
     while isinstance(said, dict) and any(said.get(name) for name in _REASONS):

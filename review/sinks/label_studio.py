@@ -19,7 +19,7 @@ from lossaudit.engine.shortening import shortened
 from ..label_sets import shown
 from ..records import Record
 from . import About, Answer, Held, Place, without_nul
-from .http import Account, Server, ServerError, checked_key, checked_url, pause
+from .http import MOST_PAGES, Account, Server, ServerError, checked_key, checked_url, pause
 
 _URL = "http://localhost:8080"
 _SHORTEST_TITLE, _LONGEST_TITLE = 3, 50
@@ -72,18 +72,19 @@ class LabelStudio:
                 raise LossAuditError(f"there is no {self.address}{f'; there are {others}' if others else ''}")
 
     def held(self) -> Iterator[Held]:
-        number, seen, total = 1, 0, 1
+        seen = 0
         with self._server.account.understood():
             people = self._people()
-            while seen < total:
+            for number in range(1, MOST_PAGES + 1):
                 page = self._server.get(
                     "/api/tasks/", project=self._project, fields="all", page=number, page_size=_PAGE
                 )
                 total, tasks = page["total"], page["tasks"]
-                if not tasks:
-                    return
                 yield from (_held(task, people, self._about) for task in tasks)
-                number, seen = number + 1, seen + len(tasks)
+                seen += len(tasks)
+                if not tasks or seen >= total:
+                    return
+        raise self._server.account.endless()
 
     def send(self, records: Sequence[Record]) -> None:
         """Sends records. After an unclear answer, checks which are stored: a second import would duplicate those."""
@@ -116,13 +117,12 @@ class LabelStudio:
 
     def _projects(self, **filters: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        number = 1
-        while True:
+        for number in range(1, MOST_PAGES + 1):
             page = self._server.get("/api/projects/", **filters, page=number, page_size=_PAGE)
             found += page["results"]
-            if not page["next"]:
+            if not page["next"] or not page["results"]:
                 return found
-            number += 1
+        raise self._server.account.endless()
 
     def _new_project(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from lossaudit.engine.shortening import shortened
 
 from ..records import Record
 from . import About, Answer, Held, Place, utc, without_nul
-from .http import Account, Server, ServerError, checked_key, checked_url
+from .http import MOST_PAGES, Account, Server, ServerError, checked_key, checked_url
 
 _URL, _KEY = "http://localhost:6900", "rubrix.apikey"
 """Defaults of Rubrix' own client."""
@@ -69,12 +69,13 @@ class Rubrix:
     def held(self) -> Iterator[Held]:
         last: str | None = None
         with self._server.account.understood():
-            while True:
+            for _ in range(MOST_PAGES):
                 page = self._page(last)
                 yield from map(self._held, page)
                 if len(page) < _PAGE:
                     return
                 last = str(page[-1]["id"])
+        raise self._server.account.endless()
 
     def send(self, records: Sequence[Record]) -> None:
         bulk = {"tags": {}, "metadata": {}, "records": [self._record(record) for record in records]}
