@@ -38,7 +38,9 @@ def rerank(losses: Path) -> None:
     )
     if found.undecided:
         of_next = "the next one" if found.shown == 1 else f"the next {found.shown:,}"
-        out.print(f"Of {of_next}, about {found.expected:,} are expected to be wrong: lossaudit top {losses}")
+        out.print(
+            f"Of {of_next}, about {found.expected:,} are expected to be wrong: lossaudit top {losses}", soft_wrap=True
+        )
     else:
         out.print("All rows with a loss are decided.")
 
