@@ -12,6 +12,7 @@ from lossaudit.engine.shortening import shortened
 
 from .command import Command
 from .console import out, printable, steps
+from .log import counted
 
 if TYPE_CHECKING:
     from lossaudit.review.apply import Cleaned
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit apply losses.parquet -o cleaned.csv
 lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-columns
+lossaudit apply losses.parquet -o cleaned.csv --resolve majority
 """
 _MOST = 5
 """Decisions that are listed."""
@@ -44,12 +46,27 @@ _WIDTH = 60
     help="Leave discarded rows out, or keep them and flag them in a column.",
 )
 @click.option("--review-columns", is_flag=True, help="Add the columns label_original and review.")
+@click.option(
+    "--resolve",
+    default="adjudicated",
+    show_default=True,
+    metavar="adjudicated|majority|latest|NAME",
+    help="Which decision counts where people differ: an adjudicator's, else the latest; what most people decided; the "
+    "latest, whoever made it; or one person's.",
+)
 @click.option("--strict", is_flag=True, help="Refuse a dataset that lacks a decided text now.")
 @click.option(
     "--check", is_flag=True, help="Write nothing: compare an OUTPUT that is there with the dataset and decisions."
 )
 def apply(
-    losses: Path, output: Path, dataset: str | None, discarded: str, review_columns: bool, strict: bool, check: bool
+    losses: Path,
+    output: Path,
+    dataset: str | None,
+    discarded: str,
+    review_columns: bool,
+    resolve: str,
+    strict: bool,
+    check: bool,
 ) -> None:
     """Write the whole dataset that LOSSES was made from, with the labels that you decided.
 
@@ -68,10 +85,15 @@ def apply(
             review_columns=review_columns,
             strict=strict,
             check=check,
+            resolve=resolve,
         )
     if cleaned.changes:
         out.print(_changes(cleaned))
     _print_gone(cleaned)
+    if cleaned.unresolved:
+        few = ", ".join(map(str, cleaned.unresolved[:_MOST])) + (", …" if len(cleaned.unresolved) > _MOST else "")
+        rows = counted(len(cleaned.unresolved), "decided row")
+        out.print(f"{rows} stayed without a majority, and as given (row {few})", soft_wrap=True)
     if cleaned.lost:
         out.print(f"{output} has another format than {cleaned.source}; it can't hold {cleaned.lost}", soft_wrap=True)
     what = "flagged" if discarded == "flag" else "left out"

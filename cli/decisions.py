@@ -15,6 +15,7 @@ from .console import err, out, printable
 from .log import counted
 
 if TYPE_CHECKING:
+    from lossaudit.review.agreement import Measure
     from lossaudit.review.store import Decision
 
 _EXAMPLES_SHOW = """
@@ -28,7 +29,13 @@ lossaudit decisions export losses.parquet -o decisions.csv
 _EXAMPLES_IMPORT = """
 lossaudit decisions import losses.parquet decisions.jsonl
 """
-_EPILOG = f"\b\nExamples:{_EXAMPLES_SHOW}{_EXAMPLES_EXPORT}{_EXAMPLES_IMPORT}".replace("\nlossaudit", "\n  lossaudit")
+_EXAMPLES_AGREEMENT = """
+lossaudit decisions agreement losses.parquet
+"""
+_EPILOG = f"\b\nExamples:{_EXAMPLES_SHOW}{_EXAMPLES_AGREEMENT}{_EXAMPLES_EXPORT}{_EXAMPLES_IMPORT}".replace(
+    "\nlossaudit", "\n  lossaudit"
+)
+_MOST_PAIRS = 20
 _LOSSES = click.argument("losses", type=click.Path(path_type=Path))
 
 
@@ -60,6 +67,38 @@ def show(losses: Path, rows: int) -> None:
     if gone:
         out.print(f"{losses} lacks the texts, or the given labels, of {counted(len(gone), 'more decision')}:")
         out.print(_table([(one.decision, one.start) for one in gone]))
+
+
+@decisions.command(cls=Command, examples=_EXAMPLES_AGREEMENT, short_help="Show how far people agree.")
+@_LOSSES
+def agreement(losses: Path) -> None:
+    """Show how far people agree about the rows of LOSSES that two or more of them decided.
+
+    Each person's first decision about a row is compared: they may have seen the others' before a later one. Cohen's
+    kappa (of two people) and Krippendorff's alpha (of more) are 1 where all agree, and 0 where they agree as often as
+    by chance. Intervals are of 95 %.
+    """
+    from lossaudit.engine.table.losses import LossesTable
+    from lossaudit.review.agreement import agreement_of
+
+    found = agreement_of(LossesTable.open(losses))
+    if found is None:
+        out.print(f"No row of {losses} was decided by two people yet", soft_wrap=True)
+        return
+    table = Table("given", "predicted", Column("rows", justify="right"), "agreement", box=SIMPLE_HEAD)
+    for pair in found.pairs[:_MOST_PAIRS]:
+        labels = (Text(printable(name)) for name in (pair.given, pair.predicted))
+        table.add_row(*labels, f"{pair.rows:,}", _in_percent(pair.share))
+    out.print(table)
+    if len(found.pairs) > _MOST_PAIRS:
+        out.print(f"and {len(found.pairs) - _MOST_PAIRS:,} more pairs of labels")
+    people = ", ".join(map(printable, found.people))
+    out.print(f"{counted(found.rows, 'row')} decided by two or more of {people}", soft_wrap=True)
+    out.print(f"Agreement: {_in_percent(found.share)}")
+    for name, measure in (("Cohen's kappa", found.kappa), ("Krippendorff's alpha", found.alpha)):
+        if measure is not None:
+            interval = "" if measure.low is None else f" ({measure.low:.2f} to {measure.high:.2f})"
+            out.print(f"{name}: {measure.value:.2f}{interval}")
 
 
 @decisions.command(cls=Command, examples=_EXAMPLES_EXPORT, short_help="Write all decisions to a file.")
@@ -98,6 +137,11 @@ def import_(losses: Path, files: tuple[Path, ...]) -> None:
     if found.unknown:
         names = ", ".join(map(printable, found.unknown))
         err.print(f"Warning: fields that mean nothing here were left out: {names}", style="yellow", soft_wrap=True)
+
+
+def _in_percent(share: "Measure") -> str:
+    interval = "" if share.low is None or share.high is None else f" ({share.low:.0%} to {share.high:.0%})"
+    return f"{share.value:.0%}{interval}"
 
 
 def _most(names: Iterable[str]) -> list[tuple[str, int]]:

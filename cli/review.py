@@ -104,7 +104,8 @@ def review(
 
     from lossaudit.review.choosing import SAMPLE
     from lossaudit.review.listening import listen, serve
-    from lossaudit.review.reviewing import People, Review
+    from lossaudit.review.opinions import People
+    from lossaudit.review.reviewing import Review
     from lossaudit.review.server import Site, make_app
 
     path = _path(base_path)

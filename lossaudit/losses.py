@@ -363,7 +363,7 @@ class Losses:
         Examples:
             >>> losses.apply("cleaned.csv").relabelled
         """
-        options = {"flag_discarded": flag_discarded, "review_columns": review_columns, "strict": strict}
+        options: dict[str, Any] = {"flag_discarded": flag_discarded, "review_columns": review_columns, "strict": strict}
         if output is not None:
             if isinstance(dataset, pd.DataFrame):
                 raise LossAuditError("a DataFrame is returned, not written; leave output out, and save what comes back")

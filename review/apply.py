@@ -28,6 +28,7 @@ from .cleaning.forms import Form, beside, form_of
 from .label_sets import names_of, shown
 from .label_writers import writer_of
 from .placing import Placed, placed
+from .resolving import ADJUDICATED, resolved
 from .store import DecisionStore, Gone
 
 _ENDINGS = (*TEXT_ENDINGS, ".parquet", ".arrow", ".feather")
@@ -84,6 +85,8 @@ class Cleaned:
     """Decisions that weren't applied, since the dataset doesn't have their texts, with the same labels, any more."""
     lost: str | None
     """What of the source the output's format can't hold; None where all but the decided cells stays as it is."""
+    unresolved: tuple[int, ...]
+    """Rows of the losses file whose decisions weren't applied, since no majority made one of them."""
     changes: tuple[Change, ...]
     """Changes, most frequent first."""
     labels: tuple[LabelChange, ...] | None
@@ -104,6 +107,7 @@ def apply_to(
     review_columns: bool = False,
     strict: bool = False,
     check: bool = False,
+    resolve: str = ADJUDICATED,
 ) -> Cleaned:
     """Writes the dataset behind a losses table with the labels that people decided.
 
@@ -112,6 +116,7 @@ def apply_to(
     dataset: where the dataset is now, if not where it was audited. flag_discarded: keep discarded rows and flag them in
     a column, instead of leaving them out. review_columns: add the given label and the decision. strict: whether each
     decided text must still be in the dataset. check: write nothing, but compare an output that is there already.
+    resolve: which decision counts where people differ, as `resolving.resolved` takes it.
     Also writes OUTPUT.changes.json. Raises LossAuditError if the dataset can't be opened, has none of the decided texts
     any more, or doesn't show how it writes a label, and for an output that isn't the dataset with the decisions.
     """
@@ -126,17 +131,19 @@ def apply_to(
         if not check:
             _check_is_ours(output)
         with DecisionStore.open(losses, create=False) as store:
-            found = placed(losses, source, store.decisions())
+            counting = resolved(store, resolve)
+        found = placed(losses, source, counting.decisions)
         check_places(found, source, strict)
         writer = writer_of(losses, source, found.decisions, found.labelled)
         edit = Edit(writer, found.decisions, flag_discarded, review_columns)
         edit.check(source.features)
         form = form_of(source, edit, output)
         if check:
-            return _cleaned(losses, source, found, form.lost, _checked(form, output, source))
+            return _cleaned(losses, source, found, counting.open, form.lost, _checked(form, output, source))
         # What a killed process leaves there, the next one deletes.
         with contextlib.closing(Scratch(folder_for(output))) as scratch, beside(output, form, scratch.path) as place:
-            cleaned = _cleaned(losses, source, found, form.lost, _written(form, place, output, source))
+            written = _written(form, place, output, source)
+            cleaned = _cleaned(losses, source, found, counting.open, form.lost, written)
             # It tells that the output is ours, so it comes first.
             _write_changes(cleaned, _changes_of(output))
     return cleaned
@@ -199,7 +206,14 @@ def _write_changes(cleaned: Cleaned, path: Path) -> None:
         temporary.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _cleaned(losses: LossesTable, source: AuditedRows, found: Placed, lost: str | None, written: int) -> Cleaned:
+def _cleaned(
+    losses: LossesTable,
+    source: AuditedRows,
+    found: Placed,
+    unresolved: tuple[int, ...],
+    lost: str | None,
+    written: int,
+) -> Cleaned:
     verdicts = Counter(decision.verdict for decision in found.original.values())
     changes, labels = _changes(losses, {row: d.label for row, d in found.original.items() if d.label is not None})
     return Cleaned(
@@ -213,6 +227,7 @@ def _cleaned(losses: LossesTable, source: AuditedRows, found: Placed, lost: str 
         is_as_audited=source.is_as_audited,
         gone=tuple(found.gone),
         lost=lost,
+        unresolved=unresolved,
         changes=changes,
         labels=labels,
     )

@@ -29,6 +29,16 @@ class Viewer:
     """Whether nothing is hidden from them."""
 
 
+@dataclass(frozen=True)
+class People:
+    """How several people share a review."""
+
+    overlap: int = 0
+    """Percentage of the records that two people decide blind."""
+    adjudicating: bool = False
+    """Whether decisions made here are final, and nothing is hidden."""
+
+
 def is_shared(example: Example, percent: int) -> bool:
     """Whether an example is in the share of those that two people decide; its texts alone tell."""
     hashed = int(example.text_key[:_HASHED], 16)
@@ -43,18 +53,31 @@ class Opinions:
         self._places = {row: place for place, row in enumerate(rows)}
         self._shared = shared
         self._made: dict[int, list[Decision]] = {}
+        self._joint: set[int] = set()
         self._codes: dict[Viewer, Codes] = {}
 
     def replace(self, made: Mapping[int, list[Decision]]) -> None:
         """Takes over all decisions by row; of each row, the one that counts is last."""
         self._made = dict(made)
+        self._joint = {row for row in made.keys() & self._places.keys() if len(_people(made[row])) > 1}
         self._codes.clear()
 
     def learn(self, row: int, made: list[Decision]) -> None:
         """Takes over all decisions about one row under review."""
         self._made[row] = made
+        if len(_people(made)) > 1:
+            self._joint.add(row)
         for viewer, codes in self._codes.items():
             codes[self._places[row]] = self._code(row, viewer)
+
+    @property
+    def made(self) -> Mapping[int, Sequence[Decision]]:
+        """All decisions by row; of each row, the one that counts is last."""
+        return self._made
+
+    def joint(self) -> int:
+        """Number of records that two or more people have decided."""
+        return len(self._joint)
 
     def __len__(self) -> int:
         """Number of decided rows, by anyone."""
@@ -100,7 +123,11 @@ class Opinions:
 
     def _is_blind(self, row: int, made: Sequence[Decision]) -> bool:
         place = self._places.get(row)
-        return place is not None and bool(self._shared[place]) and len({one.annotator for one in made}) < _BOTH
+        return place is not None and bool(self._shared[place]) and len(_people(made)) < _BOTH
+
+
+def _people(made: Sequence[Decision]) -> set[str]:
+    return {one.annotator for one in made}
 
 
 def own_latest(made: Sequence[Decision]) -> list[Decision]:

@@ -5,7 +5,6 @@ Decisions are also kept as an array beside the records, which is read again if a
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -16,15 +15,16 @@ from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.table.learned import Learned
 from lossaudit.engine.table.losses import LossesTable
 
+from .agreement import Agreement, agreement_among
 from .choosing import Choice, chosen_records
-from .estimate import Estimate, wrong_share
-from .label_sets import LabelSets, names_of
-from .opinions import Opinions, Viewer, is_shared
+from .estimate import wrong_share
+from .label_sets import LabelSets, names_of, shown
+from .opinions import Opinions, People, Viewer, is_shared
 from .queries import OWN_ORDER, UNDECIDED, Passes, Places, Query, RecordColumns
-from .records import DoubtedSet, Record
-from .reranking import LearnedMeanwhile, Listing, Reranker
+from .reranking import Listing, Reranker
 from .sampling import SampledShare
 from .store import ADJUDICATION, VERDICTS, Decision, DecisionStore, utc_now
+from .views import ConflictError, Item, MovedError, Progress, Shown, View
 
 ACCEPT, ADD, REMOVE = "accept", "add", "remove"
 """Verdicts of a bulk decision: each record gets its prediction, or its given labels with or without one label."""
@@ -32,74 +32,6 @@ NewLabel = str | Sequence[str]
 """New label of a record, or set of labels where records have sets."""
 _SNIPPET = 160
 """Characters of a text in the list."""
-
-
-@dataclass(frozen=True)
-class People:
-    """How several people share a review."""
-
-    overlap: int = 0
-    """Percentage of the records that two people decide blind."""
-    adjudicating: bool = False
-    """Whether decisions made here are final, and nothing is hidden."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """A record as the list shows it."""
-
-    rank: int
-    row: int
-    label: str
-    prediction: str
-    loss: float
-    snippets: list[str]
-    """Beginning of each text."""
-    decision: Decision | None
-    doubt: DoubtedSet | None
-    """Sets of a multi-label record."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A record as the page shows it: with its decisions, and whether the model saw the whole text."""
-
-    record: Record
-    truncated: bool
-    history: list[Decision]
-    """Decisions about the record; the one that counts is last."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of the review."""
-
-    total: int
-    counts: dict[str, int]
-    """Records by verdict."""
-    estimate: Estimate | None
-    rows: int | None = None
-    """Number of rows that the estimate is about, if it is all rows with a loss."""
-    order: LearnedMeanwhile | None = None
-    """What was learned during the review; None before the first time."""
-
-
-@dataclass(frozen=True)
-class View:
-    """The result of a query."""
-
-    ranks: list[int]
-    decided: int
-    first_undecided: int | None
-    """Place in `ranks`."""
-
-
-class ConflictError(LossAuditError):
-    """Somebody else has decided a record since it was shown."""
-
-
-class MovedError(LossAuditError):
-    """A bulk decision would apply to other records than the confirmed ones."""
 
 
 class Review:
@@ -208,15 +140,30 @@ class Review:
             self._catch_up()
             listing, decided = self.listing, len(self._opinions)
             codes = self._opinions.codes(viewer)[listing.listed]
+            joint = self._opinions.joint()
         if self._reranker is not None:
             self._reranker.note(decided)
         counts = np.bincount(codes, minlength=len(VERDICTS) + 1)[1:].tolist()
         by_verdict = dict(zip(VERDICTS, counts, strict=True))
         if sampled is not None:
-            return Progress(len(codes), by_verdict, sampled.share, sampled.rows)
+            return Progress(len(codes), by_verdict, sampled.share, joint, sampled.rows)
         judged = by_verdict["relabel"] + by_verdict["keep"]
         share = wrong_share(by_verdict["relabel"], judged)
-        return Progress(len(codes), by_verdict, share, order=listing.meanwhile)
+        return Progress(len(codes), by_verdict, share, joint, order=listing.meanwhile)
+
+    def agreement(self) -> Agreement | None:
+        """How far people agree about the records under review; None if no two have decided the same one."""
+        with self._lock:
+            self._catch_up()
+            made = {row: list(decisions) for row, decisions in self._opinions.made.items() if row in self._place_of}
+        return agreement_among(made, self._pair, self._sets is not None)
+
+    def _pair(self, row: int) -> tuple[str, str]:
+        """The given and the predicted label of a row, as people see them."""
+        at = self._place_of[row]
+        both = (self.columns.given.at(at), self.columns.predicted.at(at))
+        given, predicted = both if self._sets is None else (shown(names_of(label)) for label in both)
+        return given, predicted
 
     def view(self, query: Query, viewer: Viewer, after: int | None = None) -> View:
         """after: rank of a record, behind which the first undecided one is looked for before the others."""

@@ -26,8 +26,9 @@ from .guard import Guard
 from .opinions import Viewer
 from .queries import Query
 from .records import DoubtedSet
-from .reviewing import ConflictError, Item, MovedError, Review, Shown
+from .reviewing import Review
 from .store import Decision
+from .views import ConflictError, Item, MovedError, Shown
 
 _PAGE = Path(__file__).parent / "page"
 _MOST_RANKS = 200
@@ -73,6 +74,7 @@ def make_app(review: Review, site: Site, annotator: str | None = None) -> Starle
         Mount("/static", StaticFiles(directory=_PAGE / "static")),
         Route("/api/start", _get(api.start)),
         Route("/api/version", _get(api.version)),
+        Route("/api/agreement", _get(api.agreement)),
         Route("/api/view", _get(api.view)),
         Route("/api/items", _get(api.items)),
         Route("/api/records", _get(api.records)),
@@ -119,6 +121,10 @@ class _Api:
 
     def version(self, values: Json) -> Json:
         return self._now(self._viewer(values))
+
+    def agreement(self, values: Json) -> Json:  # noqa: ARG002
+        found = self.review.agreement()
+        return {"agreement": None if found is None else dataclasses.asdict(found)}
 
     def view(self, values: Json) -> Json:
         """The ranks that a query finds; of a query `after` a rank, the first undecided record is behind that rank."""

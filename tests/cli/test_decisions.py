@@ -56,3 +56,18 @@ def test_without_any(fails, losses, tmp_path):
     fails(["decisions", "show", other], "there are no decisions")
     fails(["decisions", "export", other, "-o", tmp_path / "a.csv"], "there are no decisions")
     fails(["decisions", "import", other, tmp_path / "none.jsonl"], "none.jsonl can't be read")
+
+
+def test_how_far_people_agree(run, losses):
+    assert "No row of" in said(run("decisions", "agreement", losses))
+    with DecisionStore.open(LossesTable.open(losses)) as store:
+        store.add(
+            [
+                Decision(0, "discard", None, "bob", "page", utc_now()),
+                Decision(1, "keep", None, "bob", "page", utc_now()),
+            ]
+        )
+    shown = said(run("decisions", "agreement", losses))
+    assert "2 rows decided by two or more of ada·[31m, bob" in shown
+    assert "Agreement: 50% (9% to 91%)" in shown
+    assert "Cohen's kappa: 0.00" in shown

@@ -14,7 +14,8 @@ from lossaudit.engine.table.facts import Facts
 from lossaudit.engine.table.formats import write_table
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.schema import SCHEMA
-from lossaudit.review.reviewing import People, Review
+from lossaudit.review.opinions import People
+from lossaudit.review.reviewing import Review
 from lossaudit.review.server import Site, make_app
 from lossaudit.review.store import Decision, DecisionStore
 from tests.review.browsing import Server, expect

@@ -4,8 +4,7 @@ import pytest
 
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.review.examples import Example
-from lossaudit.review.opinions import is_shared
-from lossaudit.review.reviewing import People
+from lossaudit.review.opinions import People, is_shared
 from lossaudit.review.store import DecisionStore
 from tests.review.browsing import decided, expect, press, title
 
@@ -123,6 +122,19 @@ def test_other_records_are_not_blind(serving):
     assert client.view(**BOB)["decided"] == len(seen)
 
 
+def test_agreement_of_the_records_under_review(blind):
+    assert blind.get("/api/agreement").json() == {"agreement": None}
+    blind.decide(0, "keep")
+    assert blind.view(**BOB)["progress"]["joint"] == 0
+    blind.decide(0, "relabel", "World", "Bob")
+    blind.decide(1, "keep")
+    blind.decide(1, "discard", annotator="Bob")
+    found = blind.get("/api/agreement").json()["agreement"]
+    assert (found["people"], found["rows"], found["share"]["value"]) == (["Ada", "Bob"], 2, 0.5)
+    assert (found["pairs"][0]["given"], found["pairs"][0]["predicted"]) == ("Sports", "Business")
+    assert blind.view(**BOB)["progress"]["joint"] == 2
+
+
 # Adjudication.
 
 
@@ -168,6 +180,7 @@ def test_two_people_at_once(serve, visit, losses_file):
         page = visit(server.link)
         page.fill("#name", name)
         page.keyboard.press("Enter")
+        expect(page.locator("#who")).to_have_text(name)
         pages.append(page)
     ada, ana = pages
     title(ana, "Record 1 of 12")
@@ -196,3 +209,7 @@ def test_two_people_at_once(serve, visit, losses_file):
     ada.select_option("#filter-status", "disagreements")
     expect(ada.locator("#found")).to_have_text("1 record")
     assert decided(losses_file) == {0: ("relabel", "Sports"), 1: ("keep", None), 3: ("unsure", None)}
+    ana.click("#agreement-open")
+    expect(ana.locator("#agreement-people")).to_have_text("1 record decided by two or more of Ada, Ana")
+    expect(ana.locator("#agreement-figures")).to_contain_text("0 % (0 % to 79 %)")
+    expect(ana.locator("#agreement-pairs")).to_contain_text("World → Sports")

@@ -17,13 +17,14 @@ export function askName(current, known, onName) {
   $("name").value = current ?? kept(KEPT_NAME) ?? "";
   $("name").select();
   dialog.oncancel = (event) => current ?? event.preventDefault(); // nothing can be decided without one
-  dialog.onclose = () => {
+  dialog.onclose = () => dialog.returnValue !== "ok" && current === null && askName(current, known, onName);
+  // The dialog's own event comes later, when keys may have been pressed.
+  dialog.querySelector("form").onsubmit = (event) => {
     const name = $("name").value.trim();
-    if (dialog.returnValue !== "ok" && current) return;
-    if (!name) return askName(current, known, onName);
+    if (!name) return event.preventDefault();
     keep(KEPT_NAME, name);
     keepHere(KEPT_NAME, name);
-    onName(name);
+    return onName(name);
   };
   dialog.returnValue = "";
   dialog.showModal();

@@ -1,5 +1,6 @@
 // The page: connects the list, the record, the filters and the keys with the server.
 
+import { openAgreement } from "./agreement.js";
 import { get, post, viewer } from "./api.js";
 import { Choice } from "./choice.js";
 import { askBulk, askName, keptName, openHelp, singleKeys } from "./dialogs.js";
@@ -61,6 +62,7 @@ function begin() {
     if (event.detail > 0 && !button.closest("dialog")) button.blur();
   });
   $("help-open").addEventListener("click", openHelp);
+  $("agreement-open").addEventListener("click", () => openAgreement().catch((error) => fail(error.message)));
   $("bulk-open").addEventListener("click", () => act("bulk"));
   $("list-toggle").addEventListener("click", () => showList(!document.body.classList.contains("with-list")));
   $("who").addEventListener("click", askWho);
@@ -105,7 +107,8 @@ function act(action, key) {
 /** Acts on the record that is on the page once its decisions are fetched again. */
 async function retry(action, key) {
   const { rank } = queue;
-  await queue.load().catch(() => {});
+  // Others may decide meanwhile, so that it is fetched once more.
+  for (let tries = 0; tries < 3 && !queue.record; tries++) await queue.load().catch(() => {});
   if (rank === queue.rank && queue.record) act(action, key);
 }
 

@@ -3,7 +3,8 @@
 import { $, count, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
 
-export function showProgress({ total, counts, estimate, rows, order }) {
+export function showProgress({ total, counts, estimate, rows, order, joint }) {
+  $("agreement-open").hidden = !joint; // nobody can agree yet
   const decided = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const told = Object.entries(counts).map(([verdict, n]) => `${VERDICTS[verdict].toLowerCase()} ${count(n)}`);
   const parts = Object.entries(counts).filter(([, n]) => n).map(([verdict, n]) => {
