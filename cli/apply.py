@@ -45,7 +45,11 @@ _WIDTH = 60
     show_default=True,
     help="Leave discarded rows out, or keep them and flag them in a column.",
 )
-@click.option("--review-columns", is_flag=True, help="Add the columns label_original and review.")
+@click.option(
+    "--review-columns",
+    is_flag=True,
+    help="Add the columns label_original and review, and those of notes and tags if there are any.",
+)
 @click.option(
     "--resolve",
     default="adjudicated",

@@ -149,18 +149,22 @@ def _most(names: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _table(made: "list[tuple[Decision, str]]") -> Table:
+    has_remarks = any(one.note or one.tags for one, _ in made)
     table = Table(
         Column("row", justify="right", no_wrap=True),
         Column("given", no_wrap=True, max_width=24),
         Column("decided", no_wrap=True, max_width=24),
         Column("by", no_wrap=True, max_width=16),
         Column("at", no_wrap=True),
+        *([Column("tags and note", no_wrap=True, max_width=32, overflow="ellipsis")] if has_remarks else []),
         Column("text", no_wrap=True, overflow="ellipsis", ratio=1),
         box=SIMPLE_HEAD,
         expand=True,
         pad_edge=False,
     )
     for one, text in made:
-        cells = (one.given, one.label or one.verdict, one.annotator, one.made_at[:16].replace("T", " "), text)
+        remarks = [": ".join(filter(None, (", ".join(one.tags), one.note)))] if has_remarks else []
+        decided = one.label or one.verdict
+        cells = (one.given, decided, one.annotator, one.made_at[:16].replace("T", " "), *remarks, text)
         table.add_row(str(one.row), *(Text(printable(cell)) for cell in cells))
     return table

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.errors import LossAuditError, brief
 
 from .command import Command
 from .console import err, out
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit review losses.parquet
 lossaudit review losses.parquet -n 2000 --annotator Ada
-lossaudit review losses.parquet --overlap 20
+lossaudit review losses.parquet --overlap 20 --guidelines labels.md
 lossaudit review losses.parquet --adjudicator --annotator Grace
 lossaudit review losses.parquet --sample 100
 lossaudit review losses.parquet --no-open --port 9000
@@ -65,6 +65,9 @@ _ROWS = 500
     metavar="PERCENT",
     help="Share of the records that two people decide, neither of whom sees the other's decision.",
 )
+@click.option(
+    "--guidelines", type=click.Path(path_type=Path), metavar="FILE", help="Text for the annotators, in Markdown: key G."
+)
 @click.option("--adjudicator", is_flag=True, help="Settle disagreements: what is decided on this page is final.")
 @click.option(
     "--port",
@@ -88,6 +91,7 @@ def review(
     rerank_every: int,
     annotator: str | None,
     overlap: int,
+    guidelines: Path | None,
     adjudicator: bool,
     port: int,
     host: str,
@@ -114,6 +118,7 @@ def review(
     if sample is not None and (rows is not None or by is not None):
         raise click.UsageError("--sample draws its own rows; leave -n and --by out")
     order = SAMPLE if sample else by
+    told = None if guidelines is None else _text(guidelines)
     opened = Review.open(losses, sample or rows or _ROWS, People(overlap, adjudicator), order, rerank_every)
     try:
         if gone := opened.gone():
@@ -125,7 +130,7 @@ def review(
         place = listen(host, port)
         token = secrets.token_urlsafe(24)
         site = Site(place.host, place.port, token, path, trust_proxy)
-        app = make_app(opened, site, annotator)
+        app = make_app(opened, site, annotator, told)
 
         def on_ready() -> None:
             _say_where(place, site, port, f"{int(opened.listing.listed.sum()):,} records, {opened.decided():,} decided")
@@ -146,6 +151,13 @@ def review(
         print_sampled(sampled, losses)
     if decided:
         out.print(f"Next: lossaudit apply {shlex.quote(str(losses))} -o cleaned.csv", soft_wrap=True)
+
+
+def _text(guidelines: Path) -> str:
+    try:
+        return guidelines.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        raise LossAuditError(f"--guidelines {guidelines} can't be read: {brief(error)}") from error
 
 
 def _path(base_path: str) -> str:

@@ -24,7 +24,7 @@ from .label_sets import LabelSets, names_of
 from .store import Decision, DecisionStore
 
 ENDINGS = (".jsonl", ".csv")
-_FIELDS = ("row", "text", "given", "verdict", "label", "annotator", "made_at", "origin", "text_key")
+_FIELDS = ("row", "text", "given", "verdict", "label", "annotator", "made_at", "origin", "text_key", "note", "tags")
 _NEEDED = ("row", "given", "verdict", "annotator", "made_at", "text_key")
 _SEPARATORS = ",;\t"
 """What spreadsheets write between the cells of a CSV file; it depends on the country."""
@@ -84,7 +84,14 @@ def _entry(example: Example, decision: Decision, sets: bool) -> dict[str, Any]:
     if sets:
         given, label = json.loads(given) if given else None, label if label is None else list(names_of(label))
     values = (example.row, example.start, given, decision.verdict, label)
-    made = (decision.annotator, decision.made_at, decision.origin, decision.text_key)
+    made = (
+        decision.annotator,
+        decision.made_at,
+        decision.origin,
+        decision.text_key,
+        decision.note,
+        list(decision.tags),
+    )
     return dict(zip(_FIELDS, (*values, *made), strict=True))
 
 
@@ -149,12 +156,11 @@ class _Reader:
             values["row"] = int(cell)
         if row.get("verdict") != "relabel":
             values["label"] = row.get("label") or None
-        if self._sets is not None:
-            for name in ("given", "label"):
-                try:
-                    values[name] = json.loads(values[name]) if values.get(name) else None
-                except (ValueError, RecursionError) as error:
-                    raise LossAuditError(f"{where}: {name} is {values[name][:60]!r}, not a JSON list") from error
+        for name in ("tags", "given", "label") if self._sets is not None else ("tags",):
+            try:
+                values[name] = json.loads(values[name]) if values.get(name) else None
+            except (ValueError, RecursionError) as error:
+                raise LossAuditError(f"{where}: {name} is {values[name][:60]!r}, not a JSON list") from error
         return values
 
     def _entry(self, where: str, values: Mapping[str, Any]) -> tuple[Example, Decision]:
@@ -176,6 +182,8 @@ class _Reader:
             self._text(values, "made_at", where),
             key,
             example.given,
+            self._text(values, "note", where),
+            tuple(self._names(values, "tags", where)) if values.get("tags") is not None else (),
         )
         return example, decision
 
@@ -192,7 +200,7 @@ class _Reader:
 
     def _names(self, values: Mapping[str, Any], name: str, where: str) -> list[str]:
         if not isinstance(values[name], list):
-            raise LossAuditError(f"{where}: {name} is {values[name]!r}, not a list of labels")
+            raise LossAuditError(f"{where}: {name} is {values[name]!r}, not a list of texts")
         return [self._text({name: label}, name, where) for label in values[name]]
 
     def _text(self, values: Mapping[str, Any], name: str, where: str) -> str:

@@ -39,6 +39,14 @@ class People:
     """Whether decisions made here are final, and nothing is hidden."""
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What a person adds to a decision."""
+
+    note: str = ""
+    tags: tuple[str, ...] = ()
+
+
 def is_shared(example: Example, percent: int) -> bool:
     """Whether an example is in the share of those that two people decide; its texts alone tell."""
     hashed = int(example.text_key[:_HASHED], 16)

@@ -5,6 +5,7 @@ Decisions are also kept as an array beside the records, which is read again if a
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,7 @@ from .agreement import Agreement, agreement_among
 from .choosing import Choice, chosen_records
 from .estimate import wrong_share
 from .label_sets import LabelSets, names_of, shown
-from .opinions import Opinions, People, Viewer, is_shared
+from .opinions import Opinions, People, Remark, Viewer, is_shared
 from .queries import OWN_ORDER, UNDECIDED, Passes, Places, Query, RecordColumns
 from .reranking import Listing, Reranker
 from .sampling import SampledShare
@@ -110,6 +111,12 @@ class Review:
     def annotators(self) -> list[str]:
         with self._lock:
             return self._store.annotators()
+
+    def tags(self) -> list[str]:
+        """Tags of decisions so far, sorted."""
+        with self._lock:
+            self._catch_up()
+            return sorted({tag for made in self._opinions.made.values() for one in made for tag in one.tags})
 
     def decided(self) -> int:
         """Number of rows of the losses file with a decision, including those below the top n."""
@@ -213,7 +220,9 @@ class Review:
         """The record of a row. Raises LossAuditError if it isn't under review."""
         return self._shown(self._checked_place(row), viewer)
 
-    def decide(self, row: int, verdict: str, choice: NewLabel | None, viewer: Viewer, seen: str | None) -> Shown:
+    def decide(
+        self, row: int, verdict: str, choice: NewLabel | None, viewer: Viewer, seen: str | None, remark: Remark
+    ) -> Shown:
         """Stores a decision; it is on disk when this returns. Relabelling with the given label counts as keeping it.
 
         seen: time of the decision that the person saw; None for none. Raises ConflictError if they haven't seen another
@@ -222,6 +231,7 @@ class Review:
         """
         place = self._checked_place(row)
         decision = self._decision(place, verdict, self._checked_choice(verdict, choice), viewer.name, utc_now())
+        decision = replace(decision, note=remark.note, tags=remark.tags)
 
         def check() -> None:
             self._catch_up()

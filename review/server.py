@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from lossaudit.engine.errors import LossAuditError
 
 from .guard import Guard
-from .opinions import Viewer
+from .opinions import Remark, Viewer
 from .queries import Query
 from .records import DoubtedSet
 from .reviewing import Review
@@ -36,6 +36,8 @@ _MOST_RANKS = 200
 _MOST_CLASSES = 10
 """Classes shown with a record, as many as there are digits. If all fit, they are in the model's order."""
 _LONGEST_NAME = 100
+_LONGEST_NOTE = 2000
+_MOST_TAGS = 20
 
 Json = dict[str, Any]
 
@@ -63,12 +65,12 @@ class Site:
     """Whether to believe the forwarded headers of a proxy."""
 
 
-def make_app(review: Review, site: Site, annotator: str | None = None) -> Starlette:
+def make_app(review: Review, site: Site, annotator: str | None = None, guidelines: str | None = None) -> Starlette:
     """The application for a review, for those who have the token.
 
-    annotator: the name to start with; None makes the page ask.
+    annotator: the name to start with; None makes the page ask. guidelines: a text in Markdown, for the annotators.
     """
-    api = _Api(review, annotator)
+    api = _Api(review, annotator, guidelines)
     routes = [
         Route("/", api.page),
         Mount("/static", StaticFiles(directory=_PAGE / "static")),
@@ -91,8 +93,9 @@ def make_app(review: Review, site: Site, annotator: str | None = None) -> Starle
 class _Api:
     """The page's requests: each method takes the values of a query string or a body and returns an object for JSON."""
 
-    def __init__(self, review: Review, annotator: str | None) -> None:
+    def __init__(self, review: Review, annotator: str | None, guidelines: str | None) -> None:
         self.review = review
+        self._guidelines = guidelines
         self._annotator = annotator
         self._order = {label: place for place, label in enumerate(review.labels)}
         templates = Environment(loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined)
@@ -117,6 +120,8 @@ class _Api:
             "annotator": self._annotator,
             "annotators": review.annotators(),
             "adjudicating": review.people.adjudicating,
+            "tags": review.tags(),
+            "guidelines": self._guidelines,
         }
 
     def version(self, values: Json) -> Json:
@@ -151,10 +156,10 @@ class _Api:
             raise _BadRequestError("a decision needs a row, a verdict and, to relabel, a label or a list of labels")
         if not isinstance(seen, (str, type(None))):
             raise _BadRequestError("seen is the time of a decision")
-        ahead = _ranks(values) if values.get("ranks") else []
+        ahead, remark = _ranks(values) if values.get("ranks") else [], _remark(values)
         viewer = self._decider(values)
         try:
-            shown = self.review.decide(row, verdict, label, viewer, seen)
+            shown = self.review.decide(row, verdict, label, viewer, seen, remark)
         except ConflictError as error:
             record = self._shown(self.review.shown_row(row, viewer))
             raise _ConflictError({"error": str(error), "record": record, **self._now(viewer)}) from error
@@ -286,6 +291,17 @@ def _ranks(values: Json) -> list[int]:
     if len(asked) > _MOST_RANKS or not all(rank.isascii() and rank.isdigit() and len(rank) < 16 for rank in asked):
         raise _BadRequestError(f"ranks must be up to {_MOST_RANKS} numbers, separated by commas")
     return [int(rank) for rank in asked]
+
+
+def _remark(values: Json) -> Remark:
+    note, tags = values.get("note", ""), values.get("tags", [])
+    if not isinstance(note, str) or len(note) > _LONGEST_NOTE:
+        raise _BadRequestError(f"a note is a text of up to {_LONGEST_NOTE} characters")
+    if not isinstance(tags, list) or len(tags) > _MOST_TAGS:
+        raise _BadRequestError(f"tags are a list of up to {_MOST_TAGS}")
+    if not all(isinstance(tag, str) and 0 < len(tag.strip()) <= _LONGEST_NAME for tag in tags):
+        raise _BadRequestError(f"a tag is a text of up to {_LONGEST_NAME} characters")
+    return Remark(note.strip(), tuple(dict.fromkeys(tag.strip() for tag in tags)))
 
 
 def _annotator(values: Json) -> str:

@@ -6,14 +6,15 @@ was made anew, which a hash of its ranking shows, they are found in it again (ma
 
 import contextlib
 import dataclasses
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from lossaudit.engine.errors import Either, LossAuditError
 from lossaudit.engine.table.losses import LossesTable
@@ -22,18 +23,19 @@ from .database import Database
 from .examples import Example, examples_of, hash_of_ranking
 from .matching import Known, found_again
 from .store_format import FORMAT, example_number, make_tables, upgrade
+from .times import after, as_stored, in_utc
 
 VERDICTS = ("relabel", "keep", "unsure", "discard")
 """Possible verdicts: the label is wrong and another one is right; the label is right; can't tell; the example shouldn't
 be in the dataset."""
-_COLUMNS = "row, verdict, label, annotator, origin, made_at, text_key, given"
+_COLUMNS = "row, verdict, label, annotator, origin, made_at, text_key, given, note, tags"
 _FROM = "FROM decisions JOIN examples ON examples.id = example"
-_DECIDED = "decisions (step, example, verdict, label, annotator, origin, made_at)"
+_DECIDED = "decisions (step, example, verdict, label, annotator, origin, made_at, note, tags)"
 _UNLESS_KNOWN = (
-    "?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE example = ?1 AND verdict = ?2 "
-    "AND label IS ?3 AND annotator = ?4 AND origin = ?5 AND (made_at = ?6 OR ?7))"
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE example = ?1 AND verdict = ?2 "
+    "AND label IS ?3 AND annotator = ?4 AND origin = ?5 AND (made_at = ?6 OR ?9))"
 )
-"""Not stored twice: one that is the same. ?7: whether its time isn't the one that was told, since it was to come."""
+"""Not stored twice: one that is the same. ?9: whether its time isn't the one that was told, since it was to come."""
 ADJUDICATION = "adjudication"
 """Origin of an adjudicator's decision, which is final."""
 _IN_ORDER = f"ORDER BY origin = '{ADJUDICATION}', made_at, decisions.id"
@@ -59,6 +61,9 @@ class Decision:
     """Hash of the row's texts (`engine/table/identity.py`); the store fills it in."""
     given: str = field(default="", compare=False)
     """Given label of the row, or its set as a JSON list of sorted names; the store fills it in."""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    """What kind of example it is, in words of the annotators' own."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,11 @@ class DecisionStore:
             before()
             numbers = {row: example_number(connection, found[row], found[row]) for row in sorted(rows)}
             if now and _newest(connection) >= present:  # the clock was set back
-                checked = [_after(decision, self._latest(decision.row)) for decision in checked]
+                checked = [_made_after(decision, self._latest(decision.row)) for decision in checked]
             step = _bump(connection)
             connection.executemany(
                 f"INSERT INTO {_DECIDED} SELECT {step}, {_UNLESS_KNOWN}",
-                ((numbers[decision.row], *dataclasses.astuple(decision)[1:6], False) for decision in checked),
+                ((numbers[decision.row], *_values(decision), False) for decision in checked),
             )
 
     def merge(self, told: Sequence[tuple[Example, Decision]]) -> Merged:
@@ -168,7 +173,7 @@ class DecisionStore:
             }
             step = _bump(connection)
             for example, decision, made_at in checked:
-                values = (numbers[example], *dataclasses.astuple(decision)[1:6], _in_utc(made_at) > present)
+                values = (numbers[example], *_values(decision), in_utc(made_at) > present)
                 if connection.execute(f"INSERT INTO {_DECIDED} SELECT {step}, {_UNLESS_KNOWN}", values).rowcount:
                     new.append((example, decision))
         there = {examples[number] for number in found}
@@ -207,14 +212,14 @@ class DecisionStore:
             found = connection.execute(
                 f"SELECT example, start, {_COLUMNS} {_FROM} WHERE NOT is_here {_IN_ORDER}"
             ).fetchall()
-        latest = {number: Gone(Decision(*values), start) for number, start, *values in found}
+        latest = {number: Gone(_decision(values), start) for number, start, *values in found}
         return sorted(latest.values(), key=lambda gone: gone.decision.row)
 
     def all(self) -> list[tuple[Example, Decision]]:
         """All decisions, also about examples that the losses file lacks, in the order in which they count."""
         with self._reading() as connection:
             found = connection.execute(f"SELECT start, {_COLUMNS} {_FROM} {_IN_ORDER}").fetchall()
-        made = [(start, Decision(*values)) for start, *values in found]
+        made = [(start, _decision(values)) for start, *values in found]
         return [(Example(one.row, one.text_key, one.given, start), one) for start, one in made]
 
     def history(self, row: int) -> list[Decision]:
@@ -275,16 +280,16 @@ class DecisionStore:
                 raise LossAuditError(f"{self.path} was written by a newer lossaudit; upgrade to read it")
             facts = _facts(connection)
         if 0 < format_ < FORMAT:
-            if facts.get("ranking") != self._table["ranking"]:
+            if format_ == 1 and facts.get("ranking") != self._table["ranking"]:
                 raise LossAuditError(
                     f"{self.path} was written by an older lossaudit, about another losses file ({facts.get('losses')}, "
                     f"since {facts.get('begun_at')}); put that losses file back for one `lossaudit decisions show`, or "
                     "move the store away"
                 )
             with self._database.writing() as connection:
-                upgrade(connection, self._losses)
-                connection.execute("REPLACE INTO facts VALUES ('dataset', ?)", (self._table["dataset"],))
-        elif not self._is_about(facts):
+                upgrade(connection, self._losses, self._table["dataset"])
+                facts = _facts(connection)
+        if format_ and not self._is_about(facts):
             while not self._match():
                 pass
 
@@ -328,7 +333,7 @@ class DecisionStore:
 
 def _read(connection: sqlite3.Connection, which: str, *values: object) -> list[Decision]:
     """The decisions that a clause of SQL picks and orders."""
-    return [Decision(*row) for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} {which}", values)]
+    return [_decision(row) for row in connection.execute(f"SELECT {_COLUMNS} {_FROM} {which}", values)]
 
 
 def _facts(connection: sqlite3.Connection) -> dict[str, object]:
@@ -358,12 +363,7 @@ def store_path(losses_path: Path) -> Path:
 
 def utc_now() -> str:
     """The present time in the form of decisions."""
-    return _as_stored(datetime.now(UTC))
-
-
-def _as_stored(time: datetime) -> str:
-    """A time in one form, to the microsecond, so that times sort as text."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    return as_stored(datetime.now(UTC))
 
 
 def _checked(decision: Decision, now: str) -> Decision:
@@ -382,16 +382,19 @@ def _checked(decision: Decision, now: str) -> Decision:
         raise LossAuditError(f"{where}: {decision.made_at!r} isn't an ISO 8601 time") from error
     if made_at.tzinfo is None:
         raise LossAuditError(f"{where}: the time {decision.made_at} has no time zone")
-    return dataclasses.replace(decision, made_at=min(_as_stored(made_at), now))
+    return dataclasses.replace(decision, made_at=min(as_stored(made_at), now))
 
 
-def _in_utc(made_at: str) -> str:
-    return _as_stored(datetime.fromisoformat(made_at))
+def _made_after(decision: Decision, latest: str | None) -> Decision:
+    return dataclasses.replace(decision, made_at=after(decision.made_at, latest))
 
 
-def _after(decision: Decision, latest: str | None) -> Decision:
-    """The decision with a time later than `latest`."""
-    if latest is None or latest < decision.made_at:
-        return decision
-    later = datetime.fromisoformat(latest) + timedelta(microseconds=1)
-    return dataclasses.replace(decision, made_at=_as_stored(later))
+def _values(decision: Decision) -> tuple[object, ...]:
+    """The values of the columns that follow a decision's example."""
+    tags = json.dumps(decision.tags, ensure_ascii=False)
+    return (*dataclasses.astuple(decision)[1:6], decision.note, tags)
+
+
+def _decision(row: Sequence[Any]) -> Decision:
+    """The decision in the values of _COLUMNS."""
+    return dataclasses.replace(Decision(*row[:-1]), tags=tuple(json.loads(row[-1])))

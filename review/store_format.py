@@ -1,6 +1,7 @@
 """The tables of a store of decisions, and how those of older versions become them.
 
-Format 1 knew examples by their row alone; format 2 knows them by their texts and given labels too.
+Format 1 knew examples by their row alone; format 2 knew them by their texts and given labels too; format 3 has notes
+and tags.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ from lossaudit.engine.table.losses import LossesTable
 
 from .examples import Example, examples_of
 
-FORMAT = 2
+FORMAT = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS examples (
@@ -30,13 +31,16 @@ CREATE TABLE IF NOT EXISTS decisions (
     label TEXT,
     annotator TEXT NOT NULL,
     origin TEXT NOT NULL,
-    made_at TEXT NOT NULL
+    made_at TEXT NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX IF NOT EXISTS decisions_by_example ON decisions (example, made_at, id);
 CREATE INDEX IF NOT EXISTS decisions_by_annotator ON decisions (annotator, step);
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (made_at);
 """
-"""`row` is the example's row in the losses file, or, unless `is_here`, the row that it had when it was there last."""
+"""`row` is the example's row in the losses file, or, unless `is_here`, the row that it had when it was there last.
+`tags` is a JSON list."""
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
@@ -62,11 +66,22 @@ def example_number(connection: sqlite3.Connection, example: Example, here: Examp
     return int(number)
 
 
-def upgrade(connection: sqlite3.Connection, losses: LossesTable) -> None:
-    """Turns the tables of format 1, which are about this losses file, into today's; the caller holds a transaction."""
+def upgrade(connection: sqlite3.Connection, losses: LossesTable, dataset: str) -> None:
+    """Turns the tables of an older format into today's; the caller holds a transaction.
+
+    Those of format 1 are about this losses file, whose dataset has that fingerprint.
+    """
     (format_,) = connection.execute("PRAGMA user_version").fetchone()
-    if format_ != 1:  # another process has done it
-        return
+    if format_ == 1:
+        _upgrade_first(connection, losses)
+        connection.execute("REPLACE INTO facts VALUES ('dataset', ?)", (dataset,))
+    elif format_ == 2:  # else another process has done it
+        connection.execute("ALTER TABLE decisions ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+        connection.execute("ALTER TABLE decisions ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'")
+        make_tables(connection)
+
+
+def _upgrade_first(connection: sqlite3.Connection, losses: LossesTable) -> None:
     for index in ("decisions_by_row", "decisions_by_annotator"):
         connection.execute(f"DROP INDEX IF EXISTS {index}")
     connection.execute("ALTER TABLE decisions RENAME TO decisions_1")
@@ -80,7 +95,7 @@ def upgrade(connection: sqlite3.Connection, losses: LossesTable) -> None:
             (row, row in found, example.text_key, example.given, example.start),
         )
     connection.execute(
-        "INSERT INTO decisions SELECT d.id, step, e.id, verdict, label, annotator, origin, made_at "
+        "INSERT INTO decisions SELECT d.id, step, e.id, verdict, label, annotator, origin, made_at, '', '[]' "
         "FROM decisions_1 AS d JOIN examples AS e ON e.row = d.row"
     )
     connection.execute("DROP TABLE decisions_1")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from ..store import Decision
 from .arrow_cells import with_cells, without_rows
 
 ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"
+NOTE, TAGS = "review_note", "review_tags"
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,16 @@ class Edit:
         decision = self.decisions.get(place)
         return bool(self.added) or (decision is not None and decision.verdict in ("relabel", "discard"))
 
-    @property
+    @cached_property
     def added(self) -> list[str]:
-        """Names of the added columns."""
-        return [*([ORIGINAL, REVIEW] if self.review_columns else []), *([DISCARDED] if self.flag_discarded else [])]
+        """Names of the added columns; notes and tags have one if there are any."""
+        made = self.decisions.values() if self.review_columns else ()
+        return [
+            *([ORIGINAL, REVIEW] if self.review_columns else []),
+            *([NOTE] if any(decision.note for decision in made) else []),
+            *([TAGS] if any(decision.tags for decision in made) else []),
+            *([DISCARDED] if self.flag_discarded else []),
+        ]
 
     @property
     def alike(self) -> dict[str, str]:
@@ -63,7 +71,7 @@ class Edit:
         given = self.writer.told(row)
         if decision is not None and decision.label is not None:
             row = row | self.writer.cells(row, decision.label)
-        extra = {ORIGINAL: given, REVIEW: verdict, DISCARDED: verdict == "discard"}
+        extra = {ORIGINAL: given, DISCARDED: verdict == "discard"} | _told(decision)
         return row | {name: extra[name] for name in self.added}
 
     def table(self, start: int, table: pa.Table) -> pa.Table:
@@ -75,10 +83,11 @@ class Edit:
         if relabelled:
             table = self._relabelled(table, relabelled)
         discarded = [bool(decision and decision.verdict == "discard") for decision in decided]
+        told = [_told(decision) for decision in decided]
         extra = {
             ORIGINAL: original,
-            REVIEW: pa.array([decision and decision.verdict for decision in decided], pa.string()),
             DISCARDED: pa.array(discarded, pa.bool_()),
+            **{name: pa.array([one[name] for one in told], pa.string()) for name in (REVIEW, NOTE, TAGS)},
         }
         for name in self.added:
             table = table.append_column(name, extra[name])
@@ -108,3 +117,10 @@ class Edit:
         if self.writer.repeated is not None:
             return table[self.writer.repeated]
         return pa.array([self.writer.told(row) for row in table.select(self.writer.columns).to_pylist()], pa.string())
+
+
+def _told(decision: Decision | None) -> dict[str, str | None]:
+    """What the columns about the review say of a decision."""
+    if decision is None:
+        return {REVIEW: None, NOTE: None, TAGS: None}
+    return {REVIEW: decision.verdict, NOTE: decision.note or None, TAGS: ", ".join(decision.tags) or None}

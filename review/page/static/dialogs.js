@@ -1,7 +1,8 @@
-// The dialogs: who reviews, and a decision about all records of the list.
+// The dialogs: who reviews, a decision about all records of the list, the guidelines and the help.
 
 import { $, count, labelText, records } from "./dom.js";
 import { keep, keepHere, kept, keptHere } from "./kept.js";
+import { rendered } from "./markdown.js";
 
 const KEPT_NAME = "lossaudit.annotator";
 const KEPT_KEYS = "lossaudit.single-keys";
@@ -59,6 +60,12 @@ export function askBulk(found, decided, narrow, labels, onDecision) {
 
 /** Whether letters and digits decide. */
 export const singleKeys = () => kept(KEPT_KEYS) !== "off";
+
+/** text: in Markdown. */
+export function openGuidelines(text) {
+  $("guidelines-text").replaceChildren(...rendered(text));
+  $("guidelines").showModal();
+}
 
 export function openHelp() {
   $("single-keys").checked = singleKeys();

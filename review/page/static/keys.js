@@ -18,12 +18,14 @@ const SETS = [
 const KEYS = [
   ["unsure", ["u"], "Unsure"],
   ["discard", ["d"], "Discard the example from the dataset"],
+  ["note", ["n"], "Write a note, choose tags; they go with the decision"],
   ["undo", ["z", "Ctrl+Z"], "Take back your last step"],
   ["next", ["→", "j"], "Next record"],
   ["back", ["←", "p"], "Previous record"],
   ["scroll", ["Space"], "Scroll a long text"],
   ["search", ["s"], "Search the texts"],
   ["bulk", ["b"], "Decide all records in the list"],
+  ["guidelines", ["g"], "Show the guidelines, if there are any"],
   ["help", ["?"], "This help"],
 ];
 const NAMES = { ArrowRight: "→", ArrowLeft: "←" };

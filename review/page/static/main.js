@@ -3,15 +3,17 @@
 import { openAgreement } from "./agreement.js";
 import { get, post, viewer } from "./api.js";
 import { Choice } from "./choice.js";
-import { askBulk, askName, keptName, openHelp, singleKeys } from "./dialogs.js";
-import { $, count, labelText, percent, records } from "./dom.js";
+import { askBulk, askName, keptName, openGuidelines, openHelp, singleKeys } from "./dialogs.js";
+import { $, count, labelText, records } from "./dom.js";
 import { Filters } from "./filters.js";
 import { listen } from "./keys.js";
 import { List, VERDICTS } from "./list.js";
+import { fail, recover, say } from "./messages.js";
 import { Picker } from "./picker.js";
 import { showProgress } from "./progress.js";
 import { counting, Queue } from "./queue.js";
-import { sentence, showChoice, showDecision, showNothing, showRecord } from "./record.js";
+import { sentence, showChoice, showDecision, showNothing, showRecord, spokenLabels } from "./record.js";
+import { ownLast, Remarks } from "./remarks.js";
 import { showTexts } from "./text.js";
 
 const POLL_MS = 1500;
@@ -24,6 +26,7 @@ let start; // the server's answer at the start
 let filters;
 let list;
 let picker;
+let remarks;
 let choice = null; // of a multi-label record
 let annotator = null;
 let drawn = null; // rank of the record on the page
@@ -47,6 +50,8 @@ function begin() {
     go(place);
   });
   picker = new Picker(start.labels);
+  remarks = new Remarks(start.tags);
+  $("guidelines-open").hidden = start.guidelines === null;
   filters = new Filters(start, picker, () => search(), lookAnew);
   $("file").title = start.losses;
   $("store").textContent = start.store;
@@ -63,7 +68,6 @@ function begin() {
   });
   $("help-open").addEventListener("click", openHelp);
   $("agreement-open").addEventListener("click", () => openAgreement().catch((error) => fail(error.message)));
-  $("bulk-open").addEventListener("click", () => act("bulk"));
   $("list-toggle").addEventListener("click", () => showList(!document.body.classList.contains("with-list")));
   $("who").addEventListener("click", askWho);
   setName(keptName(start.annotator));
@@ -90,6 +94,7 @@ function beginSets(multiLabel) {
 
 function act(action, key) {
   if (action === "help") return openHelp();
+  if (action === "guidelines") return start.guidelines === null ? say("There are no guidelines") : openGuidelines(start.guidelines);
   if (action === "search") return focusSearch();
   if (action === "undo") return change(undo);
   if (action === "next") return go(queue.index + 1);
@@ -100,6 +105,7 @@ function act(action, key) {
   if (action === "accept") return choose(choice ? record.doubt.predicted : record.prediction);
   if (action === "confirm") return choose(choice.labels);
   if (action === "class") return take($("classes").querySelectorAll("button")[(Number(key) + 9) % 10]?.dataset.label);
+  if (action === "note") return remarks.open(record, () => remark(record));
   if (action === "find") return picker.open(record.classes.map(([name]) => name), take);
   return change(() => decide(record, action, null));
 }
@@ -126,6 +132,14 @@ function take(label) {
   return undefined;
 }
 
+/** Stores a remark with the person's decision about a record, or keeps it until there is one. */
+function remark(record) {
+  const own = ownLast(record);
+  if (own) return void change(() => decide(record, own.verdict, own.label, true));
+  remarks.show(record);
+  return say("The note and tags are stored with your decision");
+}
+
 /** Gives the record a label or a set of labels; choosing what is given keeps it. */
 function choose(label) {
   const { record } = queue;
@@ -150,23 +164,26 @@ async function change(work) {
   }
 }
 
-async function decide(record, verdict, label) {
+/** stay: whether the record stays on the page. */
+async function decide(record, verdict, label, stay = false) {
   const wasOpen = !counting(record);
   const ranks = wasOpen ? queue.ranks.slice(queue.index + 1, queue.index + 1 + AHEAD).join() : "";
   let answer;
   try {
-    answer = await post("decide", { row: record.row, verdict, label, seen, ranks });
+    answer = await post("decide", { row: record.row, verdict, label, seen, ranks, ...remarks.of(record) });
   } catch (error) {
     if (!error.told?.record) throw error;
     return conflict(error.told);
   }
   recover();
   choice?.done();
+  remarks.done(record);
   queue.learn(answer.record, answer.version);
   note(answer);
   const decided = counting(answer.record);
   const as = decided.label === null ? "" : ` as ${labelText(decided.label)}`;
   say(`Record ${count(queue.index + 1)}: ${VERDICTS[decided.verdict].toLowerCase()}${as}`);
+  if (stay) return show();
   const next = wasOpen ? queue.ranks.indexOf(answer.next ?? -1) : queue.index + 1;
   if (next > 0 && next < queue.ranks.length) return go(next);
   return further();
@@ -313,16 +330,10 @@ function draw() {
   if (choice?.begin(record)) say("The changes to the previous record weren't confirmed and are discarded");
   showTexts(record, start.text_columns, filters.search);
   showRecord(record, queue.index, queue.ranks.length, choice);
+  remarks.show(record);
   $("find").hidden = record.classes.length >= start.labels.length;
   const texts = [record.text, record.text_pair ?? ""].map((text) => text.slice(0, 500)).join(" ");
   $("spoken").textContent = `Record ${queue.index + 1} of ${queue.ranks.length}. ${spokenLabels(record)} ${texts}`;
-}
-
-function spokenLabels({ label, prediction, classes, doubt }) {
-  const share = (wanted) => percent(classes.find(([name]) => name === wanted)?.[1] ?? null);
-  if (!doubt) return `Given ${labelText(label)}. Predicted ${labelText(prediction)}, ${share(prediction)}.`;
-  const told = `${labelText(doubt.worst)}, ${doubt.is_given ? "given" : "missing"}, ${percent(doubt.probability)}`;
-  return `Given ${labelText(doubt.given)}. Predicted ${labelText(doubt.predicted)}. Doubted ${told}.`;
 }
 
 // What other tabs and people do.
@@ -367,22 +378,7 @@ async function poll() {
   }
 }
 
-// Messages.
-
-/** isWarning: whether it is about another person's decision. */
-function say(message, isWarning = false) {
-  $("said").textContent = message;
-  $("said").classList.toggle("warn", isWarning);
-}
-
-function fail(message) {
-  $("failure").textContent = message;
-  $("failure").hidden = false;
-}
-
-function recover() {
-  $("failure").hidden = true;
-}
+// The name, and what is shown of the list.
 
 function setName(name) {
   annotator = name;

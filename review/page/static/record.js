@@ -2,6 +2,7 @@
 
 import { $, count, fixed, labelName, labelNames, labelText, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
+import { remarkParts } from "./remarks.js";
 import { hideTexts } from "./text.js";
 
 /** Shows a record without its texts. place: its place in the list, from 0, of `total`; choice: the ticked labels, where
@@ -57,7 +58,7 @@ export function showNothing(why) {
   document.body.classList.add("nothing");
   hideTexts();
   for (const id of ["title", "facts", "metadata", "classes"]) $(id).replaceChildren();
-  for (const id of ["metadata", "decision", "doubt"]) $(id).hidden = true;
+  for (const id of ["metadata", "decision", "remark", "doubt"]) $(id).hidden = true;
   $("empty").hidden = false;
   $("empty").textContent = why;
 }
@@ -75,6 +76,7 @@ export function showDecision(record, choice) {
       make("b", {}, VERDICTS[decision.verdict]),
       ...(decision.label === null ? [] : [" as ", ...labelNames([decision.label].flat())]),
       make("span", { class: "by" }, " by ", make("bdi", {}, decision.annotator), ...role(decision), " ", time(decision.made_at)),
+      ...remarkParts(decision),
     ),
   );
   $("decision").replaceChildren(...lines);
@@ -93,6 +95,14 @@ export function sentence({ annotator, verdict, label, made_at: madeAt }) {
     discard: "discarded this",
   };
   return `${annotator} ${what[verdict]} ${time(madeAt)}`;
+}
+
+/** The labels as a screen reader says them. */
+export function spokenLabels({ label, prediction, classes, doubt }) {
+  const share = (wanted) => percent(classes.find(([name]) => name === wanted)?.[1] ?? null);
+  if (!doubt) return `Given ${labelText(label)}. Predicted ${labelText(prediction)}, ${share(prediction)}.`;
+  const told = `${labelText(doubt.worst)}, ${doubt.is_given ? "given" : "missing"}, ${percent(doubt.probability)}`;
+  return `Given ${labelText(doubt.given)}. Predicted ${labelText(doubt.predicted)}. Doubted ${told}.`;
 }
 
 const press = (button, pressed) => button.setAttribute("aria-pressed", String(pressed));
