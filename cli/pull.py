@@ -32,6 +32,7 @@ lossaudit pull losses.parquet --from jsonl labelled.csv
 @click.option("--url", help="Address of the server.  [default: its environment variable, else localhost]")
 @click.option("--key", help="Key for the server; safer in its environment variable, where other users can't see it.")
 @click.option("--workspace", help="Workspace of Rubrix or Argilla.")
+@click.option("--new-labels", is_flag=True, help="Take answers that aren't labels of the model, as new labels.")
 def pull(
     losses: Path,
     file: Path | None,
@@ -40,6 +41,7 @@ def pull(
     url: str | None,
     key: str | None,
     workspace: str | None,
+    new_labels: bool,
 ) -> None:
     """Bring back what people decided about the rows of LOSSES, from where `lossaudit log` sent them.
 
@@ -62,7 +64,7 @@ def pull(
     with contextlib.closing(connect(kind, place, About.of(table))) as sink:
         with steps("Pulling") as on_step:
             on_step(sink.address)
-            pulled = pull_decisions(table, sink, kind)
+            pulled = pull_decisions(table, sink, kind, new_labels=new_labels)
         unknown = getattr(sink, "unknown", ())
         address = sink.address
     _print_pulled(pulled, address)
@@ -84,7 +86,8 @@ def _print_pulled(pulled: "Pulled", address: str) -> None:
         rows = [row for row in pulled.strangers if row is not None]
         _warn(f"skipped {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows)
     for label, rows in pulled.unknown_labels.items():
-        _warn(f"skipped {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model", rows)
+        what = f"skipped {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model"
+        _warn(f"{what}; --new-labels takes it as one", rows)
 
 
 def _warn(what: str, rows: list[int]) -> None:

@@ -16,6 +16,7 @@ import datasets
 
 from lossaudit.engine.arrays import Ints
 from lossaudit.engine.errors import LossAuditError
+from lossaudit.engine.labels.alignment import spelling_key
 from lossaudit.engine.labels.cells import SEPARATORS
 from lossaudit.engine.labels.form import LabelForm
 from lossaudit.engine.table.losses import LossesTable
@@ -290,7 +291,13 @@ def _values(
     in_texts = any(isinstance(cell, str) for cell in usual.values()) or not usual
     for name in sorted(wanted - set(values)):
         if name not in names:
-            raise LossAuditError(f"the decisions name a label {name!r}, which the model doesn't have")
+            if not _names_labels(usual):
+                raise LossAuditError(
+                    f"column {column!r} holds numbers, and the decisions name a new label {name!r}, which has none; "
+                    "give the dataset a column with the labels' names, or change these decisions"
+                )
+            values[name] = name
+            continue
         value = known.get(name)
         if value is None and not _holds_names(source.feature(column)):
             raise LossAuditError(
@@ -300,6 +307,12 @@ def _values(
         value = name if value is None else _as_numbers_are(value, usual.values())
         values[name] = str(value) if source.as_text and in_texts else value
     return values
+
+
+def _names_labels(usual: Mapping[str, Any]) -> bool:
+    """Whether cells are texts in which a name that no row has can be written. usual: the cell of each label."""
+    numbers = all(re.fullmatch(r"-?\d+(\.0+)?", str(cell)) for cell in usual.values())
+    return not numbers or any(spelling_key(str(cell)) == spelling_key(name) for name, cell in usual.items())
 
 
 def _as_numbers_are(value: Any, cells: Collection[Any]) -> Any:

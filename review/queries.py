@@ -162,3 +162,9 @@ class RecordColumns:
             lengths = [pc.fill_null(pc.utf8_length(texts), 0).to_numpy() for texts in self._texts]
             return np.argsort(np.sum(lengths, axis=0), kind="stable")
         return np.arange(len(self.ids))
+
+
+def place_in(places: Places, rank: int | None) -> int:
+    """Where a rank is among places; -1 if nowhere."""
+    found = np.flatnonzero(places == (0 if rank is None else rank) - 1)
+    return int(found[0]) if len(found) else -1

@@ -20,8 +20,9 @@ from .agreement import Agreement, agreement_among
 from .choosing import Choice, chosen_records
 from .estimate import wrong_share
 from .label_sets import LabelSets, names_of, shown
+from .new_labels import checked_new, new_labels
 from .opinions import Opinions, People, Remark, Viewer, is_shared
-from .queries import OWN_ORDER, UNDECIDED, Passes, Places, Query, RecordColumns
+from .queries import OWN_ORDER, UNDECIDED, Passes, Places, Query, RecordColumns, place_in
 from .reranking import Listing, Reranker
 from .sampling import SampledShare
 from .store import ADJUDICATION, VERDICTS, Decision, DecisionStore, utc_now
@@ -112,11 +113,23 @@ class Review:
         with self._lock:
             return self._store.annotators()
 
+    def new_labels(self) -> list[str]:
+        """Labels that people added to the model's; none where records have sets."""
+        return [] if self._sets is not None else new_labels(self._all(), self.labels)
+
+    def _added(self, label: NewLabel | None) -> str:
+        if self._sets is not None or not isinstance(label, str):
+            raise LossAuditError("a label can be added to the model's only where records have one label each")
+        return checked_new(label, [*self.labels, *self.new_labels()])
+
     def tags(self) -> list[str]:
         """Tags of decisions so far, sorted."""
+        return sorted({tag for one in self._all() for tag in one.tags})
+
+    def _all(self) -> list[Decision]:
         with self._lock:
             self._catch_up()
-            return sorted({tag for made in self._opinions.made.values() for one in made for tag in one.tags})
+            return [one for made in self._opinions.made.values() for one in made]
 
     def decided(self) -> int:
         """Number of rows of the losses file with a decision, including those below the top n."""
@@ -178,7 +191,7 @@ class Review:
             places = self._places(query, viewer)
             codes = self._opinions.codes(viewer)[places]
         undecided = np.flatnonzero(codes == UNDECIDED)
-        behind = undecided[undecided > _place_in(places, after)]
+        behind = undecided[undecided > place_in(places, after)]
         first = int(next(iter([*behind[:1], *undecided[:1]]))) if len(undecided) else None
         return View((places + 1).tolist(), len(places) - len(undecided), first)
 
@@ -221,16 +234,24 @@ class Review:
         return self._shown(self._checked_place(row), viewer)
 
     def decide(
-        self, row: int, verdict: str, choice: NewLabel | None, viewer: Viewer, seen: str | None, remark: Remark
+        self,
+        row: int,
+        verdict: str,
+        choice: NewLabel | None,
+        viewer: Viewer,
+        seen: str | None,
+        remark: Remark,
+        is_new: bool,
     ) -> Shown:
         """Stores a decision; it is on disk when this returns. Relabelling with the given label counts as keeping it.
 
-        seen: time of the decision that the person saw; None for none. Raises ConflictError if they haven't seen another
-        person's decision, and LossAuditError if the row isn't under review, there is no such label, or it can't be
-        stored.
+        seen: time of the decision that the person saw; None for none. is_new: whether the choice may be a label that
+        the model doesn't have. Raises ConflictError if they haven't seen another person's decision, and LossAuditError
+        if the row isn't under review, there is no such label, or it can't be stored.
         """
         place = self._checked_place(row)
-        decision = self._decision(place, verdict, self._checked_choice(verdict, choice), viewer.name, utc_now())
+        label = self._added(choice) if is_new else self._checked_choice(verdict, choice)
+        decision = self._decision(place, verdict, label, viewer.name, utc_now())
         decision = replace(decision, note=remark.note, tags=remark.tags)
 
         def check() -> None:
@@ -313,7 +334,7 @@ class Review:
     def _known(self, label: NewLabel | None) -> str | None:
         if label is None:
             return None
-        if not isinstance(label, str) or label not in self.labels:
+        if not isinstance(label, str) or (label not in self.labels and label not in self.new_labels()):
             raise LossAuditError(f"there is no label {label!r}")
         return label
 
@@ -349,9 +370,3 @@ class Review:
     def _read_decisions(self) -> None:
         self._version = self._store.version()
         self._opinions.replace(self._store.histories())
-
-
-def _place_in(places: Places, rank: int | None) -> int:
-    """Where a rank is among places; -1 if nowhere."""
-    found = np.flatnonzero(places == (0 if rank is None else rank) - 1)
-    return int(found[0]) if len(found) else -1

@@ -121,6 +121,7 @@ class _Api:
             "annotators": review.annotators(),
             "adjudicating": review.people.adjudicating,
             "tags": review.tags(),
+            "new_labels": review.new_labels(),
             "guidelines": self._guidelines,
         }
 
@@ -159,7 +160,7 @@ class _Api:
         ahead, remark = _ranks(values) if values.get("ranks") else [], _remark(values)
         viewer = self._decider(values)
         try:
-            shown = self.review.decide(row, verdict, label, viewer, seen, remark)
+            shown = self.review.decide(row, verdict, label, viewer, seen, remark, values.get("new") is True)
         except ConflictError as error:
             record = self._shown(self.review.shown_row(row, viewer))
             raise _ConflictError({"error": str(error), "record": record, **self._now(viewer)}) from error

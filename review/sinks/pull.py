@@ -10,6 +10,7 @@ from lossaudit.engine.table.losses import LossesTable
 
 from ..label_names import meant
 from ..label_sets import LabelSets
+from ..new_labels import checked_new
 from ..store import Decision, DecisionStore
 from . import Answer, Held, Sink
 from .placing import Row, placed
@@ -33,11 +34,12 @@ class Pulled:
     """Labels that the model doesn't have, with the rows whose answers have them."""
 
 
-def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
+def pull(losses: LossesTable, sink: Sink, origin: str, *, new_labels: bool = False) -> Pulled:
     """Adds people's decisions in the sink to the store of the losses file.
 
-    origin: the origin of the decisions. Raises LossAuditError if the sink can't be read, or if none of its answered
-    records is in this losses file; the store then stays unchanged.
+    origin: the origin of the decisions. new_labels: whether to take labels that the model doesn't have. Raises
+    LossAuditError if the sink can't be read, or if none of its answered records is in this losses file; the store then
+    stays unchanged.
     """
     sink.find(create=False)
     pulled = Pulled()
@@ -54,7 +56,9 @@ def pull(losses: LossesTable, sink: Sink, origin: str) -> Pulled:
             f"none of the {len(answered):,} answered records of {sink.address} is in {losses.path}: their rows or "
             "texts are different; pull them with the losses file that they were logged from"
         )
-    read = _Reader(losses.label_names, losses.is_multi_label)
+    if new_labels and losses.is_multi_label:
+        raise LossAuditError("new labels can be taken only where rows have one label each")
+    read = _Reader(losses.label_names, losses.is_multi_label, new_labels)
     answers: dict[Row, list[Answer]] = defaultdict(list)
     for held, row in zip(answered, rows, strict=True):
         if row is not None:
@@ -94,8 +98,9 @@ class _UnknownLabelError(Exception):
 class _Reader:
     """Reads answers as verdicts, with the labels of a model."""
 
-    def __init__(self, names: Sequence[str], multi_label: bool) -> None:
+    def __init__(self, names: Sequence[str], multi_label: bool, new_labels: bool) -> None:
         self._names = names
+        self._takes_new = new_labels
         self._sets = LabelSets(names) if multi_label else None
 
     def verdict(self, answer: Answer, given: str | None) -> tuple[str, str | None]:
@@ -121,6 +126,8 @@ class _Reader:
         found = meant(label, names)
         if found is None and label.isascii() and label.isdigit() and len(label) < 10 and int(label) < len(self._names):
             found = self._names[int(label)]  # its class index
+        if found is None and self._takes_new:
+            return checked_new(label.strip(), names)
         if found is None:
             raise _UnknownLabelError(label)
         return found

@@ -84,7 +84,12 @@ def test_what_does_not_fit_is_warned_of(said, losses, write_file):
     out = said("pull", losses, file, "--from", "jsonl")
     assert "Pulled 1 new decision from" in out
     assert "Warning: skipped 1 answered record that this losses file doesn't have (rows 77)" in out
-    assert "Warning: skipped 1 answer '[red]c', which isn't a label of the model (rows 1)" in out
+    assert (
+        "Warning: skipped 1 answer '[red]c', which isn't a label of the model; --new-labels takes it as one (rows 1)"
+        in out
+    )
+    out = said("pull", losses, file, "--from", "jsonl", "--new-labels")
+    assert "1 relabel; 1 were already here" in out
 
 
 def test_a_name_is_enough_for_a_file(said, losses, tmp_path, monkeypatch):

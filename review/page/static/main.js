@@ -49,7 +49,7 @@ function begin() {
     if (clicked) showList(false);
     go(place);
   });
-  picker = new Picker(start.labels);
+  picker = new Picker([...start.labels, ...start.new_labels]);
   remarks = new Remarks(start.tags);
   $("guidelines-open").hidden = start.guidelines === null;
   filters = new Filters(start, picker, () => search(), lookAnew);
@@ -106,7 +106,10 @@ function act(action, key) {
   if (action === "confirm") return choose(choice.labels);
   if (action === "class") return take($("classes").querySelectorAll("button")[(Number(key) + 9) % 10]?.dataset.label);
   if (action === "note") return remarks.open(record, () => remark(record));
-  if (action === "find") return picker.open(record.classes.map(([name]) => name), take);
+  if (action === "find") {
+    const add = (label) => change(() => decide(record, "relabel", label, { isNew: true }));
+    return picker.open(record.classes.map(([name]) => name), take, choice ? null : add);
+  }
   return change(() => decide(record, action, null));
 }
 
@@ -135,7 +138,7 @@ function take(label) {
 /** Stores a remark with the person's decision about a record, or keeps it until there is one. */
 function remark(record) {
   const own = ownLast(record);
-  if (own) return void change(() => decide(record, own.verdict, own.label, true));
+  if (own) return void change(() => decide(record, own.verdict, own.label, { stay: true }));
   remarks.show(record);
   return say("The note and tags are stored with your decision");
 }
@@ -164,13 +167,13 @@ async function change(work) {
   }
 }
 
-/** stay: whether the record stays on the page. */
-async function decide(record, verdict, label, stay = false) {
+/** stay: whether the record stays on the page; isNew: whether the model may lack the label. */
+async function decide(record, verdict, label, { stay = false, isNew = false } = {}) {
   const wasOpen = !counting(record);
   const ranks = wasOpen ? queue.ranks.slice(queue.index + 1, queue.index + 1 + AHEAD).join() : "";
   let answer;
   try {
-    answer = await post("decide", { row: record.row, verdict, label, seen, ranks, ...remarks.of(record) });
+    answer = await post("decide", { row: record.row, verdict, label, seen, ranks, new: isNew, ...remarks.of(record) });
   } catch (error) {
     if (!error.told?.record) throw error;
     return conflict(error.told);
@@ -178,6 +181,7 @@ async function decide(record, verdict, label, stay = false) {
   recover();
   choice?.done();
   remarks.done(record);
+  if (isNew) picker.add(label);
   queue.learn(answer.record, answer.version);
   note(answer);
   const decided = counting(answer.record);
@@ -331,7 +335,7 @@ function draw() {
   showTexts(record, start.text_columns, filters.search);
   showRecord(record, queue.index, queue.ranks.length, choice);
   remarks.show(record);
-  $("find").hidden = record.classes.length >= start.labels.length;
+  $("find").hidden = choice !== null && record.classes.length >= start.labels.length;
   const texts = [record.text, record.text_pair ?? ""].map((text) => text.slice(0, 500)).join(" ");
   $("spoken").textContent = `Record ${queue.index + 1} of ${queue.ranks.length}. ${spokenLabels(record)} ${texts}`;
 }

@@ -1,4 +1,4 @@
-// Finds one label among a thousand: type part of its name, then Enter chooses it.
+// Finds one label among a thousand: type part of its name, then Enter chooses it. May add a label, too.
 
 import { $, count, labelName, make } from "./dom.js";
 import { folded, termsOf } from "./search.js";
@@ -11,6 +11,8 @@ export class Picker {
   #found = [];
   #chosen = 0;
   #onPick = () => {};
+  #onAdd = null;
+  #isNew = false; // whether the last option adds a label
 
   constructor(labels) {
     this.#labels = labels;
@@ -22,14 +24,21 @@ export class Picker {
     });
   }
 
-  /** Opens it. likely: labels to show first; onPick: called with the chosen label. */
-  open(likely, onPick) {
+  /** Opens it. likely: labels to show first; onPick: called with the chosen label; onAdd: with a label that is none of
+   * these; null if none can be added. */
+  open(likely, onPick, onAdd = null) {
+    this.#onAdd = onAdd;
     const first = new Set(likely);
     this.#order = [...first, ...this.#labels.filter((label) => !first.has(label))];
     this.#onPick = onPick;
     $("picker-input").value = "";
     this.#find();
     $("picker").showModal();
+  }
+
+  /** Has a label that was added found, too. */
+  add(label) {
+    if (!this.#labels.includes(label)) this.#labels = [...this.#labels, label];
   }
 
   #find() {
@@ -41,9 +50,12 @@ export class Picker {
     const place = (label) => names.get(label).startsWith(phrase) ? 0 : names.get(label).includes(phrase) ? 1 : 2;
     const found = [0, 1, 2].flatMap((wanted) => matching.filter((label) => place(label) === wanted));
     this.#found = found.slice(0, MOST);
+    const left = found.length - this.#found.length;
+    const typed = $("picker-input").value.trim();
+    this.#isNew = this.#onAdd !== null && typed !== "" && ![...names.values()].includes(folded(typed));
+    if (this.#isNew) this.#found.push(typed);
     this.#chosen = 0;
     this.#draw();
-    const left = found.length - this.#found.length;
     $("picker-note").textContent = !found.length
       ? `None of the ${count(this.#labels.length)} labels matches.`
       : left ? `${count(left)} more; type to find them.` : "";
@@ -54,6 +66,7 @@ export class Picker {
       make(
         "li",
         { id: `label-${place}`, role: "option", "aria-selected": String(place === this.#chosen), "data-place": place },
+        ...(this.#isNew && place === this.#found.length - 1 ? [make("span", { class: "faint" }, "+ new label ")] : []),
         labelName(label),
       ),
     );
@@ -80,6 +93,6 @@ export class Picker {
     const label = this.#found[place];
     if (label === undefined) return;
     $("picker").close();
-    this.#onPick(label);
+    (this.#isNew && place === this.#found.length - 1 ? this.#onAdd : this.#onPick)(label);
   }
 }
