@@ -76,6 +76,9 @@ def test_one_is_added_on_the_page(page, losses_file):
     page.keyboard.press("Control+a")
     page.keyboard.type("Weather")
     expect(page.locator("#picker-list li")).to_have_text(["+ new label Weather"])
+    page.keyboard.press("Enter")  # a mistyped name must not become a label
+    expect(page.locator("#picker")).to_be_visible()
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     title(page, "Record 2 of 12")
     page.keyboard.press("/")

@@ -25,6 +25,8 @@ def test_each_decision_is_one_key(page, losses_file):
         6: ("discard", None),
     }
     expect(page.locator("#estimate")).to_have_text("Wrong labels 40 % (12–77 %)")
+    page.keyboard.press("?")
+    expect(page.locator("#pace")).to_contain_text("decisions per minute; at this pace, the 5 left take")
 
 
 def test_buttons_do_the_same_as_keys(page, losses_file):
@@ -87,7 +89,7 @@ def test_one_label_of_a_thousand(make_losses, serve, visit):
     page.keyboard.press("/")
     expect(page.locator("#picker-list li").first).to_have_text("intent 5")
     page.keyboard.type("T 87")
-    expect(page.locator("#picker-list li")).to_have_count(20)  # 11 hold it, and 9 only its words
+    expect(page.locator("#picker-list li")).to_have_count(21)  # 11 hold it, 9 only its words, and it may be a new label
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     title(page, "Record 2 of 2")
@@ -99,6 +101,8 @@ def test_one_label_of_a_thousand(make_losses, serve, visit):
     page.keyboard.press("Escape")
     page.keyboard.press("1")
     expect(page.locator("#said")).to_have_text("All 2 records are decided. Next, in a terminal: lossaudit apply")
+    expect(page.locator("#ending-title")).to_have_text("All 2 records are decided")
+    expect(page.locator("#ending-next code").first).to_have_text(f"lossaudit apply {path} -o cleaned.csv")
 
 
 def test_at_the_end_of_the_list_it_goes_back_to_what_was_left_out(page):

@@ -5,10 +5,12 @@ import { get, post, viewer } from "./api.js";
 import { Choice } from "./choice.js";
 import { askBulk, askName, keptName, openGuidelines, openHelp, singleKeys } from "./dialogs.js";
 import { $, count, labelText, records } from "./dom.js";
+import { showEnding } from "./ending.js";
 import { Filters } from "./filters.js";
 import { listen } from "./keys.js";
 import { List, VERDICTS } from "./list.js";
 import { fail, recover, say } from "./messages.js";
+import { noteDecision } from "./pace.js";
 import { Picker } from "./picker.js";
 import { showProgress } from "./progress.js";
 import { counting, Queue } from "./queue.js";
@@ -181,6 +183,7 @@ async function decide(record, verdict, label, { stay = false, isNew = false } = 
   recover();
   choice?.done();
   remarks.done(record);
+  if (wasOpen) noteDecision();
   if (isNew) picker.add(label);
   queue.learn(answer.record, answer.version);
   note(answer);
@@ -243,12 +246,11 @@ async function further() {
   const { rank } = queue;
   if (!(await search({ after: rank }))) return;
   if (view.first_undecided === null) {
-    if (queue.ranks.length) say(filters.isNarrow ? "All records in this list are decided" : allDone());
+    if (!queue.ranks.length) return;
+    if (filters.isNarrow) return void say("All records in this list are decided");
+    say(`All ${records(queue.ranks.length)} are decided. Next, in a terminal: lossaudit apply`);
+    showEnding(queue.ranks.length, start.losses);
   } else if (queue.index <= Math.max(0, queue.ranks.indexOf(rank))) say("End of the list: back to the first undecided record");
-}
-
-function allDone() {
-  return `All ${records(queue.ranks.length)} are decided. Next, in a terminal: lossaudit apply`;
 }
 
 /** Takes over an order that was learned meanwhile. The record on the screen stays, as the first undecided one. */

@@ -54,10 +54,10 @@ export class Picker {
     const typed = $("picker-input").value.trim();
     this.#isNew = this.#onAdd !== null && typed !== "" && ![...names.values()].includes(folded(typed));
     if (this.#isNew) this.#found.push(typed);
-    this.#chosen = 0;
+    this.#chosen = found.length ? 0 : -1; // a new label is chosen by hand, so that no mistyped name becomes one
     this.#draw();
     $("picker-note").textContent = !found.length
-      ? `None of the ${count(this.#labels.length)} labels matches.`
+      ? `None of the ${count(this.#labels.length)} labels matches.${this.#isNew ? " ↓ and Enter add a new one." : ""}`
       : left ? `${count(left)} more; type to find them.` : "";
   }
 
@@ -72,7 +72,7 @@ export class Picker {
     );
     $("picker-list").replaceChildren(...options);
     options[this.#chosen]?.scrollIntoView({ block: "nearest" });
-    if (options.length) $("picker-input").setAttribute("aria-activedescendant", `label-${this.#chosen}`);
+    if (options[this.#chosen]) $("picker-input").setAttribute("aria-activedescendant", `label-${this.#chosen}`);
     else $("picker-input").removeAttribute("aria-activedescendant");
   }
 

@@ -2,6 +2,7 @@
 
 import { $, count, make, percent } from "./dom.js";
 import { VERDICTS } from "./list.js";
+import { showPace } from "./pace.js";
 
 export function showProgress({ total, counts, estimate, rows, order, joint }) {
   $("agreement-open").hidden = !joint; // nobody can agree yet
@@ -18,6 +19,7 @@ export function showProgress({ total, counts, estimate, rows, order, joint }) {
   meter.setAttribute("aria-valuenow", decided);
   meter.setAttribute("aria-valuetext", `${count(decided)} of ${count(total)}: ${told.join(", ")}`);
   $("counts").textContent = `${count(decided)} of ${count(total)} decided`;
+  showPace(total - decided);
   showEstimate(estimate, rows);
   showOrder(order);
 }
