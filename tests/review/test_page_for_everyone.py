@@ -30,6 +30,8 @@ def test_hostile_texts_labels_names_and_metadata_are_only_text(make_losses, serv
         assert page.locator(".class .name").all_text_contents() == list(labels)
         page.keyboard.press("a")
         expect(page.locator("#counts")).to_have_text(f"{n + 1} of 4 decided")
+    expect(page.locator("#ending")).to_be_visible()
+    page.keyboard.press("Escape")
     page.keyboard.press("p")
     expect(page.locator("#decision")).to_contain_text(f"by {HOSTILE[1]}")
     page.locator("#filter-text").fill("<img")

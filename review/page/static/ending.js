@@ -2,8 +2,12 @@
 
 import { $, make, records } from "./dom.js";
 
-/** Says that all records are decided, and with which commands to go on. losses: the losses file's path. */
+let wasShown = false;
+
+/** Says once that all records are decided, and with which commands to go on. losses: the losses file's path. */
 export function showEnding(total, losses) {
+  if (wasShown) return;
+  wasShown = true;
   const file = /^[\w./-]+$/.test(losses) ? losses : `'${losses.replaceAll("'", "'\\''")}'`;
   const next = [
     [`lossaudit apply ${file} -o cleaned.csv`, "writes the dataset with the labels that you decided"],
