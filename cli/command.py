@@ -12,7 +12,7 @@ import click
 from lossaudit.engine.errors import LossAuditError, brief
 
 from . import signals
-from .wording import harmless, message_of
+from .wording import harmless, is_full, message_of
 
 
 class Command(click.Command):
@@ -46,6 +46,9 @@ class Command(click.Command):
                 raise
             if isinstance(error, LossAuditError):
                 _say(f"Error: {message_of(error)}")
+                ctx.exit(2)
+            if is_full(error):
+                _say(f"Error: {message_of(error)}; make room on the disk or behind standard output")
                 ctx.exit(2)
             fault = f"{type(error).__name__}: {brief(error)}"
             _say(f"Error: a fault in lossaudit: {fault}. Run it again with --debug to see where.")

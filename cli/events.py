@@ -12,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.files import write_errors
 
 from . import signals
-from .wording import message_of
+from .wording import exit_code_of, message_of
 
 _EVERY = 1.0
 """Seconds between `progress` events of a stage."""
@@ -72,5 +71,5 @@ def events_to(target: str | None) -> Iterator[Events]:
             events.say("interrupted", exit_code=signals.exit_code(error))
             raise
         except Exception as error:
-            events.say("failed", exit_code=2 if isinstance(error, LossAuditError) else 1, message=message_of(error))
+            events.say("failed", exit_code=exit_code_of(error), message=message_of(error))
             raise

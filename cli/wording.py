@@ -1,13 +1,30 @@
-"""Messages in the command's words: flags that can be pasted into a shell, and nothing that controls the terminal."""
+"""Errors in the command's words: flags that can be pasted into a shell, and nothing that controls the terminal.
 
+Their exit codes too (docs/exit-codes.md).
+"""
+
+import errno
 import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+import click
+
 from lossaudit.engine.errors import Either, Function, LossAuditError, Option, Part
 
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
 _JOINERS = "\u200c\u200d"
 """Joiners of letters and of emoji, the only harmless characters of their kind."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """2 for a user's mistake, bad input or a full disk, else 1: a fault of ours."""
+    return 2 if isinstance(error, (LossAuditError, click.ClickException)) or is_full(error) else 1
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, or one behind standard output, has no room left."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def message_of(error: BaseException) -> str:
