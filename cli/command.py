@@ -12,7 +12,7 @@ import click
 from lossaudit.engine.errors import LossAuditError, brief
 
 from . import signals
-from .wording import harmless, is_full, message_of
+from .wording import harmless, has_no_scratch, is_full, message_of
 
 
 class Command(click.Command):
@@ -46,6 +46,9 @@ class Command(click.Command):
                 raise
             if isinstance(error, LossAuditError):
                 _say(f"Error: {message_of(error)}")
+                ctx.exit(2)
+            if has_no_scratch(error):
+                _say("Error: no folder for temporary files can be written; name one in TMPDIR")
                 ctx.exit(2)
             if is_full(error):
                 _say(f"Error: {message_of(error)}; make room on the disk or behind standard output")

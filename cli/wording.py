@@ -18,13 +18,19 @@ _JOINERS = "\u200c\u200d"
 
 
 def exit_code_of(error: BaseException) -> int:
-    """2 for a user's mistake, bad input or a full disk, else 1: a fault of ours."""
-    return 2 if isinstance(error, (LossAuditError, click.ClickException)) or is_full(error) else 1
+    """2 for what the user can mend: a mistake, bad input, a full disk; else 1, a fault of ours."""
+    theirs = isinstance(error, (LossAuditError, click.ClickException)) or is_full(error) or has_no_scratch(error)
+    return 2 if theirs else 1
 
 
 def is_full(error: BaseException) -> bool:
     """Whether a disk, or one behind standard output, has no room left."""
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def has_no_scratch(error: BaseException) -> bool:
+    """Whether Python, which some libraries ask as they are imported, found no folder for temporary files."""
+    return isinstance(error, FileNotFoundError) and "temporary directory" in str(error)
 
 
 def message_of(error: BaseException) -> str:

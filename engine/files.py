@@ -17,7 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
-from .errors import LossAuditError
+from .errors import Function, LossAuditError
 
 
 def check_output_file(
@@ -182,7 +182,13 @@ def write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LossAuditError(f"cannot write {target}: {error.strerror or error}") from error
+        why = f"cannot write {target}: {error.strerror or error}"
+        if target.is_relative_to(cache_folder()):
+            raise LossAuditError(
+                f"{why}; name another folder for caches in XDG_CACHE_HOME, or make a bundle elsewhere with ",
+                Function("export"),
+            ) from error
+        raise LossAuditError(why) from error
 
 
 def _umask() -> int:

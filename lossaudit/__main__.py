@@ -15,7 +15,9 @@ def main() -> None:
 
     try:
         command()
-    except OSError as error:  # of a command's work, Command tells; here, a help or a version can't be written
+    except OSError as error:  # a help or a version; Command handles those of its work, but for --debug
+        if "--debug" in sys.argv:
+            raise
         print(f"Error: standard output can't be written: {error}", file=sys.stderr)
         sys.exit(1)
 

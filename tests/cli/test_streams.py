@@ -1,4 +1,4 @@
-"""Standard streams as schedulers and other locales give them: closed, full, or without UTF-8."""
+"""What schedulers and other locales give a command: streams that are closed, full or without UTF-8, and no folders."""
 
 import csv
 import json
@@ -63,7 +63,7 @@ def closed(*numbers):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process of Windows has no numbered streams")
-@pytest.mark.parametrize("numbers", [(0,), (1,), (2,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("numbers", [(1,), (2,), (0, 1, 2)])
 def test_closed_streams_cost_nothing(numbers, go, bundle_folder, data_csv, losses, tmp_path):
     output = tmp_path / "out.csv"
     audited = go("audit", bundle_folder, data_csv, "-o", output, "--no-tune", preexec_fn=closed(*numbers))
@@ -86,3 +86,32 @@ def test_a_full_disk_behind_standard_output_is_one_line(words, go, losses):
     assert failed.stderr.startswith(b"Error: ")
     assert b"No space left on device" in failed.stderr
     assert len(failed.stderr.splitlines()) == 1
+    if words[0] == "top":
+        with Path("/dev/full").open("w") as full:
+            assert b"Traceback" in go(*words, "--debug", stdout=full).stderr
+
+
+NO_SCRATCH = """
+import sys, tempfile
+tempfile._candidate_tempdir_list = lambda: ["/proc/none"]
+from lossaudit.__main__ import main
+main()
+"""
+
+
+def test_no_folder_for_temporary_files_is_one_line(losses):
+    command = [sys.executable, "-c", NO_SCRATCH, "top", str(losses)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert failed.returncode == 2
+    assert failed.stderr == "Error: no folder for temporary files can be written; name one in TMPDIR\n"
+
+
+def test_no_folder_for_caches_says_what_to_do(go, checkpoint, bundle_folder, data_csv, tmp_path):
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "HF_HOME"), str(data_csv / "none"))
+    audit = ("audit", bundle_folder, data_csv, "-o", tmp_path / "a.csv")
+    assert go(*audit, env=nowhere).returncode == 0  # its plan is measured again
+    failed = go("audit", checkpoint, *audit[2:], env=nowhere)
+    assert failed.returncode == 2
+    last = failed.stderr.decode().splitlines()[-1]
+    assert last.startswith(f"Error: cannot write {data_csv}")
+    assert "name another folder for caches in XDG_CACHE_HOME, or make a bundle elsewhere with lossaudit export" in last
