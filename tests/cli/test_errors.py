@@ -43,11 +43,11 @@ def test_a_missing_file(audit_fails, bundle_folder):
 
 @pytest.mark.parametrize("option", ["--text-column", "--label-column"])
 def test_a_wrong_column_says_which_exist(option, audit_fails, bundle_folder, data_csv):
-    audit_fails(bundle_folder, data_csv, "'body'", "text, label", options=[option, "body"])
+    audit_fails(bundle_folder, data_csv, "'body'", "'text', 'label'", options=[option, "body"])
 
 
 def test_a_column_that_cannot_be_guessed_says_which_exist(audit_fails, bundle_folder, write_file):
-    audit_fails(bundle_folder, write_file("a.csv", "a,b\nx,0\n"), "--label-column", "a, b")
+    audit_fails(bundle_folder, write_file("a.csv", "a,b\nx,0\n"), "--label-column", "'a', 'b'")
 
 
 def test_a_label_that_is_not_in_the_model(audit_fails, bundle_folder, write_file):
