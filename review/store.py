@@ -62,6 +62,7 @@ class Decision:
     given: str = field(default="", compare=False)
     """Given label of the row, or its set as a JSON list of sorted names; the store fills it in."""
     note: str = ""
+    """The annotator's own words about it; "" for none."""
     tags: tuple[str, ...] = ()
     """What kind of example it is, in words of the annotators' own."""
 
@@ -148,7 +149,9 @@ class DecisionStore:
             before()
             numbers = {row: example_number(connection, found[row], found[row]) for row in sorted(rows)}
             if now and _newest(connection) >= present:  # the clock was set back
-                checked = [_made_after(decision, self._latest(decision.row)) for decision in checked]
+                checked = [
+                    dataclasses.replace(one, made_at=after(one.made_at, self._latest(one.row))) for one in checked
+                ]
             step = _bump(connection)
             connection.executemany(
                 f"INSERT INTO {_DECIDED} SELECT {step}, {_UNLESS_KNOWN}",
@@ -383,10 +386,6 @@ def _checked(decision: Decision, now: str) -> Decision:
     if made_at.tzinfo is None:
         raise LossAuditError(f"{where}: the time {decision.made_at} has no time zone")
     return dataclasses.replace(decision, made_at=min(as_stored(made_at), now))
-
-
-def _made_after(decision: Decision, latest: str | None) -> Decision:
-    return dataclasses.replace(decision, made_at=after(decision.made_at, latest))
 
 
 def _values(decision: Decision) -> tuple[object, ...]:
