@@ -166,8 +166,9 @@ def _read_parquet(path: Path) -> pa.Table:
 
 def _read_csv(path: Path) -> pa.Table:
     with path.open(encoding="utf-8", newline="") as file:
-        fields = own_schema(next(csv.reader(file), []))
-    types = {field.name: pa.string() if pa.types.is_list(field.type) else field.type for field in fields}
+        names = next(csv.reader(file), [])
+    own = {f.name: pa.string() if pa.types.is_list(f.type) else f.type for f in own_schema(names)}
+    types = dict.fromkeys(names, pa.string()) | own  # the source's cells, such as 00001, stay as they are
     return pa_csv.read_csv(
         path,
         pa_csv.ReadOptions(block_size=_whole(path)),
@@ -180,6 +181,15 @@ def _read_jsonl(path: Path) -> pa.Table:
     with path.open(encoding="utf-8") as file:
         first = _objects([json.loads(file.readline() or "{}")])[0]
     known = pa.schema([field for field in own_schema(list(first)) if field.name in first])
+    table = _parsed_json(path, known)
+    dates = [field for field in table.schema if pa.types.is_timestamp(field.type) and field.name not in known.names]
+    if not dates:
+        return table
+    # Arrow takes texts that look like a time for times, and would write them another way.
+    return _parsed_json(path, pa.schema([*known, *(field.with_type(pa.string()) for field in dates)]))
+
+
+def _parsed_json(path: Path, known: pa.Schema) -> pa.Table:
     options = pa_json.ParseOptions(explicit_schema=known)
     return pa_json.read_json(path, pa_json.ReadOptions(block_size=_whole(path)), options)
 

@@ -120,7 +120,7 @@ def test_lists_for_a_model_of_one_label_are_refused(fails, bundle_folder, data, 
     [
         ([{"text": "a", "labels": ["x"]}, {"text": "b", "labels": ["World", "x"]}], "'x' of row 0 is not in the model"),
         ([{"text": "a", "labels": []}, {"text": "b", "labels": []}], "no row has a label"),
-        ([{"text": "a", "labels": {"World": 1}}], "struct"),
+        ([{"text": "a", "labels": {"World": 1}}], "holds objects"),
         ([{"text": "a", "labels": [1.5]}], "1.5 in row 0"),
         ([{"text": "a", "labels": [[1], [2, 3]]}], "list"),
         ([{"text": "a", "labels": "1,4"}, {"text": "b", "labels": "2,3"}], "from 1 to 4"),

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from lossaudit.engine.table.formats import read_table
+from lossaudit.engine.table.formats import read_table, write_table
+from lossaudit.engine.table.schema import SCHEMA
 
 
 def test_export_audit_and_top_are_the_whole_way(lossaudit, checkpoint, data_csv, tmp_path):
@@ -62,7 +63,8 @@ def test_a_checkpoint_that_needs_torch_says_what_to_install(without_torch, make_
 def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder, write_file, tmp_path):
     data = write_file("long.csv", "text,label\n" + "".join(f"{'the bank ' * 25} {n},0\n" for n in range(60_000)))
     output = tmp_path / "losses.parquet"
-    output.write_bytes(b"old")
+    write_table([SCHEMA.empty_table()], SCHEMA, output)
+    old = output.read_bytes()
     command = [sys.executable, "-u", "-m", "lossaudit", "audit", bundle_folder, data, "-o", output, "--no-tune"]
     process = subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -76,7 +78,7 @@ def test_an_interruption_exits_with_130_and_leaves_what_was_there(bundle_folder,
     assert process.returncode == 130
     assert "Traceback" not in said
     assert "Interrupted" in said
-    assert output.read_bytes() == b"old"
+    assert output.read_bytes() == old
     assert {path.name for path in tmp_path.iterdir()} == {"long.csv", "losses.parquet", "losses.parquet.parts"}
 
 

@@ -186,7 +186,7 @@ class TestSavedDataset:
         ("empty.jsonl", "", "has no rows"),
         ("empty.json", "[]", "has no rows"),
         ("ragged.csv", "text,label\na,0\nb,1,2,3\n", "line 3"),
-        ("quote.csv", 'text,label\nb,1\n"a,0,c\n', "line 3 has text behind"),
+        ("quote.csv", 'text,label\nb,1\n"a,0,c\n', "line 3 opens a quoted cell"),
         ("wide.csv", "text,label\na,0,1\nb,1,0\n", "more cells than the header"),
         ("latin.csv", "text,label\na,1\ncafé,0\n".encode("latin-1"), ": line 3 "),
         ("latin.csv.gz", "text,label\ncafé,0\n".encode("latin-1"), "line 2 is not UTF-8 but probably cp1252"),
