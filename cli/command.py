@@ -36,12 +36,14 @@ class Command(click.Command):
             signals.work()
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            signals.rest()  # click would take a signal here for an abort of its own
             raise
         except KeyboardInterrupt as error:
             signals.rest()
             _say(f"{signals.word(error)}; run the same command again to resume.")
             ctx.exit(signals.exit_code(error))
         except Exception as error:
+            signals.rest()
             if "--debug" in sys.argv:
                 raise
             if isinstance(error, LossAuditError):
