@@ -23,6 +23,8 @@ def turn_off() -> None:
     """Sets the switches; libraries that are already imported are told by their own means, where they have any."""
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)
+    # OpenVINO has no switch: it sends what it does if this package can be imported and nobody has refused in a dialog.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     if (onnxruntime := sys.modules.get("onnxruntime")) and os.environ["ORT_DISABLE_TELEMETRY"] == "1":
         # Versions before 1.29 send events only on Windows, but have the function everywhere.
         onnxruntime.disable_telemetry_events()
