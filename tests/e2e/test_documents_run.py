@@ -81,6 +81,7 @@ def materials(make_checkpoint, encoder_checkpoint, rows, tmp_path_factory):
     made("decisions", "export", folder / "other.parquet", "-o", folder / "decisions.jsonl")
     labelled = "".join(f"{r['text']},{LABELS[r['label']]}\n" for r in rows)
     (folder / "labelled.csv").write_text("text,label\n" + labelled)
+    (folder / "labels.md").write_text("# World\n\nConflicts, elections and disasters.\n")
     made("log", folder / "losses.parquet", "--to", "jsonl", "-o", folder / "records.jsonl", "-n", 5)
     return folder
 
