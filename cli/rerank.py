@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _EXAMPLES = """
 lossaudit rerank losses.parquet
 """
+_FEW = 20
+"""Decisions of which fewer say little about the rest."""
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Learn from decisions which rows to look at first.")
@@ -38,8 +40,10 @@ def rerank(losses: Path) -> None:
     )
     if found.undecided:
         of_next = "the next one" if found.shown == 1 else f"the next {found.shown:,}"
+        guess = " (a guess: few rows are decided)" if found.wrong + found.right < _FEW else ""
         out.print(
-            f"Of {of_next}, about {found.expected:,} are expected to be wrong: lossaudit top {losses}", soft_wrap=True
+            f"Of {of_next}, about {found.expected:,} are expected to be wrong{guess}: lossaudit top {losses}",
+            soft_wrap=True,
         )
     else:
         out.print("All rows with a loss are decided.")

@@ -33,6 +33,7 @@ def test_top_follows_the_learned_order(run, losses):
     assert result.exit_code == 0, result.output
     assert "Order learned from 3 decisions (0 wrong, 3 right)" in result.stdout
     assert "Of the next 50, about" in result.stdout
+    assert "(a guess: few rows are decided)" in " ".join(result.stdout.split())
     learned = ids(run, losses)
     assert not set(printed[:3]) & set(learned)
     assert ids(run, losses, "--by", "learned") == learned
