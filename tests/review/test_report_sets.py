@@ -65,7 +65,7 @@ def test_every_format_has_a_report(ending, tmp_path):
     path = write_sets(sets_table(ROWS), tmp_path / f"sets{ending}")
     report = write_report(path, tmp_path / "report.html")
     assert {found.name for found in report.sets.labels} == set(LABELS)
-    assert (report.sets.labels[0].mean_loss is None) == (ending != ".parquet")
+    assert report.sets.labels[0].mean_loss == pytest.approx(1.0344, abs=1e-4)
     assert len(report.doubts) == 4
 
 

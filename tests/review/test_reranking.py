@@ -3,7 +3,7 @@
 import pytest
 
 from lossaudit.engine.table.learned import learned_path, read_learned
-from lossaudit.review.opinions import Viewer
+from lossaudit.review.opinions import Remark, Viewer
 from lossaudit.review.queries import Query
 from lossaudit.review.reviewing import Review
 
@@ -42,7 +42,8 @@ def is_wrong(row):
 
 def decide(review, rows):
     for row in rows:
-        review.decide(row, "relabel" if is_wrong(row) else "keep", "Sports" if is_wrong(row) else None, ADA, None)
+        verdict, label = ("relabel", "Sports") if is_wrong(row) else ("keep", None)
+        review.decide(row, verdict, label, ADA, None, Remark(), is_new=False)
     review.progress(ADA)
     review.wait()
 

@@ -43,6 +43,7 @@ def test_decisions_progress_and_estimate(client):
     answer = client.decide(0, "relabel", "Sports")
     assert answer["record"]["history"][0] | {"made_at": ""} == {
         "row": 0, "verdict": "relabel", "label": "Sports", "annotator": "Ada", "origin": "page", "made_at": "",
+        "note": "", "tags": [],
     }  # fmt: skip
     client.decide(1, "keep")
     client.decide(2, "unsure")
