@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
-from rich.text import Text
-
-from lossaudit.engine.shortening import shortened
 
 from .command import Command
-from .console import out, printable, steps
-from .log import counted
+from .console import counted, out, steps
+from .decided import print_gone
 
 if TYPE_CHECKING:
     from lossaudit.review.apply import Cleaned
@@ -23,8 +20,7 @@ lossaudit apply losses.parquet -o cleaned.parquet --discarded flag --review-colu
 lossaudit apply losses.parquet -o cleaned.csv --resolve majority
 """
 _MOST = 5
-"""Decisions that are listed."""
-_WIDTH = 60
+"""Rows that are listed."""
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Write the dataset with corrected labels.")
@@ -119,13 +115,8 @@ def _print_gone(cleaned: "Cleaned") -> None:
     out.print(f"{cleaned.source} has changed since the audit; decisions are applied by text and label", soft_wrap=True)
     if not cleaned.gone:
         return
-    rows = "1 decided row" if len(cleaned.gone) == 1 else f"{len(cleaned.gone):,} decided rows"
-    out.print(f"It lacks the texts, or their labels are others now, of {rows}:")
-    for one in cleaned.gone[:_MOST]:
-        given, text = printable(one.decision.given), shortened(printable(one.start), _WIDTH)
-        out.print(Text(f"  row {one.decision.row} ({given}): {text}"), soft_wrap=True)
-    if len(cleaned.gone) > _MOST:
-        out.print(f"  and {len(cleaned.gone) - _MOST:,} more")
+    out.print(f"It lacks the texts, or their labels are others now, of {counted(len(cleaned.gone), 'decided row')}:")
+    print_gone(cleaned.gone)
 
 
 def _changes(cleaned: "Cleaned") -> Table:

@@ -11,7 +11,7 @@ from lossaudit.export.opening import open_model
 from lossaudit.version import __version__
 
 from .command import Command
-from .console import err, out, rows_bar, steps
+from .console import out, rows_bar, steps, warn
 from .decided import print_decided_after, print_decided_before
 from .events import Events, events_to
 from .findings import print_choice, print_plan, print_repeats, print_summary, print_unranked
@@ -145,11 +145,9 @@ def audit(
         print_plan(prepared)
         with prepared.keep_parts(folder_for(output), restart, parts) as kept:
             if kept.taken_from is not None:
-                err.print(
-                    f"Warning: {kept} can't be locked. It was used by {kept.taken_from}; if that still runs, it will "
-                    "end at its next part",
-                    style="yellow",
-                    soft_wrap=True,
+                warn(
+                    f"{kept} can't be locked. It was used by {kept.taken_from}; if that still runs, it will end at its "
+                    "next part"
                 )
             if kept.choice is not None:
                 out.print(f"Resuming an interrupted audit; its parts are in {kept}", soft_wrap=True)
@@ -205,11 +203,9 @@ def scored(audit: "Audit", ray_address: str | None, events: Events) -> "Audited"
         cpus = [f"{count:.0f}" for count in cluster.nodes]
         out.print(f"Ray: {len(cpus)} nodes with {' + '.join(cpus)} CPUs")
         if ray_address != LOCAL and cluster.accepts_anybody():
-            err.print(
-                f"Warning: the Ray cluster at {ray_address} accepts anyone who reaches it, and runs their code; "
-                "docs/scale.md explains how to turn its tokens on",
-                style="yellow",
-                soft_wrap=True,
+            warn(
+                f"the Ray cluster at {ray_address} accepts anyone who reaches it, and runs their code; docs/scale.md "
+                "explains how to turn its tokens on"
             )
         return audit.run(on_stage, cluster.score)
 

@@ -73,6 +73,22 @@ def steps(what: str) -> Iterator[Callable[[str], None]]:
         yield begin
 
 
+def warn(text: str) -> None:
+    """Prints a warning, which is one line however long."""
+    err.print(f"Warning: {text}", style="yellow", soft_wrap=True)
+
+
+def warn_of_unknown(fields: Iterable[str]) -> None:
+    """Warns of fields of a file, if there are any."""
+    if names := ", ".join(map(printable, fields)):
+        warn(f"fields that mean nothing here were left out: {names}")
+
+
+def counted(number: int, what: str) -> str:
+    """`1 record`, `1,200 records`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def seconds(value: float) -> str:
     """A duration for people to read: `8.2 s`, `3 min 05 s`."""
     if value < 100:

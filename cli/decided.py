@@ -1,12 +1,20 @@
 """What `audit` and `fit` print about decisions on a losses file that they make anew."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
 
 from lossaudit.engine.errors import LossAuditError
 from lossaudit.engine.shortening import shortened
 
-from .console import err, out, printable
+from .console import out, printable, warn
 from .wording import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lossaudit.review.store import Gone
 
 _MOST = 5
 """Examples that are listed."""
@@ -20,7 +28,7 @@ def print_decided_before(losses: Path) -> int:
     try:
         decided = decided_before(losses)
     except LossAuditError as error:
-        err.print(f"Warning: the decisions about {losses}: {message_of(error)}", style="yellow", soft_wrap=True)
+        warn(f"the decisions about {losses}: {message_of(error)}")
         return 0
     if decided:
         rows = "1 row is" if decided == 1 else f"{decided:,} rows are"
@@ -37,7 +45,7 @@ def print_decided_after(losses: Path, before: int) -> None:
     try:
         still, gone = decided_after(losses)
     except LossAuditError as error:
-        err.print(f"Warning: the decisions about {losses}: {message_of(error)}", style="yellow", soft_wrap=True)
+        warn(f"the decisions about {losses}: {message_of(error)}")
         return
     if not gone:
         out.print(f"Decisions: all {still:,} are about rows of the new table")
@@ -47,8 +55,13 @@ def print_decided_after(losses: Path, before: int) -> None:
         f"given labels, of {len(gone):,}, which are kept until they come back:",
         soft_wrap=True,
     )
+    print_gone(gone, more=f": `lossaudit decisions show {losses}`")
+
+
+def print_gone(gone: "Sequence[Gone]", more: str = "") -> None:
+    """Lists decisions whose texts aren't there. more: what follows the number of those that aren't listed."""
     for one in gone[:_MOST]:
         given, text = printable(one.decision.given), shortened(printable(one.start), _WIDTH)
-        out.print(f"  row {one.decision.row} ({given}): {text}", soft_wrap=True)
+        out.print(Text(f"  row {one.decision.row} ({given}): {text}"), soft_wrap=True)
     if len(gone) > _MOST:
-        out.print(f"  and {len(gone) - _MOST:,} more: `lossaudit decisions show {losses}`", soft_wrap=True)
+        out.print(f"  and {len(gone) - _MOST:,} more{more}", soft_wrap=True)

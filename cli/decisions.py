@@ -11,8 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .command import Command
-from .console import err, out, printable
-from .log import counted
+from .console import counted, out, printable, warn_of_unknown
 
 if TYPE_CHECKING:
     from lossaudit.review.agreement import Measure
@@ -134,9 +133,7 @@ def import_(losses: Path, files: tuple[Path, ...]) -> None:
             f"{losses} lacks the texts, or the given labels, of {found.gone:,}; they are kept until it has them",
             soft_wrap=True,
         )
-    if found.unknown:
-        names = ", ".join(map(printable, found.unknown))
-        err.print(f"Warning: fields that mean nothing here were left out: {names}", style="yellow", soft_wrap=True)
+    warn_of_unknown(found.unknown)
 
 
 def _in_percent(share: "Measure") -> str:

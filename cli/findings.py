@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from rich.text import Text
 
-from .console import err, out, seconds
+from .console import counted, out, seconds, warn
 from .wording import in_command
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def print_plan(audit: "Audit") -> None:
     if audit.reading.text_pair_column is not None:
         out.print(f"Second text column: {audit.reading.text_pair_column} (specified)")
     if audit.setup.note_on_pairs is not None:
-        err.print(f"Warning: {audit.setup.note_on_pairs}", style="yellow", soft_wrap=True)
+        warn(audit.setup.note_on_pairs)
     names = audit.bundle.manifest.labels
     classes = sorted(audit.alignment.classes.items(), key=lambda item: item[1])
     shown = listed([f"{key} → {names[index]}" for key, index in classes])
@@ -64,14 +64,11 @@ def _splits(origin: "Origin | None") -> str | None:
     if origin is None:
         return None
     if origin.splits:
-        return f"Splits: {listed([f'{split.name} ({_rows(split.rows)})' for split in origin.splits])}"
+        splits = [f"{split.name} ({counted(split.rows, 'row')})" for split in origin.splits]
+        return f"Splits: {listed(splits)}"
     if origin.split is None and len(origin.all_splits) > 1:
         return f"Split: train of {listed(list(origin.all_splits))} (guessed); --split all reads them all"
     return None
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def listed(labels: list[str]) -> str:
@@ -116,9 +113,7 @@ def print_summary(prepared: "Audit | Fit", audited: "Audited", matched: bool = T
         doubt = (
             "are the labels matched correctly? See --label-map" if matched else "are they labels? See --label-column"
         )
-        err.print(
-            f"Warning: the model agrees with fewer labels than chance would; {doubt}", style="yellow", soft_wrap=True
-        )
+        warn(f"the model agrees with fewer labels than chance would; {doubt}")
     _print_doubts(summary)
 
 

@@ -9,7 +9,7 @@ import click
 from lossaudit.export.opening import extra, open_encoder
 
 from .command import Command
-from .console import err, out, rows_bar, steps
+from .console import out, rows_bar, steps, warn
 from .decided import print_decided_after, print_decided_before
 from .findings import listed, print_choice, print_columns, print_repeats, print_summary, print_unranked
 from .options import dataset_options, model_options
@@ -158,11 +158,9 @@ def _print_plan(fit: "Fit") -> None:
         words = listed([f"{word!r} ({seen.rows:,} rows)" for word, seen in fit.own.no_labels.items()])
         out.print(f"Taken for missing labels: {words}; --exact-labels makes them labels", soft_wrap=True)
     if fit.of_a_classifier:
-        err.print(
-            "Warning: the encoder is from a fine-tuned classifier; if that was fine-tuned on these very rows, the "
-            "states know their labels, and the losses aren't out of sample",
-            style="yellow",
-            soft_wrap=True,
+        warn(
+            "the encoder is from a fine-tuned classifier; if that was fine-tuned on these very rows, the states know "
+            "their labels, and the losses aren't out of sample"
         )
     if fit.rare:
         rare = f"Fewer rows than folds: {_listed(fit.rare)}"

@@ -10,7 +10,7 @@ import click
 from lossaudit.review.sinks import SINKS, Place
 
 from .command import Command
-from .console import out, rows_bar
+from .console import counted, out, rows_bar
 
 _EXAMPLES = """
 lossaudit log losses.parquet --to rubrix --name ag_news_error_analysis -n 500
@@ -83,11 +83,6 @@ def log(
         if opens:
             webbrowser.open(page)
     out.print(f"To bring the decisions back: {pull_command(losses, kind, place)}", soft_wrap=True)
-
-
-def counted(number: int, what: str) -> str:
-    """`1 record`, `1,200 records`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def pull_command(losses: Path, kind: str, place: Place) -> str:

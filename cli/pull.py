@@ -9,8 +9,8 @@ import click
 from lossaudit.review.sinks import SINKS, Place
 
 from .command import Command
-from .console import err, out, printable, steps
-from .log import checked_place, counted
+from .console import counted, out, steps, warn, warn_of_unknown
+from .log import checked_place
 
 if TYPE_CHECKING:
     from lossaudit.review.sinks.pull import Pulled
@@ -68,9 +68,7 @@ def pull(
         unknown = getattr(sink, "unknown", ())
         address = sink.address
     _print_pulled(pulled, address)
-    if unknown:
-        names = ", ".join(map(printable, unknown))
-        err.print(f"Warning: fields that mean nothing here were left out: {names}", style="yellow", soft_wrap=True)
+    warn_of_unknown(unknown)
 
 
 def _print_pulled(pulled: "Pulled", address: str) -> None:
@@ -84,12 +82,14 @@ def _print_pulled(pulled: "Pulled", address: str) -> None:
     out.print(f"Not yet answered: {pulled.unanswered:,} of {counted(pulled.records, 'record')}.")
     if pulled.strangers:
         rows = [row for row in pulled.strangers if row is not None]
-        _warn(f"skipped {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows)
+        _warn_of_rows(
+            f"skipped {counted(len(pulled.strangers), 'answered record')} that this losses file doesn't have", rows
+        )
     for label, rows in pulled.unknown_labels.items():
         what = f"skipped {counted(len(rows), 'answer')} {label!r}, which isn't a label of the model"
-        _warn(f"{what}; --new-labels takes it as one", rows)
+        _warn_of_rows(f"{what}; --new-labels takes it as one", rows)
 
 
-def _warn(what: str, rows: list[int]) -> None:
+def _warn_of_rows(what: str, rows: list[int]) -> None:
     shown = ", ".join(map(str, rows[:_SHOWN])) + (" …" if len(rows) > _SHOWN else "")
-    err.print(f"Warning: {what}{f' (rows {shown})' if rows else ''}", style="yellow", soft_wrap=True)
+    warn(f"{what}{f' (rows {shown})' if rows else ''}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import Command
-from .console import out, steps
+from .console import counted, out, steps
 from .process import free_memory_at_once
 from .sampled import print_sampled
 
@@ -71,7 +71,7 @@ def _print_wrong(wrong: "WrongLabels | Missing", losses: Path) -> None:
     from lossaudit.review.report.confident import WrongLabels
 
     if isinstance(wrong, WrongLabels):
-        labels = "1 label" if wrong.total == 1 else f"{wrong.total:,} labels"
+        labels = counted(wrong.total, "label")
         out.print(
             f"The model itself disagrees confidently with about {labels}. Mistakes that it has learned too are not "
             f"among them; 100 random decisions give the true share: lossaudit review {losses} --sample 100",

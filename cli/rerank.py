@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import Command
-from .console import err, out
-from .log import counted
+from .console import counted, out, warn
 
 if TYPE_CHECKING:
     from lossaudit.engine.table.learned import Learned
@@ -63,11 +62,7 @@ def learned_order(table: "LossesTable", required: bool = False) -> "Learned | No
     if learned is None and required:
         raise LossAuditError(f"no order has been learned for {table.path} yet: {again}")
     if learned is None and learned_path(table.path).is_file():
-        _warn(f"the learned order is of the table that was there before: {again}")
+        warn(f"the learned order is of the table that was there before: {again}")
     elif learned is not None and not is_current(learned, table):
-        _warn(f"decisions were made or taken back since this order was learned: {again}")
+        warn(f"decisions were made or taken back since this order was learned: {again}")
     return learned
-
-
-def _warn(text: str) -> None:
-    err.print(f"Warning: {text}", style="yellow", soft_wrap=True)

@@ -10,8 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from .command import Command
-from .console import out, printable
-from .log import counted
+from .console import counted, out, printable
 from .rerank import learned_order
 from .sampled import print_sampled
 

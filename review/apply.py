@@ -24,7 +24,8 @@ from lossaudit.engine.table.text_rows import TEXT_ENDINGS
 from .audited_rows import AuditedRows
 from .cleaning.comparing import DifferentError
 from .cleaning.edit import Edit
-from .cleaning.forms import Form, beside, form_of
+from .cleaning.form import Form
+from .cleaning.forms import beside, form_of
 from .label_sets import names_of, shown
 from .label_writers import writer_of
 from .placing import Placed, placed

@@ -4,8 +4,6 @@ An entry is one decision: what it says, who made it and when, and the example th
 hash of the texts and the given label. All decisions are in it, in the order in which they count.
 """
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ from lossaudit.engine.table.identity import given_key, is_text_key
 from lossaudit.engine.table.losses import LossesTable
 from lossaudit.engine.table.text_rows import write_rows
 
+from .csv_texts import rows_of
 from .examples import Example
 from .label_sets import LabelSets, names_of
 from .store import Decision, DecisionStore
@@ -26,7 +25,6 @@ from .store import Decision, DecisionStore
 ENDINGS = (".jsonl", ".csv")
 _FIELDS = ("row", "text", "given", "verdict", "label", "annotator", "made_at", "origin", "text_key", "note", "tags")
 _NEEDED = ("row", "given", "verdict", "annotator", "made_at", "text_key")
-_SEPARATORS = ",;\t"
 """What spreadsheets write between the cells of a CSV file; it depends on the country."""
 _ORIGIN = "import"
 """The origin of a decision that doesn't name one."""
@@ -137,16 +135,7 @@ class _Reader:
             yield where, values
 
     def _rows(self, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        try:
-            for row in rows:
-                where = f"{self._file}, line {rows.line_num}"
-                if None in row or None in row.values():
-                    raise LossAuditError(f"{where}, has more or fewer cells than the header")
-                yield where, self._from_cells(row, where)
-        except csv.Error as error:
-            raise LossAuditError(f"{self._file}, line {rows.line_num}, can't be read: {brief(error)}") from error
+        return ((where, self._from_cells(row, where)) for where, row in rows_of(self._file, text))
 
     def _from_cells(self, row: Mapping[str, str], where: str) -> dict[str, Any]:
         """The values as JSON has them."""

@@ -31,12 +31,12 @@ from .store import Decision
 
 
 @dataclass(frozen=True)
-class LabelInCell:
-    """A column with one label per row."""
+class _InCell:
+    """A column that holds the labels."""
 
     column: str
     values: Mapping[str, Any]
-    """The cell for each label that was decided."""
+    """The cell, or its part, for each label; labels whose spelling isn't known are missing."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -49,6 +49,11 @@ class LabelInCell:
     @property
     def texts(self) -> Sequence[str]:
         return _texts_in(self.values.values())
+
+
+@dataclass(frozen=True)
+class LabelInCell(_InCell):
+    """A column with one label per row."""
 
     def check(self, row: int, label: str) -> None:
         pass  # `values` has all of them
@@ -61,29 +66,14 @@ class LabelInCell:
 
 
 @dataclass(frozen=True)
-class SetInCell:
+class SetInCell(_InCell):
     """A column whose cells name a row's labels: in a list, in a text, or one label per row."""
 
-    column: str
-    values: Mapping[str, Any]
-    """Spelling of each label; labels whose spelling isn't known are missing."""
     between: str | None
     """Separator of labels in a text; None for lists and for single labels that aren't texts."""
     in_list: bool
     as_json: bool = False
     """Whether a cell is JSON text, in which Arrow stores cells of several types."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        return (self.column,)
-
-    @property
-    def repeated(self) -> str | None:
-        return self.column
-
-    @property
-    def texts(self) -> Sequence[str]:
-        return _texts_in(self.values.values())
 
     def check(self, row: int, label: str) -> None:
         names = names_of(label)

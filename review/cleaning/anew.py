@@ -20,10 +20,11 @@ from lossaudit.engine.table.text_rows import Row, as_written, write_rows
 from ..audited_rows import ROWS, AuditedRows, rows_written
 from .comparing import compare_rows, compare_tables
 from .edit import Edit
+from .form import Form
 
 
 @dataclass(frozen=True)
-class NewText:
+class NewText(Form):
     """A text file."""
 
     source: AuditedRows
@@ -39,10 +40,6 @@ class NewText:
             return "the source's CSV as it is written: quotes, line endings, encoding"
         return _lost_of_arrow(self.source, "types and metadata")
 
-    @property
-    def has_splits(self) -> bool:
-        return False
-
     def write(self, place: Path, name: str) -> None:
         with writing_text(place, name) as file:
             write_rows(self._rows(), self._columns, self.ending, file)
@@ -56,18 +53,16 @@ class NewText:
         return [*self.source.features, *self.edit.added]
 
     def _rows(self) -> Iterator[Row]:
-        if not self.source.as_text:
-            for table in _edited(self.source, self.edit):
-                yield from pa.table({name: storable(table[name]) for name in table.column_names}).to_pylist()
-            return
-        for place, row in enumerate(chain.from_iterable(self.source.dicts())):
-            edited = self.edit.row(place, row)
-            if edited is not None:
-                yield edited
+        if self.source.as_text:
+            return self.edit.rows(chain.from_iterable(self.source.dicts()))
+        tables = self.edit.tables(self.source.tables())
+        return chain.from_iterable(
+            pa.table({name: storable(table[name]) for name in table.column_names}).to_pylist() for table in tables
+        )
 
 
 @dataclass(frozen=True)
-class NewFile:
+class NewFile(Form):
     """A Parquet, Arrow or Feather file."""
 
     source: AuditedRows
@@ -79,12 +74,8 @@ class NewFile:
     def lost(self) -> str | None:
         return _lost_as_arrow(self.source)
 
-    @property
-    def has_splits(self) -> bool:
-        return False
-
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
-        tables = _edited(self.source, self.edit)
+        tables = self.edit.tables(self.source.tables())
         first = next(tables)
         schema = _schema(first)
         parquet = self.ending == ".parquet"
@@ -95,7 +86,7 @@ class NewFile:
                 writer.write_table(table.cast(schema))
 
     def check(self, place: Path, name: str) -> int:  # noqa: ARG002
-        expected = _edited(self.source, self.edit)
+        expected = self.edit.tables(self.source.tables())
         if self.ending == ".parquet":
             with pq.ParquetFile(place) as file:
                 return compare_tables(expected, map(_table, file.iter_batches(ROWS)))
@@ -104,7 +95,7 @@ class NewFile:
 
 
 @dataclass(frozen=True)
-class NewFolder:
+class NewFolder(Form):
     """A saved dataset."""
 
     source: AuditedRows
@@ -144,20 +135,13 @@ class NewFolder:
     def _splits(self) -> dict[str, Iterator[pa.Table]]:
         """The rows of each split, or of the one dataset."""
         if not self.source.splits:
-            return {"": _edited(self.source, self.edit)}
+            return {"": self.edit.tables(self.source.tables())}
         found, start = {}, 0
         for split, rows in self.source.splits.items():
-            found[split] = _edited_split(rows, self.edit, start)
+            found[split] = self.edit.tables(_tables(rows), start)
             start += len(rows)
-        others = self.source.other_splits()
-        found |= {
-            split: chain([rows.take(0, 0)], (table for _, table in rows.shards(ROWS))) for split, rows in others.items()
-        }
+        found |= {split: _tables(rows) for split, rows in self.source.other_splits().items()}
         return {split: found[split] for split in self.source.all_splits}
-
-
-def _parquet(place: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(place, schema, compression="zstd")
 
 
 def _table(batch: pa.RecordBatch) -> pa.Table:
@@ -175,18 +159,9 @@ def _lost_of_arrow(source: AuditedRows, what: str) -> str:
     return f"{what}, and the other splits ({others})" if others else what
 
 
-def _edited(source: AuditedRows, edit: Edit) -> Iterator[pa.Table]:
-    start = 0
-    for table in source.tables():
-        yield edit.table(start, table)
-        start += len(table)
-
-
-def _edited_split(rows: Rows, edit: Edit, start: int) -> Iterator[pa.Table]:
-    """The rows of a split, and before them a table without any. start: the number of its first row."""
-    yield edit.table(start, rows.take(0, 0))
-    for first, table in rows.shards(ROWS):
-        yield edit.table(start + first, table)
+def _tables(rows: Rows) -> Iterator[pa.Table]:
+    """The rows of a split, and before them a table without any."""
+    return chain([rows.take(0, 0)], (table for _, table in rows.shards(ROWS)))
 
 
 def _schema(table: pa.Table) -> pa.Schema:

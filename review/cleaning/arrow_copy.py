@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from .comparing import DifferentError, compare_tables
 from .edit import Edit
-from .told_columns import with_columns_told
+from .form import Form
 
 _FILE = b"ARROW1"
 _CODECS = {b"\x04\x22\x4d\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -18,23 +18,15 @@ _LOOKED_AT = 1 << 16
 
 
 @dataclass(frozen=True)
-class ArrowCopy:
+class ArrowCopy(Form):
     """A file of Arrow's IPC, as a file (which Feather is too) or as a stream."""
 
     source: Path
     edit: Edit
 
-    @property
-    def lost(self) -> str | None:
-        return None
-
-    @property
-    def has_splits(self) -> bool:
-        return False
-
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
         with _opened(self.source) as reader:
-            schema = self._schema(reader.schema)
+            schema = self.edit.schema(reader.schema)
             new = pa.ipc.new_file if _is_file(self.source) else pa.ipc.new_stream
             with new(place, schema, options=pa.ipc.IpcWriteOptions(compression=_codec(self.source))) as writer:
                 for table in self._edited(reader):
@@ -42,29 +34,18 @@ class ArrowCopy:
 
     def check(self, place: Path, name: str) -> int:  # noqa: ARG002
         with _opened(self.source) as source, _opened(place) as copy:
-            if not copy.schema.equals(self._schema(source.schema), check_metadata=True):
+            if not copy.schema.equals(self.edit.schema(source.schema), check_metadata=True):
                 raise DifferentError("its schema or metadata is another one")
             return compare_tables(self._edited(source), copy.tables())
 
-    def _schema(self, source: pa.Schema) -> pa.Schema:
-        return with_columns_told(source, self.edit.table(0, source.empty_table()).schema, self.edit.alike)
-
     def _edited(self, reader: "_Reader") -> Iterator[pa.Table]:
-        edited = self._batches(reader)
+        edited = (table.combine_chunks() for table in self.edit.tables(reader.tables(), with_emptied=False))
         labels = self.edit.writer.columns
         if any(pa.types.is_dictionary(reader.schema.field(name).type) for name in labels):
             # A file has one dictionary for all of its batches.
             yield pa.concat_tables(list(edited) or [reader.schema.empty_table()]).unify_dictionaries()
         else:
             yield from edited
-
-    def _batches(self, reader: "_Reader") -> Iterator[pa.Table]:
-        start = 0
-        for table in reader.tables():
-            edited = self.edit.table(start, table).combine_chunks()
-            start += len(table)
-            if len(edited) or not len(table):
-                yield edited
 
 
 @contextlib.contextmanager

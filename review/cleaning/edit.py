@@ -1,6 +1,6 @@
 """What decisions make of each row: another label, columns about the review, or nothing, where the row is left out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ from lossaudit.engine.table.text_rows import Row
 from ..label_writer import LabelWriter
 from ..store import Decision
 from .arrow_cells import with_cells, without_rows
+from .told_columns import with_columns_told
 
 ORIGINAL, REVIEW, DISCARDED = "label_original", "review", "discarded"
 NOTE, TAGS = "review_note", "review_tags"
@@ -74,6 +75,11 @@ class Edit:
         extra = {ORIGINAL: given, DISCARDED: verdict == "discard"} | _told(decision)
         return row | {name: extra[name] for name in self.added}
 
+    def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """All rows of the source as they will be written, without those that are left out."""
+        edited = (self.row(place, row) for place, row in enumerate(rows))
+        return (row for row in edited if row is not None)
+
     def table(self, start: int, table: pa.Table) -> pa.Table:
         """Rows as they will be written; undecided rows stay unchanged and aren't copied."""
         places = range(start, start + len(table))
@@ -94,6 +100,21 @@ class Edit:
         if self.flag_discarded or not any(discarded):
             return table
         return without_rows(table, [place for place, is_out in enumerate(discarded) if is_out])
+
+    def tables(self, tables: Iterable[pa.Table], start: int = 0, *, with_emptied: bool = True) -> Iterator[pa.Table]:
+        """Tables that follow each other as they will be written. start: number of the first row.
+
+        with_emptied: whether to keep tables that lose all of their rows.
+        """
+        for table in tables:
+            edited = self.table(start, table)
+            start += len(table)
+            if with_emptied or len(edited) or not len(table):
+                yield edited
+
+    def schema(self, source: pa.Schema) -> pa.Schema:
+        """The schema of the source's tables as they will be written, with its metadata."""
+        return with_columns_told(source, self.table(0, source.empty_table()).schema, self.alike)
 
     def _relabelled(self, table: pa.Table, labels: Mapping[int, str]) -> pa.Table:
         """The table with new labels. labels: new labels by place in the table."""

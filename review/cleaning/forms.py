@@ -6,7 +6,6 @@ Whatever is written is read again, and compared with the source and the decision
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from lossaudit.engine.data.containers import ending_of
 from lossaudit.engine.data.first_bytes import ENDINGS
@@ -18,30 +17,13 @@ from ..audited_rows import AuditedRows
 from .anew import NewFile, NewFolder, NewText
 from .arrow_copy import ArrowCopy
 from .edit import Edit
+from .form import Form
 from .json_copy import are_lines
 from .parquet_copy import ParquetCopy, are_of_one_schema
 from .saved_copy import SavedCopy, can_be_copied
 from .text_copy import TextCopy
 
 _INFO = "dataset_info.json"
-
-
-class Form(Protocol):
-    """A form in which a cleaned dataset is written."""
-
-    @property
-    def lost(self) -> str | None:
-        """What of the source it can't hold; None where all but the decided cells stays as it is."""
-
-    @property
-    def has_splits(self) -> bool:
-        """Whether it is a saved dataset of several splits."""
-
-    def write(self, place: Path, name: str) -> None:
-        """Writes the cleaned dataset. name: the final one, which tells how it is compressed."""
-
-    def check(self, place: Path, name: str) -> int:
-        """Reads what was written, and returns its number of rows. Raises DifferentError if it isn't as decided."""
 
 
 def form_of(source: AuditedRows, edit: Edit, output: Path) -> Form:

@@ -12,30 +12,22 @@ from lossaudit.engine.errors import LossAuditError, brief
 
 from .comparing import DifferentError, compare_tables
 from .edit import Edit
-from .told_columns import with_columns_told
+from .form import Form
 
 _ENCODINGS = ("DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "BYTE_STREAM_SPLIT")
 """What values are stored in where not in a dictionary, beside the usual way."""
 
 
 @dataclass(frozen=True)
-class ParquetCopy:
+class ParquetCopy(Form):
     """A Parquet file, or several of one schema."""
 
     sources: Sequence[Path]
     edit: Edit
 
-    @property
-    def lost(self) -> str | None:
-        return None
-
-    @property
-    def has_splits(self) -> bool:
-        return False
-
     def write(self, place: Path, name: str) -> None:  # noqa: ARG002
         with _opened(self.sources[0]) as file:
-            schema = self._schema(file)
+            schema = self.edit.schema(file.schema_arrow)
             options = _as_written(file, self.edit.added)
         with pq.ParquetWriter(place, schema, **options) as writer:
             for table in self._edited():
@@ -43,25 +35,18 @@ class ParquetCopy:
 
     def check(self, place: Path, name: str) -> int:  # noqa: ARG002
         with _opened(self.sources[0]) as source, _opened(place) as file:
-            if not file.schema_arrow.equals(self._schema(source), check_metadata=True):
+            if not file.schema_arrow.equals(self.edit.schema(source.schema_arrow), check_metadata=True):
                 raise DifferentError("its schema or metadata is another one")
             return compare_tables(self._edited(), map(file.read_row_group, range(file.num_row_groups)))
 
-    def _schema(self, file: pq.ParquetFile) -> pa.Schema:
-        source = file.schema_arrow
-        return with_columns_told(source, self.edit.table(0, source.empty_table()).schema, self.edit.alike)
-
     def _edited(self) -> Iterator[pa.Table]:
         """The row groups as they will be; those that lose all of their rows are left out."""
-        start = 0
+        return self.edit.tables(self._row_groups(), with_emptied=False)
+
+    def _row_groups(self) -> Iterator[pa.Table]:
         for path in self.sources:
             with _opened(path) as file:
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group)
-                    edited = self.edit.table(start, table)
-                    start += len(table)
-                    if len(edited) or not len(table):
-                        yield edited
+                yield from map(file.read_row_group, range(file.num_row_groups))
 
 
 def are_of_one_schema(files: Sequence[Path]) -> bool:

@@ -15,9 +15,9 @@ from lossaudit.engine.data.source import open_dataset
 
 from .comparing import DifferentError, compare_tables
 from .edit import Edit
+from .form import Form
 from .json_edit import Spelling, edited_object
 from .json_scan import changed
-from .told_columns import with_columns_told
 
 _STATE, _INFO = "state.json", "dataset_info.json"
 _CACHES = "cache-*.arrow"
@@ -25,17 +25,13 @@ _CACHES = "cache-*.arrow"
 
 
 @dataclass(frozen=True)
-class SavedCopy:
+class SavedCopy(Form):
     """A saved dataset, or one of several splits."""
 
     source: Path
     edit: Edit
     starts: Mapping[str, int]
     """The number of the first row of each audited split; of "" for a dataset without splits."""
-
-    @property
-    def lost(self) -> str | None:
-        return None
 
     @property
     def has_splits(self) -> bool:
@@ -50,9 +46,9 @@ class SavedCopy:
         rows = 0
         for split, start in self.starts.items():
             source, copy = self.source / split, place / split
-            if _first_schema(copy) != self._schema(_first_schema(source)):
+            if _first_schema(copy) != self.edit.schema(_first_schema(source)):
                 raise DifferentError("its features or metadata are others")
-            rows += compare_tables(self._edited(source, start), _tables(copy))
+            rows += compare_tables(self.edit.tables(_tables(source), start), _tables(copy))
         for file in self._untouched():
             if not filecmp.cmp(self.source / file, place / file, shallow=False):
                 raise DifferentError(f"{file} is another one")
@@ -72,7 +68,7 @@ class SavedCopy:
         left = 0
         for name in _data_files(source):
             with pa.OSFile(str(source / name)) as opened, pa.ipc.open_stream(opened) as reader:
-                schema = self._schema(reader.schema)
+                schema = self.edit.schema(reader.schema)
                 (copy / name).unlink()
                 with pa.ipc.new_stream(str(copy / name), schema) as writer:
                     for batch in reader:
@@ -97,14 +93,6 @@ class SavedCopy:
         if split in (info.get("splits") or {}):
             new["splits"] = info["splits"] | {split: info["splits"][split] | {"num_examples": left}}
         _rewrite(copy / _INFO, new)
-
-    def _schema(self, source: pa.Schema) -> pa.Schema:
-        return with_columns_told(source, self.edit.table(0, source.empty_table()).schema, self.edit.alike)
-
-    def _edited(self, folder: Path, start: int) -> Iterator[pa.Table]:
-        for table in _tables(folder):
-            yield self.edit.table(start, table)
-            start += len(table)
 
 
 def can_be_copied(folder: Path, split: str) -> bool:

@@ -16,23 +16,16 @@ from ..audited_rows import AuditedRows, rows_written
 from .comparing import DifferentError, compare_rows
 from .csv_copy import CsvCopier, row_of
 from .edit import Edit
+from .form import Form
 from .json_copy import JsonCopier
 
 
 @dataclass(frozen=True)
-class TextCopy:
+class TextCopy(Form):
     """A text file, or several that can follow each other."""
 
     source: AuditedRows
     edit: Edit
-
-    @property
-    def lost(self) -> str | None:
-        return None
-
-    @property
-    def has_splits(self) -> bool:
-        return False
 
     def write(self, place: Path, name: str) -> None:
         with writing_bytes(place, name) as file:
@@ -88,10 +81,7 @@ class TextCopy:
 
     def _rows(self) -> Iterator[Row]:
         """The rows as they should be read."""
-        for place, row in enumerate(chain.from_iterable(self.source.dicts())):
-            edited = self.edit.row(place, row)
-            if edited is not None:
-                yield edited
+        return self.edit.rows(chain.from_iterable(self.source.dicts()))
 
 
 def _in_texts(row: Row) -> Row:

@@ -3,8 +3,6 @@
 Each record is told apart by its fields. docs/annotation-servers.md lists what is taken from which.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from typing import Any
 from lossaudit.engine.errors import LossAuditError, brief
 from lossaudit.engine.labels.alignment import spelling_key
 
+from ..csv_texts import rows_of
 from . import About, Answer, Held, utc
 
 Fields = dict[str, Any]
@@ -22,7 +21,6 @@ _TEXTS = ("text", "data", "text_a", "sentence")
 _OURS = {"text_pair", "rank", "row_id", "loss", "given_label", "doubted", "prediction", "probabilities", "metadata"}
 """Fields that records of `lossaudit log` have, whatever program they went through."""
 _DISCARDED = {"discarded", "rejected"}
-_SEPARATORS = ",;\t"
 
 
 @dataclass
@@ -131,16 +129,8 @@ def _object(where: str, record: object) -> tuple[str, Fields]:
 
 
 def _rows(file: Path, text: str) -> Iterator[tuple[str, Fields]]:
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        for row in rows:
-            where = f"{file}, line {rows.line_num}"
-            if None in row or None in row.values():
-                raise LossAuditError(f"{where}, has more or fewer cells than the header")
-            yield where, {name: _cell(name, value) for name, value in row.items()}
-    except csv.Error as error:
-        raise LossAuditError(f"{file}, line {rows.line_num}, can't be read: {brief(error)}") from error
+    for where, row in rows_of(file, text):
+        yield where, {name: _cell(name, value) for name, value in row.items()}
 
 
 def _cell(name: str, value: str) -> object:
